@@ -1,7 +1,15 @@
 // A vitest reporter whose last line, alone, is `N passed, N failed` (`, N skipped` when there are any).
-// A file that did not load, a type error outside any test and an unhandled error count as failed.
+// A file that did not load, a suite whose hooks threw and an unhandled error count as failed. So does a suite that
+// could not run for want of a device, where REQUIRE_DEVICES=1 says that the machine has them all.
 
 export default class CountReporter {
+  #notRun;
+
+  /** @param {readonly string[]} notRun one line for each group of suites that this machine cannot run */
+  constructor(notRun = []) {
+    this.#notRun = notRun;
+  }
+
   onTestRunEnd(modules, unhandledErrors) {
     const count = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
     for (const module of modules) {
@@ -9,12 +17,17 @@ export default class CountReporter {
       for (const suite of module.children.allSuites()) count.failed += suite.errors().length;
       count.failed += module.errors().length;
     }
-    // Other reporters print their summary in the same event: the line is written when the process ends.
+    if (process.env.REQUIRE_DEVICES === "1") count.failed += this.#notRun.length;
+
+    // Other reporters print their summary at this event too: what has to come last waits for the exit.
     process.once("exit", () => {
+      if (count.failed > 0) process.exitCode ||= 1;
       const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
-      process.stdout.write(`${count.passed} passed, ${count.failed} failed${skipped}\n`);
+      const lines = [...this.#notRun, `${count.passed} passed, ${count.failed} failed${skipped}`];
+      process.stdout.write(`${lines.join("\n")}\n`);
     });
   }
 }
 
+/** What did not run, for whatever reason, was skipped. */
 const bucket = (state) => (state === "pending" ? "skipped" : state);
