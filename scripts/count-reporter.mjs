@@ -3,6 +3,7 @@
 // could not run for want of a device, where REQUIRE_DEVICES=1 says that the machine has them all.
 
 export default class CountReporter {
+  /** @readonly */
   #notRun;
 
   /** @param {readonly string[]} notRun one line for each group of suites that this machine cannot run */

@@ -15,7 +15,9 @@ const packagesIn = (parent) =>
 
 /** Every package.json of the workspace, relative to the root; the root's own comes first. */
 export const manifestFiles = () =>
-  [".", ...packagesIn("packages"), ...packagesIn("examples"), "bench"].map((folder) => join(folder, "package.json"));
+  [".", ...packagesIn("packages"), ...packagesIn("examples"), "bench"].map((folder) =>
+    join(folder, "package.json"),
+  );
 
 /** The packages that get published: `folder` relative to the root, and what package.json says. */
 export const publishedPackages = () =>

@@ -1,0 +1,25 @@
+// What a user's bundle grows by, minified and gzipped. kB = 1000 bytes. Each entry takes only the names it lists:
+// that the rest is dropped is part of what is measured.
+const limit = (name, size, imports, ignore = []) => ({
+  name,
+  limit: size,
+  gzip: true,
+  import: Object.fromEntries(
+    Object.entries(imports).map(([folder, names]) => [`packages/${folder}/dist/index.js`, `{ ${names} }`]),
+  ),
+  ignore,
+});
+
+export default [
+  limit("a training loop: core + dict", "3 kB", {
+    "optim-core": "createOptimWrapper",
+    "optim-dict": "OptimWrapperDict",
+  }),
+  limit("wasm backend + one rule", "8 kB", { "optim-wasm": "wasmOptimizer", "optim-rules": "sgd" }),
+  limit(
+    "tfjs backend + one rule, peers not counted",
+    "8 kB",
+    { "optim-tfjs": "tfjsOptimizer", "optim-rules": "sgd" },
+    ["@tensorflow/tfjs-core"],
+  ),
+];

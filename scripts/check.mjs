@@ -1,0 +1,21 @@
+// What a published package has to be beyond correct: each line is one tool, run on what the build made.
+import { join } from "node:path";
+import { runAll } from "./run.mjs";
+import { entryPoints, publishedPackages, root } from "./workspace.mjs";
+
+await runAll([
+  ["consumer", ["node", "scripts/consumer.mjs"]],
+  ["sizes", ["size-limit"]],
+  ["unused files, exports, dependencies", ["knip", "--no-config-hints"]],
+  ["workspace hygiene", ["sherif"]],
+  [
+    "circular imports",
+    ["dpdm", "--no-tree", "--no-warning", "--no-progress", "--transform", "--exit-code", "circular:1"].concat(
+      entryPoints().map((entry) => entry.source),
+    ),
+  ],
+  ...publishedPackages().flatMap(({ name, folder }) => [
+    [`manifest of ${name}`, ["publint", "--strict", "."], join(root, folder)],
+    [`types of ${name}`, ["attw", "--pack", ".", "--profile", "esm-only"], join(root, folder)],
+  ]),
+]);

@@ -1,0 +1,87 @@
+// Stands where a user stands: packs every published package, unpacks the tarballs side by side, and there compiles
+// against, imports and requires every entry point. Catches what a workspace hides: files left out of a tarball,
+// declarations that only compile with our own settings, imports that resolve only here.
+import { execFileSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { entryPoints, publishedPackages, root } from "./workspace.mjs";
+
+const place = mkdtempSync(join(tmpdir(), "consumer-"));
+try {
+  const foreign = publishedPackages().flatMap(install);
+  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module" }));
+  const entries = entryPoints();
+  compile(entries);
+  load(entries);
+  console.log(`${entries.length} entry points; from elsewhere: ${foreign.join(", ") || "nothing"}`);
+} finally {
+  rmSync(place, { recursive: true });
+}
+
+/** Unpacks one package as npm would; dependencies that are not ours are linked. Returns the names of those. */
+function install({ folder, name, dependencies, peerDependencies }) {
+  const packed = execFileSync("pnpm", ["pack", "--json", "--pack-destination", place], {
+    cwd: join(root, folder),
+    encoding: "utf8",
+  });
+  const to = join(place, "node_modules", name);
+  mkdirSync(to, { recursive: true });
+  execFileSync("tar", ["-xzf", JSON.parse(packed).filename, "-C", to, "--strip-components=1"]);
+  for (const file of ["LICENSE", "README.md", "dist/index.js", "dist/index.d.ts"]) {
+    if (!existsSync(join(to, file))) throw new Error(`${name}: the tarball has no ${file}`);
+  }
+  if (/workspace:|catalog:/.test(readFileSync(join(to, "package.json"), "utf8"))) {
+    throw new Error(`${name}: the packed package.json still has a workspace: or catalog: range`);
+  }
+  const ours = new Set(publishedPackages().map((other) => other.name));
+  const others = Object.keys({ ...dependencies, ...peerDependencies }).filter((other) => !ours.has(other));
+  for (const other of others) {
+    const link = join(place, "node_modules", other);
+    mkdirSync(dirname(link), { recursive: true });
+    if (!existsSync(link)) symlinkSync(realpathSync(join(root, folder, "node_modules", other)), link);
+  }
+  return others;
+}
+
+/** With the strictest settings a user may have: no skipLibCheck, lib es2022. */
+function compile(entries) {
+  const names = entries.map((_, index) => `m${index}`);
+  const imports = entries.map(({ specifier }, index) => `import * as ${names[index]} from "${specifier}";`);
+  writeFileSync(
+    join(place, "consumer.ts"),
+    `${imports.join("\n")}\nexport const all: readonly object[] = [${names.join(", ")}];\n`,
+  );
+  const compilerOptions = {
+    target: "es2022",
+    lib: ["es2022", "dom"],
+    types: [],
+    module: "nodenext",
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+    skipLibCheck: false,
+  };
+  writeFileSync(join(place, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["consumer.ts"] }));
+  execFileSync("tsc", ["-p", place], { cwd: root, stdio: "inherit" });
+}
+
+function load(entries) {
+  const specifiers = JSON.stringify(entries.map(({ specifier }) => specifier));
+  for (const [file, source] of [
+    ["import.mjs", `for (const name of ${specifiers}) await import(name);`],
+    ["require.cjs", `for (const name of ${specifiers}) require(name);`],
+  ]) {
+    writeFileSync(join(place, file), source);
+    execFileSync("node", ["--no-warnings", join(place, file)], { stdio: "inherit" });
+  }
+}
