@@ -1,6 +1,7 @@
 // Runs the tools: one line a job, and a tool's own output only when it failed.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { root } from "./workspace.mjs";
 
 const bin = join(root, "node_modules", ".bin");
@@ -24,7 +25,11 @@ export async function run(job, [command, ...args], cwd = root) {
   });
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   if (status === 0) console.error(`${job}: done in ${seconds} s`);
-  else process.stderr.write(`${Buffer.concat(output)}\n${job}: failed (${status}) after ${seconds} s\n`);
+  else {
+    const text = Buffer.concat(output).toString();
+    console.error(process.stderr.isTTY ? text : stripVTControlCharacters(text));
+    console.error(`${job}: failed (${status}) after ${seconds} s`);
+  }
   return status === 0;
 }
 
