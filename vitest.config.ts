@@ -11,9 +11,13 @@ const notRun = hasChromium ? [] : [`not run: browser suites (no Chromium at ${ch
 // Tests run on the sources; `pnpm test:built` runs the same tests on what the build made of them.
 const resolve = { alias: aliases(process.env["TEST_STAGE"] === "built" ? "built" : "source") };
 
+// A slow machine is no failure; what hangs still ends.
+const timeouts = { testTimeout: 30_000, hookTimeout: 30_000 };
+
 const node = {
   resolve,
   test: {
+    ...timeouts,
     name: "node",
     include: ["packages/*/test/**/*.test.ts"],
     exclude: ["packages/*/test/browser/**"],
@@ -28,6 +32,7 @@ const node = {
 const browser = {
   resolve,
   test: {
+    ...timeouts,
     name: "browser",
     include: ["packages/*/test/browser/**/*.test.ts"],
     browser: {
