@@ -1,1 +1,7 @@
-export {};
+export * from "./capabilities.ts";
+export * from "./errors.ts";
+export * from "./hyperparameters.ts";
+export * from "./loss-scaler.ts";
+export * from "./optim-wrapper.ts";
+export * from "./optimizer.ts";
+export * from "./state.ts";

@@ -1,1 +1,14 @@
-export {};
+export * from "./check.ts";
+export * from "./clip.ts";
+export * from "./engine.ts";
+export * from "./evaluate.ts";
+export * from "./groups.ts";
+export * from "./host.ts";
+export * from "./loss-scaler.ts";
+export * from "./parameters.ts";
+export * from "./pipeline.ts";
+export * from "./scalars.ts";
+export * from "./trace.ts";
+export * from "./unscale.ts";
+export * from "./update.ts";
+export * from "./vectors.ts";

@@ -1,0 +1,125 @@
+import type { Capabilities } from "../capabilities.ts";
+import type { LossScaler, LossScaleSettings } from "../loss-scaler.ts";
+import type { ClipGrad, OnNonFinite } from "../optimizer.ts";
+import type { Parameter, ParameterDescription } from "./parameters.ts";
+import type { Program } from "./trace.ts";
+
+/** What the check stage is asked for. */
+export interface CheckRequest {
+  /** p of the norm that is wanted; absent when none is. */
+  readonly normType: number | undefined;
+  /** Whether elements that are not finite must be found, because the step would be skipped. */
+  readonly finite: boolean;
+  /** Not finite is an error: thrown at once where the host decides, kept for the next read where a device does. */
+  readonly orThrow: boolean;
+}
+
+/** What the check stage found, of the raw accumulators. */
+export interface Checked<S> {
+  readonly norm: S | undefined;
+  /** 1 when every element is finite, else 0; absent when not asked for. */
+  readonly finite: S | undefined;
+}
+
+/** A parameter that takes part in a step, with the program of its group. */
+export interface StepItem<P, V, S> {
+  readonly parameter: Parameter<P, V, S>;
+  readonly program: Program;
+  /** Vectors of `program.slots`, in that order. */
+  readonly slots: readonly V[];
+}
+
+/**
+ * The stages of a step, in the order in which `pipeline.ts` calls them. `S` is a number where the host decides (use `hostStages`), or
+ * a handle of a value that the device computes: then no stage may wait for it.
+ */
+export interface StepStages<P, V, S> {
+  /** Measures the raw accumulators of all items together. */
+  check(items: readonly StepItem<P, V, S>[], request: CheckRequest): Checked<S>;
+  /** rescale ÷ loss scale: what the raw accumulators are multiplied by. */
+  unscale(rescale: number, lossScale: S | undefined): S;
+  /** The factor with the clip coefficient min(1, maxNorm ÷ (norm × factor + 1e-6)) multiplied in. Keeps the unscaled norm for metrics. */
+  clip(factor: S, checked: Checked<S>, clipGrad: ClipGrad | undefined): S;
+  /** Applies each item's program, and counts its step; or does neither where `checked.finite` is 0. One kernel call per item. */
+  update(items: readonly StepItem<P, V, S>[], factor: S, checked: Checked<S>, clipGrad: ClipGrad | undefined): void;
+  /** The norm of the last step and the counters, as of the call. */
+  readMetrics(): Promise<{ readonly gradNorm?: number; readonly steps: number; readonly skipped: number }>;
+  /** Overwrites the counters, at the end of a load. */
+  writeCounts(counts: { readonly steps: number; readonly skipped: number }): void;
+}
+
+/** What the differentiation of a loss is asked for. */
+export interface GradientRequest<P, V, S> {
+  /** The parameters that are not frozen. */
+  readonly parameters: readonly Parameter<P, V, S>[];
+  readonly scale: number;
+  readonly lossScale: S | undefined;
+  readonly returnLoss: boolean;
+}
+
+/** One gradient on its way to an accumulator. `G` is the library's; it may alias anything and must not be written. */
+export interface Gradients<P, V, G, S, LossValue> {
+  /** The closure's own value with `returnLoss`. */
+  readonly value: LossValue | undefined;
+  readonly gradients: readonly (readonly [parameter: Parameter<P, V, S>, gradient: G])[];
+}
+
+/** A loss scaler with what optimizers of its backend need of it. */
+export interface EngineLossScaler<S> extends LossScaler {
+  /** The current scale, latched by a wrapper at the first backward of its window. */
+  current(): S;
+  /** Told by every step that used it: 1 when its gradients were finite, else 0. */
+  record(finite: S): void;
+}
+
+/**
+ * What a backend supplies to `createOptimizer`: storage, differentiation and stages. Arguments were checked, calls come in order and
+ * never after `dispose`, so implementations check nothing again.
+ */
+export interface Engine<in Loss, out LossValue, P, V, G, S> {
+  readonly backend: string;
+  readonly capabilities: Capabilities;
+  /** Vectors per parameter beside parameter and accumulator for which there is room. Use `Infinity` (default) for no limit. */
+  readonly maxSlots?: number;
+
+  /** Shape and identity of a parameter. @throws OptimError `invalid-parameter` for anything but live float32 data */
+  describe(value: P, where: string): ParameterDescription;
+  /** Whether the host library has marked it as frozen. Default: never. */
+  isFrozen?(value: P): boolean;
+
+  /** A vector of the parameter's length, filled with `initial`. */
+  allocate(parameter: Parameter<P, V, S>, initial: number): V;
+  release(vector: V): void;
+  /** Overwrites a vector. Cannot fail. */
+  write(vector: V, data: Float32Array): void;
+  /** Copies, as of the call, in order: views of one ArrayBuffer. */
+  read(vectors: readonly V[]): Promise<Float32Array[]>;
+  readParameters(parameters: readonly Parameter<P, V, S>[]): Promise<Float32Array[]>;
+  writeParameter(parameter: Parameter<P, V, S>, data: Float32Array): void;
+  /** A scalar from a number, and numbers from scalars, as of the call. */
+  scalar(value: number): S;
+  readScalars(scalars: readonly S[]): Promise<readonly number[]>;
+
+  /** Runs the closure and differentiates. Where it throws, nothing has changed. `scale` and `lossScale` are applied here or in `accumulate`. */
+  differentiate(loss: Loss, request: GradientRequest<P, V, S>): Gradients<P, V, G, S, LossValue>;
+  /**
+   * Adds `scale` × gradient to `parameter.accumulator` (made beforehand); overwrites it when nothing is pending, which the caller marks
+   * after. Lets go of the gradient.
+   */
+  accumulate(parameter: Parameter<P, V, S>, gradient: G, request: GradientRequest<P, V, S>): void;
+
+  readonly stages: StepStages<P, V, S>;
+  createLossScaler(settings: LossScaleSettings): EngineLossScaler<S>;
+  readonly context?: <T>(options: { readonly sync: boolean }, run: () => T) => T;
+  /** Frees what is not a vector. Vectors were released before. */
+  dispose?(): void;
+}
+
+/** Options of a step, filled in. */
+export interface ResolvedStep<S> {
+  readonly rescale: number;
+  readonly lossScale: S | undefined;
+  readonly clipGrad: ClipGrad | undefined;
+  readonly onNonFinite: OnNonFinite;
+  readonly gradNorm: boolean;
+}

@@ -1,0 +1,34 @@
+import type { ClipGrad } from "../optimizer.ts";
+import { checkOnHost } from "./check.ts";
+import { clipCoefficient } from "./clip.ts";
+import type { Checked, CheckRequest, StepItem, StepStages } from "./engine.ts";
+import { unscaleFactor } from "./unscale.ts";
+import { HostUpdate, type ParameterAccess } from "./update.ts";
+import type { VectorKernels } from "./vectors.ts";
+
+/** The stages of every backend whose results the host can see at once, over its kernels. */
+export function hostStages<P, V>(kernels: VectorKernels<V>, access: ParameterAccess<P, V>): StepStages<P, V, number> {
+  const updater = new HostUpdate(kernels, access);
+  let gradNorm: number | undefined;
+  let steps = 0;
+  let skipped = 0;
+  return {
+    check: (items: readonly StepItem<P, V, number>[], request: CheckRequest): Checked<number> => checkOnHost(kernels, items, request),
+    unscale: unscaleFactor,
+    clip(factor: number, { norm }: Checked<number>, clipGrad: ClipGrad | undefined): number {
+      gradNorm = norm === undefined ? undefined : norm * Math.abs(factor);
+      return gradNorm === undefined ? factor : factor * clipCoefficient(gradNorm, clipGrad);
+    },
+    update(items, factor, { finite }, clipGrad) {
+      if (finite === 0) skipped += 1;
+      else {
+        updater.run(items, factor, clipGrad);
+        steps += 1;
+      }
+    },
+    readMetrics: () => Promise.resolve({ ...(gradNorm !== undefined && { gradNorm }), steps, skipped }),
+    writeCounts(counts) {
+      ({ steps, skipped } = counts);
+    },
+  };
+}

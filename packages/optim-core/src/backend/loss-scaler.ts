@@ -1,0 +1,101 @@
+import { OptimError } from "../errors.ts";
+import type { LossScalerStateDict, LossScaleSettings } from "../loss-scaler.ts";
+import type { EngineLossScaler } from "./engine.ts";
+
+/** The loss scaler of backends where the host decides. float32 scale, as PyTorch's. */
+export class HostLossScaler implements EngineLossScaler<number> {
+  readonly kind = "loss-scaler";
+  readonly backend: string;
+  readonly settings: LossScaleSettings;
+  #scale: number;
+  #growthTracker = 0;
+  #stepped = false;
+  #found = false;
+
+  constructor(backend: string, settings: LossScaleSettings) {
+    this.backend = backend;
+    this.settings = settings;
+    this.#scale = Math.fround(settings.initScale);
+  }
+
+  current(): number {
+    return this.#scale;
+  }
+
+  record(finite: number): void {
+    this.#stepped = true;
+    this.#found ||= finite === 0;
+  }
+
+  update(newScale?: number): void {
+    if (newScale !== undefined) this.#scale = checkedScale(newScale);
+    else if (this.#stepped && this.settings.dynamic) {
+      const next = nextLossScale(this.settings, this.#scale, this.#growthTracker, this.#found);
+      this.#scale = next.scale;
+      this.#growthTracker = next.growthTracker;
+    }
+    this.#stepped = false;
+    this.#found = false;
+  }
+
+  readScale(): Promise<number> {
+    return Promise.resolve(this.#scale);
+  }
+
+  stateDict(): Promise<LossScalerStateDict> {
+    return Promise.resolve(lossScalerState(this.settings, this.#scale, this.#growthTracker));
+  }
+
+  prepareLoad(state: LossScalerStateDict): () => void {
+    const { scale, growthTracker } = checkedLossScalerState(state);
+    return () => {
+      if (!this.settings.dynamic) return;
+      this.#scale = scale;
+      this.#growthTracker = growthTracker;
+      this.#stepped = false;
+      this.#found = false;
+    };
+  }
+
+  dispose(): void {}
+}
+
+/** The state machine of {@link LossScaler}, in float32. */
+export function nextLossScale(
+  { growthFactor, backoffFactor, growthInterval, minScale }: LossScaleSettings,
+  scale: number,
+  growthTracker: number,
+  found: boolean,
+): { readonly scale: number; readonly growthTracker: number } {
+  if (found) return { scale: Math.fround(Math.max(minScale, scale * backoffFactor)), growthTracker: 0 };
+  if (growthTracker + 1 < growthInterval) return { scale, growthTracker: growthTracker + 1 };
+  const grown = Math.fround(scale * growthFactor);
+  return { scale: Number.isFinite(grown) ? grown : scale, growthTracker: 0 };
+}
+
+export function lossScalerState(
+  { dynamic, growthFactor, backoffFactor, growthInterval, minScale }: LossScaleSettings,
+  scale: number,
+  growthTracker: number,
+): LossScalerStateDict {
+  return { dynamic, scale, growthTracker, growthFactor, backoffFactor, growthInterval, minScale };
+}
+
+/** @throws OptimError `invalid-option` */
+export function checkedScale(scale: number): number {
+  const rounded = Math.fround(scale);
+  if (typeof scale === "number" && rounded > 0 && Number.isFinite(rounded)) return rounded;
+  throw new OptimError("invalid-option", "LossScaler.update", { expected: "a positive finite scale", received: scale });
+}
+
+/** Scale and tracker of a saved state. @throws OptimError `invalid-state` */
+export function checkedLossScalerState(state: LossScalerStateDict): { readonly scale: number; readonly growthTracker: number } {
+  const { scale, growthTracker } = (state ?? {}) as Partial<LossScalerStateDict>;
+  if (typeof scale !== "number" || !(Math.fround(scale) > 0) || !Number.isFinite(Math.fround(scale))) {
+    throw new OptimError("invalid-state", "lossScaler.scale", { expected: "a positive finite number", received: scale });
+  }
+  if (!Number.isSafeInteger(growthTracker) || (growthTracker as number) < 0) {
+    throw new OptimError("invalid-state", "lossScaler.growthTracker", { expected: "a count", received: growthTracker });
+  }
+  return { scale: Math.fround(scale), growthTracker: growthTracker as number };
+}

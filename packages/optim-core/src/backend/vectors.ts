@@ -1,0 +1,39 @@
+import { createEvaluator, type Evaluator, reduceArray, type Reduction } from "./evaluate.ts";
+import type { Program } from "./trace.ts";
+
+/**
+ * The arithmetic of a CPU backend over its own vectors. Compiled kernels and the reference implement the same few methods, so "no
+ * WebAssembly here" is a value, not a branch.
+ */
+export interface VectorKernels<V> {
+  /** accumulator ← accumulator + scale × gradient, or scale × gradient when `overwrite`. One pass. The two may be one vector. */
+  accumulate(accumulator: V, gradient: V, scale: number, overwrite: boolean): void;
+  /** Measures a vector in one pass. */
+  reduce(vector: V, reduction: Reduction): number;
+  /** Sums of squares of the program's norm inputs, into `sums`. One pass. */
+  norms(program: Program, param: V, grad: V, slots: readonly V[], uniforms: Float32Array, sums: Float64Array): void;
+  /** One update in place, in one pass. */
+  update(program: Program, param: V, grad: V, slots: readonly V[], uniforms: Float32Array): void;
+}
+
+/** The reference evaluation as kernels over plain arrays. */
+export function arrayKernels(): VectorKernels<Float32Array> {
+  const evaluators = new WeakMap<Program, Evaluator>();
+  const evaluator = (program: Program): Evaluator => {
+    let made = evaluators.get(program);
+    if (made === undefined) evaluators.set(program, (made = createEvaluator(program)));
+    return made;
+  };
+  return {
+    accumulate(accumulator, gradient, scale, overwrite) {
+      const factor = Math.fround(scale);
+      for (let i = 0; i < accumulator.length; i += 1) {
+        const scaled = Math.fround((gradient[i] as number) * factor);
+        accumulator[i] = overwrite ? scaled : (accumulator[i] as number) + scaled;
+      }
+    },
+    reduce: reduceArray,
+    norms: (program, param, grad, slots, uniforms, sums) => evaluator(program).norms(param, grad, slots, uniforms, sums),
+    update: (program, param, grad, slots, uniforms) => evaluator(program).update(param, grad, slots, uniforms),
+  };
+}

@@ -1,0 +1,33 @@
+/**
+ * What an optimizer can do, as plain data. The conformance kit skips by it and by nothing else, and callers may read it to choose.
+ * Everything that is not named here is required of every backend: accumulation, missing gradients, live learning rates, state round
+ * trips, `dispose`, coded errors.
+ */
+export interface Capabilities {
+  /**
+   * `"host"`: the step knows at once whether it was skipped. `"device"`: the device decides, the step only enqueues, and
+   * `readMetrics()` tells.
+   */
+  readonly decides: "host" | "device";
+  /**
+   * Whether the step writes into the parameters' own storage. `false`: it makes new storage (an ops lowering), or it works on a copy
+   * because the host library's private parts are not as expected.
+   */
+  readonly inPlace: boolean;
+  /** Whether any update rule runs. `false` for a wrapped optimizer of the host library, which is a rule of its own. */
+  readonly rules: boolean;
+  /** Whether every hyperparameter of a group is live. `false`: `lr` alone is, and assigning another throws `unsupported`. */
+  readonly liveHyperparameters: boolean;
+  /** Whether several parameter groups are possible. */
+  readonly groups: boolean;
+  /** Whether a parameter without a gradient is left alone. `false`: the wrapped optimizer decides. */
+  readonly perParameterSteps: boolean;
+  /** Whether the state dict of another backend loads. `false`: only one of the same kind does. */
+  readonly portableState: boolean;
+  /** Whether `readGradients`, `writeGradients`, `readParameters` and `writeParameters` work. */
+  readonly transfer: boolean;
+  /**
+   * Largest parameter, in elements. Use `Infinity` where memory is the only limit.
+   */
+  readonly maxParameterLength: number;
+}

@@ -1,0 +1,127 @@
+/**
+ * What went wrong, for machines. Codes are stable: a new one may be added in a minor version, none changes its meaning.
+ *
+ * | code | when |
+ * | --- | --- |
+ * | `invalid-option` | an option has a wrong type or value |
+ * | `unknown-option` | an option name that nobody reads, misspelled perhaps |
+ * | `invalid-hyperparameter` | a hyperparameter that the rule refuses, at construction or at an assignment to a group |
+ * | `invalid-rule` | an update rule is malformed: a slot missing from what it returns, an expression used as a number |
+ * | `unsupported` | the backend or the wrapped optimizer cannot do this; `capabilities` says so too |
+ * | `invalid-parameter` | a parameter has the wrong type, dtype or length, or was disposed |
+ * | `empty-parameters` | no parameter, or a group without one |
+ * | `duplicate-parameter` | one parameter twice in one optimizer, by name or by identity |
+ * | `unknown-parameter` | a name that is not a parameter of this optimizer |
+ * | `arena-full` | the rule needs more room than the arena was made with |
+ * | `invalid-loss` | the loss is not a function, or returned what this backend cannot differentiate |
+ * | `no-gradient` | nothing that the loss returned depends on a parameter, or the host library has no gradients registered |
+ * | `non-finite-gradient` | a gradient or its norm is not finite, and the options ask for an error |
+ * | `window-open` | a change that is only possible between two accumulation windows |
+ * | `count-exceeded` | a backward after the `maxCounts` that were announced |
+ * | `reentrant` | a loss closure called what changes its own wrapper or reads the device |
+ * | `disposed` | used after `dispose()` |
+ * | `invalid-wrapper` | not an optimizer wrapper; the message names the missing members |
+ * | `duplicate-wrapper` | one wrapper under two names of a dict |
+ * | `invalid-name` | a name that is empty or holds a `.` |
+ * | `unknown-name` | a name that the dict does not hold |
+ * | `ambiguous-wrapper` | a call on a dict that one of its wrappers must take |
+ * | `invalid-state` | not a state dict, damaged, or of a version that this release cannot read |
+ * | `state-mismatch` | a state dict of something else; `missing`, `unexpected` and `mismatched` list the names |
+ * | `load-pending` | a second load while the first is staged |
+ * | `gradients-changed` | gradients were written back after they changed since they were read |
+ * | `device-lost` | the device is gone; make a new optimizer on a new one and load the last state |
+ * | `device-error` | the device refused a command |
+ */
+export type OptimErrorCode =
+  | "invalid-option"
+  | "unknown-option"
+  | "invalid-hyperparameter"
+  | "invalid-rule"
+  | "unsupported"
+  | "invalid-parameter"
+  | "empty-parameters"
+  | "duplicate-parameter"
+  | "unknown-parameter"
+  | "arena-full"
+  | "invalid-loss"
+  | "no-gradient"
+  | "non-finite-gradient"
+  | "window-open"
+  | "count-exceeded"
+  | "reentrant"
+  | "disposed"
+  | "invalid-wrapper"
+  | "duplicate-wrapper"
+  | "invalid-name"
+  | "unknown-name"
+  | "ambiguous-wrapper"
+  | "invalid-state"
+  | "state-mismatch"
+  | "load-pending"
+  | "gradients-changed"
+  | "device-lost"
+  | "device-error";
+
+export interface OptimErrorDetails {
+  /** What would have been right, in words: `"a positive integer"`. */
+  readonly expected?: string;
+  /** What came, as it came. */
+  readonly received?: unknown;
+  /** What to do about it, a sentence. */
+  readonly hint?: string;
+  /** The error that caused this one. */
+  readonly cause?: unknown;
+  /** With `state-mismatch`: names that the state lacks, has too many, and that differ (with the reason). */
+  readonly missing?: readonly string[];
+  readonly unexpected?: readonly string[];
+  readonly mismatched?: readonly string[];
+}
+
+const brand = /* @__PURE__ */ Symbol.for("@mm/optim-core/OptimError");
+
+/**
+ * The one error class of these packages. Its message says who, what was expected, what came and what to do; wording is free to
+ * change, `code` is not. Recognise it with {@link isOptimError}, which also works where two copies of this package are installed.
+ */
+export class OptimError extends Error {
+  override readonly name = "OptimError";
+  readonly code: OptimErrorCode;
+  readonly expected: string | undefined;
+  readonly received: unknown;
+  readonly missing: readonly string[] | undefined;
+  readonly unexpected: readonly string[] | undefined;
+  readonly mismatched: readonly string[] | undefined;
+
+  /** `who` names the function or option that refuses: `"createOptimWrapper: accumulativeCounts"`. */
+  constructor(code: OptimErrorCode, who: string, details: OptimErrorDetails = {}) {
+    const { expected, hint, cause, missing, unexpected, mismatched } = details;
+    const got = "received" in details ? `, got ${show(details.received)}` : "";
+    super(
+      who + (expected === undefined ? got : `: expected ${expected}${got}`) + (hint === undefined ? "" : `. ${hint}`),
+      cause === undefined ? undefined : { cause },
+    );
+    this.code = code;
+    this.expected = expected;
+    this.received = details.received;
+    this.missing = missing;
+    this.unexpected = unexpected;
+    this.mismatched = mismatched;
+    Object.defineProperty(this, brand, { value: true });
+  }
+}
+
+/** Whether `error` is an {@link OptimError}, of this copy of the package or of another. */
+export function isOptimError(error: unknown): error is OptimError {
+  return typeof error === "object" && error !== null && brand in error;
+}
+
+/** A short description of any value, for messages. Never throws, never prints a whole tensor. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
+  if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(show).join(", ")}]`;
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  if (typeof name !== "string" || name === "Object") return `{ ${Object.keys(value).slice(0, 8).join(", ")} }`;
+  return ArrayBuffer.isView(value) ? `a ${name} of ${value.byteLength} bytes` : `a ${name}`;
+}

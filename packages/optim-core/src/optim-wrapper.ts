@@ -1,0 +1,144 @@
+import type { BaseHyperparameters } from "./hyperparameters.ts";
+import type { LossScale, LossScaler } from "./loss-scaler.ts";
+import type { ClipGrad, OnNonFinite, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
+import type { LoadOptions, LoadReport, OptimWrapperStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
+
+/** Options of `createOptimWrapper`. A name that is not among them is refused. */
+export interface OptimWrapperOptions {
+  /** Backward calls per step, a positive integer. Default 1. */
+  readonly accumulativeCounts?: number;
+  readonly clipGrad?: ClipGrad | undefined;
+  /** Absent: plain single precision. A {@link LossScaler} is shared: whoever made it updates it and disposes it. */
+  readonly lossScale?: LossScale | LossScaler | undefined;
+  /** Plain precision only; with a loss scale, steps with gradients that are not finite are always skipped. Default `"propagate"`. */
+  readonly onNonFinite?: OnNonFinite;
+  /** Measure the gradient norm at every step, for `readMetrics()`. Default: only when clipping by norm needs it. */
+  readonly gradNorm?: boolean;
+}
+
+export interface UpdateParamsOptions<R extends boolean = boolean> {
+  /** Return the closure's value. Default `false`, so that ignoring the result leaks nothing. */
+  readonly returnLoss?: R | undefined;
+  /**
+   * The weight of this micro-batch, above 0: with weights, the window's gradient is Σ wᵢ gᵢ ÷ Σ wᵢ. Pass the number of samples when
+   * micro-batches are uneven. Default: all alike.
+   */
+  readonly weight?: number;
+}
+
+export interface WrapperBackwardOptions<R extends boolean = boolean> {
+  /** Multiplies the gradient. Default 1: `backward` does not divide by the window. */
+  readonly scale?: number;
+  readonly returnLoss?: R | undefined;
+}
+
+/** `loss` is there when `returnLoss` was given: the closure's own value, neither divided nor scaled; the caller disposes it. */
+export type WithLoss<LossValue, R extends boolean> = [R] extends [true] ? { readonly loss: LossValue } : { readonly loss?: LossValue };
+
+export type UpdateParamsResult<LossValue, R extends boolean> = {
+  /** The window was full and a step was enqueued. Whether the device skipped it, `readMetrics()` tells. */
+  readonly updated: boolean;
+} & WithLoss<LossValue, R>;
+
+export interface CountStatus {
+  /** Backward calls that were made before: where a resumed run begins. */
+  readonly initCounts?: number;
+  /** Backward calls of the whole run, so that the last, short window is stepped and divided by its own length. */
+  readonly maxCounts?: number;
+}
+
+/** A promise is refused at compile time: contexts are synchronous. */
+export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;
+
+/**
+ * One interface over an optimizer of any backend, adding accumulation, clipping, loss scaling and state. Made by `createOptimWrapper`.
+ *
+ * The straight path of an update:
+ *
+ * ```text
+ * loss closure → gradients × scale → accumulate → [window full?] → check → unscale → clip → update rule → state dict
+ *                                                    └ not finite: skip, back the scale off
+ * ```
+ *
+ * A call that changes the wrapper or waits for the device, from its own loss closure, throws `reentrant`; after `dispose()` it throws
+ * `disposed`. Getters are never refused.
+ */
+export interface OptimWrapper<in Loss, out LossValue, out H extends BaseHyperparameters = BaseHyperparameters> {
+  readonly kind: "optim-wrapper";
+  readonly backend: string;
+  readonly optimizer: Optimizer<Loss, LossValue, H>;
+
+  /**
+   * One micro-batch: divide by the window, backward, and when the window is full step and zero the gradients. Synchronous: it only
+   * enqueues. If the closure throws, counts and gradients are as before.
+   *
+   * @throws OptimError `count-exceeded` past `maxCounts`; what the optimizer's `backward` and `step` throw
+   */
+  readonly updateParams: <const R extends boolean = false>(
+    loss: Loss,
+    options?: UpdateParamsOptions<R>,
+  ) => UpdateParamsResult<LossValue, R>;
+  /** One backward by hand. Counts; does not divide by the window (pass `scale: 1 / wrapper.lossFactor()`), does not step. */
+  readonly backward: <const R extends boolean = false>(
+    loss: Loss,
+    options?: WrapperBackwardOptions<R>,
+  ) => WithLoss<LossValue, R>;
+  /**
+   * One step by hand, whatever the window. Gradients are multiplied by `rescale` (pass `1 / total`), and stay, as in MMEngine: call
+   * `zeroGrad()` after it. One that throws leaves parameters and slots unchanged and the gradients pending.
+   */
+  step(options?: { readonly rescale?: number }): void;
+  /** Drops all gradients; a window in progress begins anew at `innerCount`. */
+  zeroGrad(): void;
+  /**
+   * Steps a short window now, divided by its own length, and zeroes the gradients. An empty window is a no-op. `innerCount` stays; the
+   * next window begins here and ends at the next boundary, divided by its own length.
+   */
+  flush(): { readonly updated: boolean };
+
+  /**
+   * What `updateParams` divides the next loss by: the length of the window that it belongs to. @throws OptimError `count-exceeded` when
+   * `maxCounts` are done
+   */
+  lossFactor(): number;
+  /** Whether the count stands at a boundary: a multiple of `accumulativeCounts`, or `maxCounts`. True before the first backward. */
+  shouldUpdate(): boolean;
+  /** Whether the next backward completes a window. */
+  shouldSync(): boolean;
+  /** Backward calls so far, `initCounts` included. */
+  readonly innerCount: number;
+  readonly accumulativeCounts: number;
+  /** @throws OptimError `window-open` in mid-window, `invalid-option` */
+  initializeCountStatus(status: CountStatus): void;
+
+  /** Runs `run` in the wrapper's context and returns its value. A promise neither compiles nor passes. */
+  optimContext<T>(run: () => NotPromise<T>): T;
+
+  readonly paramGroups: ParamGroups<H>;
+  /** With several groups: what schedulers drive and logs show; not part of `paramGroups`. */
+  readonly baseParamSettings: ParamGroup<H> | undefined;
+  readonly defaults: Readonly<H>;
+  /** One entry per group. `baseLr` with several groups. */
+  getLr(): { readonly lr: readonly number[]; readonly baseLr?: readonly number[] };
+  /** `momentum`, else the first of `betas`, else 0, per group. */
+  getMomentum(): { readonly momentum: readonly number[] };
+
+  /** See {@link Optimizer.freeze}. */
+  freeze(names: readonly string[]): void;
+  unfreeze(names: readonly string[]): void;
+
+  /** A plain, backend-neutral copy as of the moment of the call. Waits for the device. */
+  stateDict(options?: StateDictOptions): Promise<OptimWrapperStateDict>;
+  /** `prepareLoad` and `commit` in one. */
+  loadStateDict(state: OptimWrapperStateDict, options?: LoadOptions): Promise<LoadReport>;
+  /** Checks and stages everything; rejects before anything changed. A second load while one is pending is an error. */
+  prepareLoad(state: OptimWrapperStateDict, options?: LoadOptions): Promise<PreparedLoad>;
+  /** Waits for the device; also the back-pressure of a loop that only enqueues. */
+  readMetrics(): Promise<StepMetrics>;
+
+  /** Frees the optimizer's own memory and a loss scaler that this wrapper made; never the caller's parameters. Twice is fine. */
+  dispose(): void;
+}
+
+/** A wrapper of any backend: everything but closures. */
+export type AnyOptimWrapper = OptimWrapper<never, unknown>;

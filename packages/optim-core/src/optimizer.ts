@@ -1,0 +1,199 @@
+import type { Capabilities } from "./capabilities.ts";
+import type { BaseHyperparameters } from "./hyperparameters.ts";
+import type { LossScale, LossScaler } from "./loss-scaler.ts";
+import type { LoadOptions, NamedTensors, OptimizerStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
+
+/**
+ * A live group of parameters. Its hyperparameters are its properties: assigning `group.lr` takes effect at the next step, with no
+ * compilation unless the value crosses one that the rule's `structure` names (momentum 0 → 0.9). A tuple is replaced as a whole
+ * (`group.betas = [0.5, 0.9]`); its elements are read-only.
+ *
+ * @throws OptimError `invalid-hyperparameter` at the assignment of a value that the rule refuses; the old value stays.
+ */
+export type ParamGroup<H> = {
+  /** `"0"`, `"1"`, … unless named. */
+  readonly name: string;
+  /** Names of its parameters, in declared order. */
+  readonly params: readonly string[];
+} & { -readonly [K in keyof H]: H[K] };
+
+export type ParamGroups<H> = readonly [ParamGroup<H>, ...ParamGroup<H>[]];
+
+/** A group as a caller writes it: named parameters, and the hyperparameters that differ from the rule's. */
+export type ParamGroupInput<P, H> = {
+  readonly name?: string;
+  readonly params: { readonly [name: string]: P };
+} & Partial<Readonly<H>>;
+
+/** Parameters as a caller writes them: by name, or in groups. */
+export type ParametersInput<P, H> = { readonly [name: string]: P } | readonly ParamGroupInput<P, H>[];
+
+export interface ParameterInfo {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The name of its group. */
+  readonly group: string;
+}
+
+/** Clip by the norm of all gradients of the wrapper together (Pascanu et al., arXiv:1211.5063; `torch.nn.utils.clip_grad_norm_`). */
+export interface ClipGradByNorm {
+  readonly type?: "norm";
+  /** Gradients are multiplied by min(1, maxNorm ÷ (norm + 1e-6)). */
+  readonly maxNorm: number;
+  /** p of the p-norm, above 0; `Infinity` for the largest absolute value. Default 2. */
+  readonly normType?: number;
+  /**
+   * A norm that is not finite is an error: backends that decide on the host throw `non-finite-gradient` in the step; others skip the
+   * step and reject the next `readMetrics()` or `stateDict()`. Default `false`: PyTorch's, see {@link OnNonFinite}.
+   */
+  readonly errorIfNonfinite?: boolean;
+}
+
+/** Clamp each element of the unscaled gradient to ±clipValue (`torch.nn.utils.clip_grad_value_`). NaN stays NaN. */
+export interface ClipGradByValue {
+  readonly type: "value";
+  readonly clipValue: number;
+}
+
+export type ClipGrad = ClipGradByNorm | ClipGradByValue;
+
+/**
+ * What happens to gradients that are not finite when no loss scaler is on. `"propagate"`: they reach the parameters, as in PyTorch.
+ * `"skip"`: the step is skipped. `"throw"`: an error, as for `errorIfNonfinite`; parameters and state are unchanged. `"zero"`: those
+ * elements count as 0.
+ */
+export type OnNonFinite = "propagate" | "skip" | "throw" | "zero";
+
+export interface BackwardOptions<R extends boolean = boolean> {
+  /** What the host multiplies gradients by: 1 ÷ the window. Default 1. */
+  readonly scale?: number;
+  /** Multiplies the loss too; its value is latched at the first backward after `zeroGrad()`. */
+  readonly lossScaler?: LossScaler | undefined;
+  /** Return the closure's own value, neither divided nor scaled, owned by the caller. Default `false`. */
+  readonly returnLoss?: R | undefined;
+}
+
+export interface StepOptions {
+  /** Gradients are multiplied by it. Default 1. */
+  readonly rescale?: number;
+  readonly clipGrad?: ClipGrad | undefined;
+  /** Gradients carry its latched scale; a step that finds one that is not finite is skipped and told to it. */
+  readonly lossScaler?: LossScaler | undefined;
+  readonly onNonFinite?: OnNonFinite;
+  /** Measure the 2-norm (or that of `clipGrad.normType`) although nothing clips by it. Default `false`. */
+  readonly gradNorm?: boolean;
+}
+
+export interface StepMetrics {
+  /** The norm of the last step's gradients, unscaled, before clipping. Not finite for a skipped step. Absent when not measured. */
+  readonly gradNorm?: number;
+  /** The loss scale as of the call; 1 without a loss scaler. */
+  readonly lossScale: number;
+  /** Steps that were applied. */
+  readonly steps: number;
+  /** Steps that were skipped because a gradient was not finite. */
+  readonly skipped: number;
+}
+
+/**
+ * One rule applied to one set of parameters: what a backend author writes. The comments here are the specification, and
+ * `@mm/optim-conformance` checks them. A backend that fits {@link Engine} of `@mm/optim-core/backend` gets all of this from
+ * `createOptimizer` and writes storage and kernels only.
+ *
+ * Parameters are named, flat and float32 to the optimizer, whatever their shape to the host library. They stay the caller's: never
+ * disposed here. Accumulators and slots are the optimizer's, and freed by `dispose()`.
+ *
+ * Members that take a loss closure are properties, not methods: with method bivariance another backend's optimizer would be accepted.
+ */
+export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparameters = BaseHyperparameters> {
+  readonly kind: "optimizer";
+  /** `"tfjs"`; wrappers, scalers and errors carry it. */
+  readonly backend: string;
+  /** The name of the update rule. */
+  readonly rule: string;
+  readonly capabilities: Capabilities;
+  /** The rule's hyperparameters, which groups start from. */
+  readonly defaults: Readonly<H>;
+  readonly paramGroups: ParamGroups<H>;
+  /** With several groups, the settings that no parameter uses; schedulers drive them and logs show them. */
+  readonly baseParamSettings: ParamGroup<H> | undefined;
+  /** Names, shapes and order of all parameters. Never waits. */
+  readonly parameters: readonly ParameterInfo[];
+
+  /**
+   * Runs the closure once, differentiates, and **adds** `scale` × latched loss scale × gradient to the optimizer's own float32
+   * accumulators. Gradients that the host library owns may alias each other and the caller's data: they are read, never written, and
+   * let go of. A parameter that the loss does not reach keeps its accumulator, and has no gradient if it had none. If the closure
+   * throws, nothing has changed. Does not wait for the device.
+   *
+   * @returns the closure's own value with `returnLoss`, else `undefined` (and what the closure made is freed).
+   * @throws OptimError `invalid-loss`, `no-gradient`, `disposed`, `device-lost`
+   */
+  readonly backward: (loss: Loss, options?: BackwardOptions) => LossValue | undefined;
+
+  /**
+   * Checks the raw accumulators, unscales, clips and applies the rule, in this order, to the parameters that have a gradient and are
+   * not frozen. The gradients stay. Does not wait for the device, and allocates nothing that outlives it but slots, once.
+   *
+   * A step that throws leaves parameters, slots and step counts unchanged.
+   *
+   * @throws OptimError `non-finite-gradient` (host backends, when asked for), `disposed`, `device-lost`
+   */
+  step(options?: StepOptions): void;
+
+  /** Forgets all gradients: from here they are absent, not zero. Also unlatches the loss scale. */
+  zeroGrad(): void;
+
+  /**
+   * A parameter that is frozen gets no gradient and takes no step; its pending gradient is kept, and not applied. Read at backward and
+   * at step. Where the host library has a flag of its own (tfjs `variable.trainable`), either freezes.
+   *
+   * @throws OptimError `unknown-parameter`
+   */
+  freeze(names: readonly string[]): void;
+  unfreeze(names: readonly string[]): void;
+  readonly frozen: readonly string[];
+
+  /** Waits for the device. @throws what a device found since the last read: `non-finite-gradient`, `device-error`, `device-lost`. */
+  readMetrics(lossScaler?: LossScaler): Promise<StepMetrics>;
+
+  /** A copy of the state as of the call, whatever is trained before the promise resolves. Waits for the device. */
+  stateDict(options?: StateDictOptions): Promise<OptimizerStateDict>;
+
+  /**
+   * Checks all of `state` against this optimizer and stages it; rejects before anything changed. The argument is neither changed nor
+   * kept. What is trained between the two halves is overwritten.
+   *
+   * @throws OptimError `invalid-state`, `state-mismatch`, `load-pending`, `disposed`
+   */
+  prepareLoad(state: OptimizerStateDict, options?: LoadOptions): Promise<PreparedLoad>;
+
+  /** A scaler whose state lives where this backend decides. The caller disposes it. @throws OptimError `invalid-option` */
+  createLossScaler(options: LossScale): LossScaler;
+
+  /**
+   * The raw accumulators of parameters that have a gradient, window and loss scale included, so that a NaN on one rank skips the step
+   * on all. Absent means no gradient. A private copy in one ArrayBuffer. Waits for the device.
+   */
+  readGradients(): Promise<NamedTensors>;
+  /**
+   * Replaces accumulators, and creates those that were absent; names that are left out keep theirs. Only enqueues.
+   *
+   * @throws OptimError `unknown-parameter`, `invalid-parameter`, `gradients-changed` when backward, step or zeroGrad ran since the last
+   * `readGradients()`
+   */
+  writeGradients(gradients: NamedTensors): void;
+  /** All parameters, a private copy in one ArrayBuffer. Waits for the device. */
+  readParameters(): Promise<NamedTensors>;
+  /** Overwrites the named parameters. Only enqueues. @throws OptimError `unknown-parameter`, `invalid-parameter` */
+  writeParameters(parameters: NamedTensors): void;
+
+  /** Runs `run` in what a forward pass of this backend needs. `sync`: this backward completes the window. Default: just runs it. */
+  readonly context?: <T>(options: { readonly sync: boolean }, run: () => T) => T;
+
+  /** Frees accumulators and slots. Twice is fine; anything else after it throws `disposed`. */
+  dispose(): void;
+}
+
+/** An optimizer of any backend: it can be stepped and saved, but no closure is known to fit it. */
+export type AnyOptimizer = Optimizer<never, unknown>;

@@ -1,0 +1,169 @@
+import { OptimError } from "../errors.ts";
+import { type BaseHyperparameters, type HyperparameterRecord, hyperparameterEntries, type HyperparameterValue } from "../hyperparameters.ts";
+import type { Expression, Scalar, Tensor } from "./expression.ts";
+
+/** Plain booleans that a rule may branch on. */
+export type Flags = { readonly [name: string]: boolean };
+
+/** The booleans among the hyperparameters, and those that `structure` derives. */
+export type Structure<H, D> = { readonly [K in keyof H as H[K] extends boolean ? K : never]: boolean } & Readonly<D>;
+
+/** The numeric hyperparameters as scalars of the trace; a tuple stays a tuple. */
+export type ScalarHyperparameters<H> = {
+  readonly [K in keyof H as H[K] extends boolean ? never : K]: H[K] extends readonly unknown[]
+    ? { readonly [I in keyof H[K]]: Scalar }
+    : Scalar;
+};
+
+/** What a slot holds before the first step. */
+export type InitialValue<H> = number | ((hyperparameters: H) => number);
+
+/** What `update` reads: the parameter, its gradient (unscaled and clipped), its step count from 1, and every slot by name. */
+export type UpdateInputs<Slot extends string, ScalarSlot extends string> = {
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  readonly step: Scalar;
+} & { readonly [K in Slot]: Tensor } & { readonly [K in ScalarSlot]: Scalar };
+
+/** What `update` returns: the next parameter and the next value of every slot that this structure has. */
+export type UpdateOutputs<Slot extends string, ScalarSlot extends string> = {
+  readonly param: Tensor;
+} & { readonly [K in Slot]?: Tensor } & { readonly [K in ScalarSlot]?: Scalar };
+
+export interface UpdateRuleDefinition<
+  H extends BaseHyperparameters,
+  D extends Flags,
+  Slot extends string,
+  ScalarSlot extends string,
+> {
+  /** PyTorch's class name where there is one (`"AdamW"`). Saved with the state, and compared when it is loaded. */
+  readonly name: string;
+  /** Every hyperparameter with its default. Booleans become part of the structure, numbers stay live inputs. */
+  readonly hyperparameters: H;
+  /** Why these values are refused, in words, or `undefined`. Runs at construction and at every assignment to a group. */
+  readonly check?: (hyperparameters: Readonly<H>) => string | undefined;
+  /** Further booleans to branch on, derived from the values: `{ decays: weightDecay !== 0 }`. Recomputed when a value is assigned. */
+  readonly structure?: (hyperparameters: Readonly<H>) => D;
+  /** State with one float32 per element, by name, with its initial value. Depends on the structure alone. */
+  readonly slots?: (structure: Structure<H, D>) => { readonly [K in Slot]?: InitialValue<H> };
+  /** State with one number per parameter tensor. */
+  readonly scalarSlots?: (hyperparameters: Readonly<H>, structure: Structure<H, D>) => { readonly [K in ScalarSlot]?: number };
+  /**
+   * The rule, as expressions. Called once per structure, not once per step: branch on `structure`, never on a value. A key missing
+   * from what it returns, or one too many, is an error at trace time.
+   */
+  readonly update: (
+    x: UpdateInputs<Slot, ScalarSlot>,
+    hyperparameters: ScalarHyperparameters<H>,
+    structure: Structure<H, D>,
+  ) => UpdateOutputs<Slot, ScalarSlot>;
+}
+
+/** A definition whose types were checked and are now forgotten: what backends trace. */
+export interface ErasedDefinition {
+  readonly name: string;
+  readonly hyperparameters: HyperparameterRecord;
+  readonly check?: (hyperparameters: HyperparameterRecord) => string | undefined;
+  readonly structure?: (hyperparameters: HyperparameterRecord) => Flags;
+  readonly slots?: (structure: Flags) => { readonly [slot: string]: number | ((hyperparameters: HyperparameterRecord) => number) };
+  readonly scalarSlots?: (hyperparameters: HyperparameterRecord, structure: Flags) => { readonly [slot: string]: number };
+  readonly update: (
+    x: { readonly [name: string]: Expression },
+    hyperparameters: { readonly [name: string]: Expression | readonly Expression[] },
+    structure: Flags,
+  ) => { readonly [name: string]: Expression | undefined };
+}
+
+/** An update rule with its hyperparameters chosen: `adamw({ lr: 2e-4 })`. Immutable; any number of optimizers may share one. */
+export interface UpdateRule<out H extends BaseHyperparameters = BaseHyperparameters> {
+  readonly kind: "update-rule";
+  readonly name: string;
+  /** Every hyperparameter, defaults filled in. Frozen. */
+  readonly hyperparameters: Readonly<H>;
+  readonly definition: ErasedDefinition;
+}
+
+/**
+ * Makes a rule from the hyperparameters that differ from the defaults.
+ *
+ * @throws OptimError `unknown-option` for a name that the rule does not have, `invalid-hyperparameter` for a value it refuses.
+ */
+export type UpdateRuleFactory<H extends BaseHyperparameters> = (hyperparameters?: Partial<Readonly<H>>) => UpdateRule<H>;
+
+/**
+ * Defines an update rule once, for every backend.
+ *
+ * @example
+ * ```ts
+ * // Sign descent with momentum ("Signum", Bernstein et al., arXiv:1802.04434, algorithm 1).
+ * export const signum: UpdateRuleFactory<SignumHyperparameters> = defineUpdateRule({
+ *   name: "Signum",
+ *   hyperparameters: { lr: 1e-3, momentum: 0.9 },
+ *   slots: () => ({ momentumBuffer: 0 }),
+ *   update({ param, grad, momentumBuffer }, { lr, momentum }) {
+ *     const next = add(mul(momentum, momentumBuffer), mul(sub(1, momentum), grad));
+ *     return { param: sub(param, mul(lr, sign(next))), momentumBuffer: next };
+ *   },
+ * });
+ * ```
+ */
+export function defineUpdateRule<
+  H extends BaseHyperparameters,
+  D extends Flags = Record<never, boolean>,
+  Slot extends string = never,
+  ScalarSlot extends string = never,
+>(definition: UpdateRuleDefinition<H, D, Slot, ScalarSlot>): UpdateRuleFactory<H> {
+  const erased = definition as unknown as ErasedDefinition;
+  const make = (chosen: Partial<Readonly<H>> = {}): UpdateRule<H> => ({
+    kind: "update-rule",
+    name: erased.name,
+    hyperparameters: resolveHyperparameters(erased, erased.hyperparameters, chosen, erased.name) as unknown as Readonly<H>,
+    definition: erased,
+  });
+  return make;
+}
+
+/**
+ * `base` with `chosen` laid over it, checked and frozen.
+ *
+ * @throws OptimError `unknown-option`, `invalid-hyperparameter`.
+ */
+export function resolveHyperparameters(
+  definition: ErasedDefinition,
+  base: HyperparameterRecord,
+  chosen: object,
+  who: string,
+): HyperparameterRecord {
+  const resolved: Record<string, HyperparameterValue> = { ...base };
+  for (const [name, value] of Object.entries(hyperparameterEntries(chosen))) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(definition.hyperparameters, name)) {
+      throw new OptimError("unknown-option", `${who}: ${name}`, {
+        expected: `one of ${Object.keys(definition.hyperparameters).join(", ")}`,
+        received: name,
+      });
+    }
+    resolved[name] = checkedValue(definition.hyperparameters[name], value, `${who}: ${name}`);
+  }
+  const refusal = definition.check?.(resolved);
+  if (refusal !== undefined) throw new OptimError("invalid-hyperparameter", who, { expected: refusal, received: chosen });
+  return Object.freeze(resolved);
+}
+
+function checkedValue(model: HyperparameterValue | undefined, value: unknown, who: string): HyperparameterValue {
+  if (typeof model === "boolean") {
+    if (typeof value === "boolean") return value;
+    throw new OptimError("invalid-hyperparameter", who, { expected: "true or false", received: value });
+  }
+  if (typeof model === "number") {
+    if (isFinite32(value)) return value;
+    throw new OptimError("invalid-hyperparameter", who, { expected: "a finite number", received: value });
+  }
+  const length = model?.length ?? 0;
+  if (Array.isArray(value) && value.length === length && value.every(isFinite32)) return Object.freeze([...value]);
+  throw new OptimError("invalid-hyperparameter", who, { expected: `${length} finite numbers in an array`, received: value });
+}
+
+function isFinite32(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(Math.fround(value));
+}

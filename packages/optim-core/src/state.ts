@@ -1,0 +1,114 @@
+import type { HyperparameterRecord } from "./hyperparameters.ts";
+import type { LossScalerStateDict } from "./loss-scaler.ts";
+
+/**
+ * Tensors by parameter name: flat, row-major float32. The record has no prototype, so any name is safe. What a backend hands out is a
+ * private copy: views of one ArrayBuffer in declared order.
+ */
+export type NamedTensors = { readonly [parameter: string]: Float32Array };
+
+/** The saved state of one parameter. No parameter values: those are the model's, and saved with it. */
+export interface ParameterState {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Steps that this parameter took; skipped ones and those without a gradient are not among them. */
+  readonly step: number;
+  /** One tensor per slot of the rule, of the parameter's length. */
+  readonly slots: { readonly [slot: string]: Float32Array };
+  readonly scalarSlots: { readonly [slot: string]: number };
+  /** The raw accumulator (window and loss scale included) when a gradient is pending. */
+  readonly gradient?: Float32Array;
+}
+
+export interface GroupState {
+  readonly name: string;
+  /** Names of its parameters, in declared order. */
+  readonly params: readonly string[];
+  readonly hyperparameters: HyperparameterRecord;
+}
+
+/**
+ * What an optimizer saves: plain data (numbers, strings, booleans, arrays, objects, Float32Array), nothing shared with the optimizer,
+ * the same for every backend.
+ */
+export interface OptimizerStateDict {
+  readonly format: "optim-optimizer";
+  readonly version: 1;
+  /** `"AdamW"` */
+  readonly rule: string;
+  readonly groups: readonly GroupState[];
+  readonly params: readonly ParameterState[];
+  /** With several groups: the settings that no parameter uses, which schedulers drive and logs show. */
+  readonly baseParamSettings?: HyperparameterRecord;
+  /** The loss scale that pending gradients carry. */
+  readonly pendingScale?: number;
+  readonly steps: number;
+  readonly skipped: number;
+  /** State that only this kind of optimizer reads (a wrapped optimizer of a host library). */
+  readonly native?: { readonly [name: string]: Float32Array };
+}
+
+export interface WindowCounts {
+  readonly innerCount: number;
+  /** Absent when never announced. */
+  readonly maxCounts?: number;
+  /** The count at which the window in progress began. */
+  readonly windowStart: number;
+  /** The sum of the scales of its backward calls; 0 when it is empty. */
+  readonly scaleSum: number;
+  /** Whether one of them was given a weight. */
+  readonly weighted: boolean;
+}
+
+export interface OptimWrapperStateDict {
+  readonly format: "optim-wrapper";
+  readonly version: 1;
+  readonly optimizer: OptimizerStateDict;
+  readonly counts: WindowCounts;
+  readonly lossScaler?: LossScalerStateDict;
+}
+
+/** Which parts of a state are taken; each defaults to `true`. What is not restored stays as it is. */
+export interface RestoreOptions {
+  /** Learning rates and all other hyperparameters of the groups, and the base settings. */
+  readonly hyperparameters?: boolean;
+  /** `innerCount`, `maxCounts` and the window in progress. Without them the window in progress is dropped. */
+  readonly counts?: boolean;
+  readonly lossScaler?: boolean;
+  /** Gradients of the window in progress. */
+  readonly pending?: boolean;
+}
+
+export interface LoadOptions {
+  /**
+   * `true` (default): everything must match, or an error lists all that does not, and nothing changes. `false`: what fits is loaded,
+   * and the report lists the rest.
+   */
+  readonly strict?: boolean;
+  /** The current name of a parameter that was saved under `saved`. */
+  readonly rename?: (saved: string) => string;
+  readonly restore?: RestoreOptions;
+}
+
+export interface StateDictOptions {
+  /** Whether the gradients of a window in progress are saved. Default `true`. */
+  readonly pending?: boolean;
+}
+
+/** Names are `"w1"` for a parameter, `"w1.expAvg"` for a slot, `group "0"` for a group. */
+export interface LoadReport {
+  /** In the optimizer, not in the state. */
+  readonly missing: readonly string[];
+  /** In the state, not in the optimizer, or of another shape. */
+  readonly unexpected: readonly string[];
+}
+
+/** The second half of a load. */
+export interface PreparedLoad {
+  /**
+   * Installs what was staged. Synchronous, and cannot fail. After the owner's `dispose()`, or a second time, it changes nothing.
+   */
+  commit(): LoadReport;
+  /** Frees what was staged. After `commit()` it does nothing. */
+  dispose(): void;
+}
