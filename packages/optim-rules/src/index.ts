@@ -1,1 +1,3 @@
-export {};
+export * from "./adam.ts";
+export * from "./adamw.ts";
+export * from "./sgd.ts";

@@ -1,19 +1,29 @@
 import { OptimError } from "../errors.ts";
-import { type BaseHyperparameters, type HyperparameterRecord, hyperparameterEntries, type HyperparameterValue } from "../hyperparameters.ts";
+import {
+  type BaseHyperparameters,
+  type HyperparameterRecord,
+  hyperparameterEntries,
+  type HyperparameterValue,
+} from "../hyperparameters.ts";
 import type { Expression, Scalar, Tensor } from "./expression.ts";
 
 /** Plain booleans that a rule may branch on. */
 export type Flags = { readonly [name: string]: boolean };
 
 /** The booleans among the hyperparameters, and those that `structure` derives. */
-export type Structure<H, D> = { readonly [K in keyof H as H[K] extends boolean ? K : never]: boolean } & Readonly<D>;
+export type Structure<H, D> = {
+  readonly [K in keyof H as H[K] extends boolean ? K : never]: boolean;
+} & Readonly<D>;
 
 /** The numeric hyperparameters as scalars of the trace; a tuple stays a tuple. */
 export type ScalarHyperparameters<H> = {
   readonly [K in keyof H as H[K] extends boolean ? never : K]: H[K] extends readonly unknown[]
-    ? { readonly [I in keyof H[K]]: Scalar }
+    ? ScalarTuple<H[K]>
     : Scalar;
 };
+
+// Only a mapped type over a type parameter keeps a tuple a tuple.
+type ScalarTuple<T extends readonly unknown[]> = { readonly [I in keyof T]: Scalar };
 
 /** What a slot holds before the first step. */
 export type InitialValue<H> = number | ((hyperparameters: H) => number);
@@ -47,7 +57,10 @@ export interface UpdateRuleDefinition<
   /** State with one float32 per element, by name, with its initial value. Depends on the structure alone. */
   readonly slots?: (structure: Structure<H, D>) => { readonly [K in Slot]?: InitialValue<H> };
   /** State with one number per parameter tensor. */
-  readonly scalarSlots?: (hyperparameters: Readonly<H>, structure: Structure<H, D>) => { readonly [K in ScalarSlot]?: number };
+  readonly scalarSlots?: (
+    hyperparameters: Readonly<H>,
+    structure: Structure<H, D>,
+  ) => { readonly [K in ScalarSlot]?: number };
   /**
    * The rule, as expressions. Called once per structure, not once per step: branch on `structure`, never on a value. A key missing
    * from what it returns, or one too many, is an error at trace time.
@@ -65,8 +78,13 @@ export interface ErasedDefinition {
   readonly hyperparameters: HyperparameterRecord;
   readonly check?: (hyperparameters: HyperparameterRecord) => string | undefined;
   readonly structure?: (hyperparameters: HyperparameterRecord) => Flags;
-  readonly slots?: (structure: Flags) => { readonly [slot: string]: number | ((hyperparameters: HyperparameterRecord) => number) };
-  readonly scalarSlots?: (hyperparameters: HyperparameterRecord, structure: Flags) => { readonly [slot: string]: number };
+  readonly slots?: (structure: Flags) => {
+    readonly [slot: string]: number | ((hyperparameters: HyperparameterRecord) => number);
+  };
+  readonly scalarSlots?: (
+    hyperparameters: HyperparameterRecord,
+    structure: Flags,
+  ) => { readonly [slot: string]: number };
   readonly update: (
     x: { readonly [name: string]: Expression },
     hyperparameters: { readonly [name: string]: Expression | readonly Expression[] },
@@ -88,7 +106,9 @@ export interface UpdateRule<out H extends BaseHyperparameters = BaseHyperparamet
  *
  * @throws OptimError `unknown-option` for a name that the rule does not have, `invalid-hyperparameter` for a value it refuses.
  */
-export type UpdateRuleFactory<H extends BaseHyperparameters> = (hyperparameters?: Partial<Readonly<H>>) => UpdateRule<H>;
+export type UpdateRuleFactory<H extends BaseHyperparameters> = (
+  hyperparameters?: Partial<Readonly<H>>,
+) => UpdateRule<H>;
 
 /**
  * Defines an update rule once, for every backend.
@@ -112,12 +132,17 @@ export function defineUpdateRule<
   D extends Flags = Record<never, boolean>,
   Slot extends string = never,
   ScalarSlot extends string = never,
->(definition: UpdateRuleDefinition<H, D, Slot, ScalarSlot>): UpdateRuleFactory<H> {
+>(definition: UpdateRuleDefinition<NoInfer<H>, D, Slot, ScalarSlot>): UpdateRuleFactory<H> {
   const erased = definition as unknown as ErasedDefinition;
   const make = (chosen: Partial<Readonly<H>> = {}): UpdateRule<H> => ({
     kind: "update-rule",
     name: erased.name,
-    hyperparameters: resolveHyperparameters(erased, erased.hyperparameters, chosen, erased.name) as unknown as Readonly<H>,
+    hyperparameters: resolveHyperparameters(
+      erased,
+      erased.hyperparameters,
+      chosen,
+      erased.name,
+    ) as unknown as Readonly<H>,
     definition: erased,
   });
   return make;
@@ -146,11 +171,16 @@ export function resolveHyperparameters(
     resolved[name] = checkedValue(definition.hyperparameters[name], value, `${who}: ${name}`);
   }
   const refusal = definition.check?.(resolved);
-  if (refusal !== undefined) throw new OptimError("invalid-hyperparameter", who, { expected: refusal, received: chosen });
+  if (refusal !== undefined)
+    throw new OptimError("invalid-hyperparameter", who, { expected: refusal, received: chosen });
   return Object.freeze(resolved);
 }
 
-function checkedValue(model: HyperparameterValue | undefined, value: unknown, who: string): HyperparameterValue {
+function checkedValue(
+  model: HyperparameterValue | undefined,
+  value: unknown,
+  who: string,
+): HyperparameterValue {
   if (typeof model === "boolean") {
     if (typeof value === "boolean") return value;
     throw new OptimError("invalid-hyperparameter", who, { expected: "true or false", received: value });
@@ -160,8 +190,12 @@ function checkedValue(model: HyperparameterValue | undefined, value: unknown, wh
     throw new OptimError("invalid-hyperparameter", who, { expected: "a finite number", received: value });
   }
   const length = model?.length ?? 0;
-  if (Array.isArray(value) && value.length === length && value.every(isFinite32)) return Object.freeze([...value]);
-  throw new OptimError("invalid-hyperparameter", who, { expected: `${length} finite numbers in an array`, received: value });
+  if (Array.isArray(value) && value.length === length && value.every(isFinite32))
+    return Object.freeze([...value]);
+  throw new OptimError("invalid-hyperparameter", who, {
+    expected: `${length} finite numbers in an array`,
+    received: value,
+  });
 }
 
 function isFinite32(value: unknown): value is number {
