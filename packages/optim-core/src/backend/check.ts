@@ -14,32 +14,41 @@ const largestDirectPower = 7;
 export function checkOnHost<P, V>(
   kernels: VectorKernels<V>,
   items: readonly StepItem<P, V, number>[],
-  { normType, finite, orThrow }: CheckRequest,
+  { normType, finite, ignoreNonFinite, orThrow }: CheckRequest,
 ): Checked<number> {
   if (normType === undefined && !finite) return { norm: undefined, finite: undefined };
   const accumulators = items.map(({ parameter }) => parameter.accumulator as V);
-  const norm = pNorm(kernels, accumulators, normType ?? Number.POSITIVE_INFINITY);
-  const allFinite = Number.isFinite(norm);
-  if (orThrow && !allFinite) {
+  const p = normType ?? Number.POSITIVE_INFINITY;
+  let measured = pNorm(kernels, accumulators, p, false);
+  if (!measured.finite && ignoreNonFinite) measured = pNorm(kernels, accumulators, p, true);
+  if (orThrow && !measured.finite) {
     const culprit = items.find(({ parameter }) => !Number.isFinite(kernels.reduce(parameter.accumulator as V, "max")));
     throw new OptimError("non-finite-gradient", `step: the gradient of ${JSON.stringify(culprit?.parameter.name)}`, {
       expected: "finite gradients",
-      received: norm,
+      received: measured.norm,
       hint: 'Parameters and state are unchanged and the gradients pending. Call zeroGrad() to go on, or choose onNonFinite: "skip"',
     });
   }
-  return { norm: normType === undefined ? undefined : norm, finite: finite ? Number(allFinite) : undefined };
+  return { norm: normType === undefined ? undefined : measured.norm, finite: finite ? Number(measured.finite) : undefined };
 }
 
-/** The p-norm of all vectors together; of an empty list 0. */
-export function pNorm<V>(kernels: VectorKernels<V>, vectors: readonly V[], p: number): number {
+/** The p-norm of all vectors together, 0 for an empty list; and whether every element is finite. */
+export function pNorm<V>(
+  kernels: VectorKernels<V>,
+  vectors: readonly V[],
+  p: number,
+  finiteOnly: boolean,
+): { readonly norm: number; readonly finite: boolean } {
   let largest = 0;
-  if (p === Number.POSITIVE_INFINITY || p > largestDirectPower) {
-    for (const vector of vectors) largest = Math.max(largest, kernels.reduce(vector, "max"));
-    if (p === Number.POSITIVE_INFINITY || largest === 0 || !Number.isFinite(largest)) return largest;
+  if (p > largestDirectPower) {
+    for (const vector of vectors) largest = Math.max(largest, kernels.reduce(vector, "max", finiteOnly));
+    if (p === Number.POSITIVE_INFINITY || largest === 0 || !Number.isFinite(largest)) {
+      return { norm: largest, finite: Number.isFinite(largest) };
+    }
   }
   const reduction = { power: p, scale: largest === 0 ? 1 : largest };
   let sum = 0;
-  for (const vector of vectors) sum += kernels.reduce(vector, reduction);
-  return reduction.scale * (p === 1 ? sum : p === 2 ? Math.sqrt(sum) : sum ** (1 / p));
+  for (const vector of vectors) sum += kernels.reduce(vector, reduction, finiteOnly);
+  const root = p === 1 ? sum : p === 2 ? Math.sqrt(sum) : sum ** (1 / p);
+  return { norm: reduction.scale * root, finite: Number.isFinite(sum) };
 }

@@ -10,6 +10,8 @@ export interface CheckRequest {
   readonly normType: number | undefined;
   /** Whether elements that are not finite must be found, because the step would be skipped. */
   readonly finite: boolean;
+  /** Elements that are not finite count as 0 in the norm. */
+  readonly ignoreNonFinite: boolean;
   /** Not finite is an error: thrown at once where the host decides, kept for the next read where a device does. */
   readonly orThrow: boolean;
 }
@@ -109,6 +111,12 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   accumulate(parameter: Parameter<P, V, S>, gradient: G, request: GradientRequest<P, V, S>): void;
 
   readonly stages: StepStages<P, V, S>;
+  /** Refuses or compiles a program, at construction and when a structure changes. @throws OptimError `unsupported` */
+  prepareProgram?(program: Program): void;
+  /** State that is not in slots (a wrapped optimizer of a host library), as of the call; and what installs it, which cannot fail. */
+  readNative?(): Promise<{ readonly [name: string]: Float32Array }>;
+  /** @throws OptimError `invalid-state`, `state-mismatch` */
+  prepareNative?(native: { readonly [name: string]: Float32Array }): () => void;
   createLossScaler(settings: LossScaleSettings): EngineLossScaler<S>;
   readonly context?: <T>(options: { readonly sync: boolean }, run: () => T) => T;
   /** Frees what is not a vector. Vectors were released before. */

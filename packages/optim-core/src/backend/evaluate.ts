@@ -146,7 +146,8 @@ export type Reduction =
   | "max";
 
 /** The reference reduction, and what runs without WebAssembly. */
-export function reduceArray(x: Float32Array, reduction: Reduction): number {
+export function reduceArray(x: Float32Array, reduction: Reduction, finiteOnly = false): number {
+  if (finiteOnly) return reduceArray(x.map((value) => (Number.isFinite(value) ? value : 0)), reduction);
   if (reduction === "max") {
     let largest = 0;
     for (let i = 0; i < x.length; i += 1) largest = Math.max(largest, Math.abs(x[i] as number));

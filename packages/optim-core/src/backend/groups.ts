@@ -59,12 +59,16 @@ export class HyperparameterGroup {
     return program;
   }
 
-  /** The slots of the current structure with their initial values. */
-  initialSlots(): { readonly slots: ReadonlyMap<string, number>; readonly scalarSlots: ReadonlyMap<string, number> } {
-    const slots = Object.entries(this.#definition.slots?.(this.#structure) ?? {}).map(
-      ([name, initial]) => [name, typeof initial === "number" ? initial : initial(this.#values)] as const,
+  /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */
+  initialSlots(values: HyperparameterRecord = this.#values): {
+    readonly slots: ReadonlyMap<string, number>;
+    readonly scalarSlots: ReadonlyMap<string, number>;
+  } {
+    const structure = values === this.#values ? this.#structure : structureOf(this.#definition, values);
+    const slots = Object.entries(this.#definition.slots?.(structure) ?? {}).map(
+      ([name, initial]) => [name, typeof initial === "number" ? initial : initial(values)] as const,
     );
-    return { slots: new Map(slots), scalarSlots: new Map(Object.entries(this.#definition.scalarSlots?.(this.#values, this.#structure) ?? {})) };
+    return { slots: new Map(slots), scalarSlots: new Map(Object.entries(this.#definition.scalarSlots?.(values, structure) ?? {})) };
   }
 }
 

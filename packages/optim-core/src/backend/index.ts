@@ -5,6 +5,7 @@ export * from "./evaluate.ts";
 export * from "./groups.ts";
 export * from "./host.ts";
 export * from "./loss-scaler.ts";
+export { createOptimizer } from "./optimizer.ts";
 export * from "./parameters.ts";
 export * from "./pipeline.ts";
 export * from "./scalars.ts";

@@ -19,6 +19,8 @@ export interface Parameter<P, V, S> {
   pending: boolean;
   /** Steps taken. */
   step: S;
+  /** Whether it was in a step that was enqueued, skipped or not: from then on it has its slots. */
+  stepped: boolean;
   /** Slots are made when a structure first needs them, and never dropped: a slot that is switched off keeps its value. */
   readonly slots: Map<string, V>;
   readonly scalarSlots: Map<string, S>;

@@ -21,6 +21,7 @@ function checkRequest({ clipGrad, lossScale, onNonFinite, gradNorm }: ResolvedSt
   return {
     normType: byNorm !== undefined ? (byNorm.normType ?? 2) : gradNorm ? 2 : undefined,
     finite: orThrow || lossScale !== undefined || onNonFinite === "skip",
+    ignoreNonFinite: lossScale === undefined && onNonFinite === "zero",
     orThrow,
   };
 }

@@ -12,7 +12,8 @@ export type ComparisonOp = "gt" | "lt" | "eq";
  * One value of the elementwise part. Operands are positions in `Program.nodes`, always smaller than the node's own.
  */
 export type ElementNode =
-  | { readonly op: "param" | "grad" }
+  | { readonly op: "param" }
+  | { readonly op: "grad" }
   | { readonly op: "slot"; readonly slot: number }
   | { readonly op: "uniform"; readonly uniform: number }
   | { readonly op: "const"; readonly value: number }

@@ -8,8 +8,8 @@ import type { Program } from "./trace.ts";
 export interface VectorKernels<V> {
   /** accumulator ← accumulator + scale × gradient, or scale × gradient when `overwrite`. One pass. The two may be one vector. */
   accumulate(accumulator: V, gradient: V, scale: number, overwrite: boolean): void;
-  /** Measures a vector in one pass. */
-  reduce(vector: V, reduction: Reduction): number;
+  /** Measures a vector in one pass; with `finiteOnly` (rare, may be slow) as if elements that are not finite were 0. */
+  reduce(vector: V, reduction: Reduction, finiteOnly?: boolean): number;
   /** Sums of squares of the program's norm inputs, into `sums`. One pass. */
   norms(program: Program, param: V, grad: V, slots: readonly V[], uniforms: Float32Array, sums: Float64Array): void;
   /** One update in place, in one pass. */
