@@ -1,4 +1,5 @@
 export * from "./capabilities.ts";
+export { createAmpOptimWrapper, createOptimWrapper } from "./create-optim-wrapper.ts";
 export * from "./errors.ts";
 export * from "./hyperparameters.ts";
 export * from "./loss-scaler.ts";

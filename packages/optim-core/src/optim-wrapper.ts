@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScale, LossScaler } from "./loss-scaler.ts";
 import type { ClipGrad, OnNonFinite, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
@@ -138,6 +139,8 @@ export interface OptimWrapper<in Loss, out LossValue, out H extends BaseHyperpar
 
   /** Frees the optimizer's own memory and a loss scaler that this wrapper made; never the caller's parameters. Twice is fine. */
   dispose(): void;
+  /** The same, for `using`, where the symbol exists. */
+  readonly [Symbol.dispose]: () => void;
 }
 
 /** A wrapper of any backend: everything but closures. */
