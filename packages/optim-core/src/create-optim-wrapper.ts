@@ -195,8 +195,8 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   }
 
   getMomentum(): { readonly momentum: readonly number[] } {
-    type MaybeMomentum = { readonly momentum?: number; readonly betas?: readonly number[] };
-    return { momentum: this.paramGroups.map(({ momentum, betas }: MaybeMomentum) => momentum ?? betas?.[0] ?? 0) };
+    const groups = this.paramGroups as readonly object[] as readonly { readonly momentum?: number; readonly betas?: readonly number[] }[];
+    return { momentum: groups.map(({ momentum, betas }) => momentum ?? betas?.[0] ?? 0) };
   }
 
   freeze(names: readonly string[]): void {
