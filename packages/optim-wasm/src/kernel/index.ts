@@ -1,1 +1,17 @@
-export {};
+/**
+ * Kernels for backends that keep float32 vectors in a WebAssembly memory, their own or a host library's.
+ *
+ * ```ts
+ * // Over a memory of someone else (tfjs-wasm's heap): only the kernels.
+ * const kernels = wasmKernels(backend.wasm.asm.memory, { shared: threaded });
+ * kernels.update(program, param, grad, slots, uniforms);            // each vector a { pointer, length }
+ *
+ * // Over a memory of one's own, for parameters that live in JavaScript arrays: kernels with storage.
+ * const store = kernelsAvailable() ? createVectorMemory() : createVectorArrays();
+ * ```
+ *
+ * @module
+ */
+export { type KernelOptions, kernelsAvailable, type Vector, wasmKernels } from "./kernels.ts";
+export { createVectorArrays, createVectorMemory, type VectorStore } from "./store.ts";
+export type { WasmMemory } from "./webassembly.ts";

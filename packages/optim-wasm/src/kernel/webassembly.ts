@@ -1,0 +1,29 @@
+/** The part of `WebAssembly.Memory` that is used. Written out, so that our types need no lib.dom. */
+export interface WasmMemory {
+  readonly buffer: ArrayBufferLike;
+  grow(pages: number): number;
+}
+
+declare const module: unique symbol;
+
+/** A compiled `WebAssembly.Module`. */
+export interface WasmModule {
+  readonly [module]: true;
+}
+
+/** The part of the global `WebAssembly` that is used. */
+export interface WasmNamespace {
+  readonly Module: new (bytes: Uint8Array) => WasmModule;
+  readonly Instance: new (
+    module: WasmModule,
+    imports: { readonly env: { readonly memory: WasmMemory } },
+  ) => { readonly exports: object };
+  readonly Memory: new (limits: { readonly initial: number; readonly maximum: number }) => WasmMemory;
+}
+
+/** The global, looked up anew each time: it may be absent, and a content security policy may forbid to use it. */
+export function webAssembly(): WasmNamespace | undefined {
+  return (globalThis as { readonly WebAssembly?: WasmNamespace }).WebAssembly;
+}
+
+export const pageSize = 65_536;
