@@ -42,7 +42,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   readonly optimizer: Optimizer<Loss, LossValue, H>;
   readonly #options: ResolvedOptions;
   readonly #window: AccumulationWindow;
-  readonly #scaler: LossScaler | undefined;
+  readonly lossScaler: LossScaler | undefined;
   readonly #ownsScaler: boolean;
   #insideLoss = false;
   #disposed = false;
@@ -57,7 +57,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     const shared = isLossScaler(lossScale);
     this.#ownsScaler = !shared && lossScale !== undefined;
     if (shared) check(lossScale.backend === this.backend, "lossScale", `a loss scaler of ${this.backend}`, lossScale.backend);
-    this.#scaler = shared ? lossScale : lossScale === undefined ? undefined : optimizer.createLossScaler(lossScale);
+    this.lossScaler = shared ? lossScale : lossScale === undefined ? undefined : optimizer.createLossScaler(lossScale);
     if ((Symbol.dispose as symbol | undefined) !== undefined) {
       Object.defineProperty(this, Symbol.dispose, { value: () => this.dispose() });
     }
@@ -98,7 +98,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     this.#window.admit();
     this.#insideLoss = true;
     try {
-      const value = this.#inContext(() => this.optimizer.backward(loss, { scale, lossScaler: this.#scaler, returnLoss }));
+      const value = this.#inContext(() => this.optimizer.backward(loss, { scale, lossScaler: this.lossScaler, returnLoss }));
       this.#window.add(scale, weighted);
       return (returnLoss === true ? { loss: value } : {}) as WithLoss<LossValue, R>;
     } finally {
@@ -109,8 +109,8 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   step({ rescale = 1 }: { readonly rescale?: number } = {}): void {
     this.#guard("step");
     const { clipGrad, onNonFinite, gradNorm } = this.#options;
-    this.optimizer.step({ rescale, clipGrad, lossScaler: this.#scaler, onNonFinite, gradNorm });
-    if (this.#ownsScaler) this.#scaler?.update();
+    this.optimizer.step({ rescale, clipGrad, lossScaler: this.lossScaler, onNonFinite, gradNorm });
+    if (this.#ownsScaler) this.lossScaler?.update();
   }
 
   zeroGrad(): void {
@@ -211,7 +211,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
 
   async readMetrics(): Promise<StepMetrics> {
     this.#guard("readMetrics");
-    return this.optimizer.readMetrics(this.#scaler);
+    return this.optimizer.readMetrics(this.lossScaler);
   }
 
   // State.
@@ -219,7 +219,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   async stateDict(options: StateDictOptions = {}): Promise<OptimWrapperStateDict> {
     this.#guard("stateDict");
     const counts = this.#window.save(options.pending !== false);
-    const [optimizer, lossScaler] = await Promise.all([this.optimizer.stateDict(options), this.#scaler?.stateDict()]);
+    const [optimizer, lossScaler] = await Promise.all([this.optimizer.stateDict(options), this.lossScaler?.stateDict()]);
     return { format: "optim-wrapper", version: 1, optimizer, counts, ...(lossScaler && { lossScaler }) };
   }
 
@@ -237,7 +237,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     const saved = { ...counts };
     const { restore = {} } = options;
     const commitScaler =
-      lossScaler !== undefined && restore.lossScaler !== false ? this.#scaler?.prepareLoad(lossScaler) : undefined;
+      lossScaler !== undefined && restore.lossScaler !== false ? this.lossScaler?.prepareLoad(lossScaler) : undefined;
     const prepared = await this.optimizer.prepareLoad(optimizer, options);
     return {
       commit: () => {
@@ -257,7 +257,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     this.#guard("dispose");
     this.#disposed = true;
     this.optimizer.dispose();
-    if (this.#ownsScaler) this.#scaler?.dispose();
+    if (this.#ownsScaler) this.lossScaler?.dispose();
   }
 
   #guard(call: string): void {

@@ -68,6 +68,8 @@ export interface OptimWrapper<in Loss, out LossValue, out H extends BaseHyperpar
   readonly kind: "optim-wrapper";
   readonly backend: string;
   readonly optimizer: Optimizer<Loss, LossValue, H>;
+  /** The shared one that was handed in, or this wrapper's own; `undefined` in plain precision. */
+  readonly lossScaler: LossScaler | undefined;
 
   /**
    * One micro-batch: divide by the window, backward, and when the window is full step and zero the gradients. Synchronous: it only
