@@ -1,4 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import { aBoolean, aNumber, aPositive, checkOptions } from "./check-options.ts";
 import { OptimError } from "./errors.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScaler } from "./loss-scaler.ts";
@@ -13,7 +14,7 @@ import type {
   WrapperBackwardOptions,
 } from "./optim-wrapper.ts";
 import type { Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
-import { check, isLossScaler, known, resolveOptions, type ResolvedOptions } from "./options.ts";
+import { isLossScaler, resolveOptions } from "./options.ts";
 import type { LoadOptions, LoadReport, OptimWrapperStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
 import { AccumulationWindow, checkCounts } from "./window.ts";
 
@@ -37,10 +38,14 @@ export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparame
   return new Wrapper(optimizer, { ...options, lossScale: options.lossScale ?? "dynamic" });
 }
 
+function isThenable(value: unknown): boolean {
+  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
+}
+
 class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWrapper<Loss, LossValue, H> {
   readonly kind = "optim-wrapper";
   readonly optimizer: Optimizer<Loss, LossValue, H>;
-  readonly #options: ResolvedOptions;
+  readonly #options: OptimWrapperOptions;
   readonly #window: AccumulationWindow;
   readonly lossScaler: LossScaler | undefined;
   readonly #ownsScaler: boolean;
@@ -49,14 +54,18 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   declare readonly [Symbol.dispose]: () => void;
 
   constructor(optimizer: Optimizer<Loss, LossValue, H>, options: OptimWrapperOptions) {
-    check((optimizer as Partial<typeof optimizer> | undefined)?.kind === "optimizer", "createOptimWrapper", "an optimizer", optimizer);
+    if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
+      throw new OptimError("invalid-option", "createOptimWrapper", { expected: "an optimizer", received: optimizer });
+    }
     this.optimizer = optimizer;
     this.#options = resolveOptions(options);
-    this.#window = new AccumulationWindow(this.#options.accumulativeCounts);
+    this.#window = new AccumulationWindow(this.#options.accumulativeCounts ?? 1);
     const { lossScale } = this.#options;
     const shared = isLossScaler(lossScale);
-    this.#ownsScaler = !shared && lossScale !== undefined;
-    if (shared) check(lossScale.backend === this.backend, "lossScale", `a loss scaler of ${this.backend}`, lossScale.backend);
+    this.#ownsScaler = !shared;
+    if (shared && lossScale.backend !== this.backend) {
+      throw new OptimError("invalid-option", "lossScale", { expected: `a scaler of ${this.backend}`, received: lossScale.backend });
+    }
     this.lossScaler = shared ? lossScale : lossScale === undefined ? undefined : optimizer.createLossScaler(lossScale);
     if ((Symbol.dispose as symbol | undefined) !== undefined) {
       Object.defineProperty(this, Symbol.dispose, { value: () => this.dispose() });
@@ -69,15 +78,13 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     loss: Loss,
     options: UpdateParamsOptions<R> = {},
   ): UpdateParamsResult<LossValue, R> => {
-    known(options, ["returnLoss", "weight"], "updateParams");
-    const { returnLoss, weight } = options;
-    check(weight === undefined || (weight > 0 && Number.isFinite(weight)), "weight", "a positive finite number", weight);
+    const { returnLoss, weight } = checkOptions("updateParams", options, { returnLoss: aBoolean, weight: aPositive });
     this.#guard("updateParams");
     const scale = (weight ?? 1) / this.lossFactor();
     const result = this.#backward(loss, scale, returnLoss, weight !== undefined);
     const updated = this.shouldUpdate();
     if (updated) {
-      this.step({ rescale: this.#window.rescale });
+      this.step({ rescale: this.#window.rescale(false) });
       this.zeroGrad();
     }
     return { updated, ...result };
@@ -87,9 +94,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     loss: Loss,
     options: WrapperBackwardOptions<R> = {},
   ): WithLoss<LossValue, R> => {
-    known(options, ["returnLoss", "scale"], "backward");
-    const { returnLoss, scale = 1 } = options;
-    check(Number.isFinite(scale), "backward: scale", "a finite number", scale);
+    const { returnLoss, scale = 1 } = checkOptions("backward", options, { returnLoss: aBoolean, scale: aNumber });
     this.#guard("backward");
     return this.#backward(loss, scale, returnLoss, false);
   };
@@ -108,7 +113,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
 
   step({ rescale = 1 }: { readonly rescale?: number } = {}): void {
     this.#guard("step");
-    const { clipGrad, onNonFinite, gradNorm } = this.#options;
+    const { clipGrad, onNonFinite = "propagate", gradNorm = false } = this.#options;
     this.optimizer.step({ rescale, clipGrad, lossScaler: this.lossScaler, onNonFinite, gradNorm });
     if (this.#ownsScaler) this.lossScaler?.update();
   }
@@ -122,7 +127,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   flush(): { readonly updated: boolean } {
     this.#guard("flush");
     if (this.#window.isEmpty) return { updated: false };
-    this.step({ rescale: this.#window.normalizer });
+    this.step({ rescale: this.#window.rescale(true) });
     this.zeroGrad();
     return { updated: true };
   }
@@ -156,13 +161,8 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
 
   optimContext<T>(run: () => NotPromise<T>): T {
     this.#guard("optimContext");
-    const value: unknown = this.#inContext(run);
-    check(
-      typeof (value as { readonly then?: unknown } | null | undefined)?.then !== "function",
-      "optimContext: run",
-      "a synchronous function",
-      value,
-    );
+    const value = this.#inContext<unknown>(run);
+    if (isThenable(value)) throw new OptimError("invalid-option", "optimContext", { expected: "a synchronous function" });
     return value as T;
   }
 
@@ -231,10 +231,9 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     this.#guard("prepareLoad");
     const { format, version, counts, lossScaler, optimizer } = (state ?? {}) as Partial<OptimWrapperStateDict>;
     if (format !== "optim-wrapper" || version !== 1 || counts === undefined || optimizer === undefined) {
-      throw new OptimError("invalid-state", "prepareLoad", { expected: "a wrapper's state dict, version 1", received: state });
+      throw new OptimError("invalid-state", "prepareLoad", { expected: "a wrapper's state, version 1", received: state });
     }
-    checkCounts(counts);
-    const saved = { ...counts };
+    const saved = checkCounts(counts);
     const { restore = {} } = options;
     const commitScaler =
       lossScaler !== undefined && restore.lossScaler !== false ? this.lossScaler?.prepareLoad(lossScaler) : undefined;
@@ -261,7 +260,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   }
 
   #guard(call: string): void {
-    if (this.#disposed) throw new OptimError("disposed", call, { expected: "a wrapper that was not disposed" });
-    if (this.#insideLoss) throw new OptimError("reentrant", call, { expected: "no such call from the wrapper's own loss closure" });
+    if (this.#disposed) throw new OptimError("disposed", call, { expected: "a live wrapper" });
+    if (this.#insideLoss) throw new OptimError("reentrant", call, { expected: "no call from its own loss closure" });
   }
 }

@@ -86,26 +86,25 @@ const brand = /* @__PURE__ */ Symbol.for("@mm/optim-core/OptimError");
 export class OptimError extends Error {
   override readonly name = "OptimError";
   readonly code: OptimErrorCode;
-  readonly expected: string | undefined;
-  readonly received: unknown;
-  readonly missing: readonly string[] | undefined;
-  readonly unexpected: readonly string[] | undefined;
-  readonly mismatched: readonly string[] | undefined;
+  declare readonly expected?: string;
+  declare readonly received?: unknown;
+  declare readonly hint?: string;
+  declare readonly missing?: readonly string[];
+  declare readonly unexpected?: readonly string[];
+  declare readonly mismatched?: readonly string[];
 
   /** `who` names the function or option that refuses: `"createOptimWrapper: accumulativeCounts"`. */
   constructor(code: OptimErrorCode, who: string, details: OptimErrorDetails = {}) {
-    const { expected, hint, cause, missing, unexpected, mismatched } = details;
-    const got = "received" in details ? `, got ${show(details.received)}` : "";
+    const { expected, hint } = details;
     super(
-      who + (expected === undefined ? got : `: expected ${expected}${got}`) + (hint === undefined ? "" : `. ${hint}`),
-      cause === undefined ? undefined : { cause },
+      who +
+        (expected === undefined ? "" : `: expected ${expected}`) +
+        ("received" in details ? `, got ${show(details.received)}` : "") +
+        (hint === undefined ? "" : `. ${hint}`),
+      details,
     );
+    Object.assign(this, details);
     this.code = code;
-    this.expected = expected;
-    this.received = details.received;
-    this.missing = missing;
-    this.unexpected = unexpected;
-    this.mismatched = mismatched;
     Object.defineProperty(this, brand, { value: true });
   }
 }
@@ -115,13 +114,9 @@ export function isOptimError(error: unknown): error is OptimError {
   return typeof error === "object" && error !== null && brand in error;
 }
 
-/** A short description of any value, for messages. Never throws, never prints a whole tensor. */
+/** A short description of any value, for messages. Never prints a whole tensor. */
 export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
   if (typeof value === "function") return "a function";
-  if (typeof value !== "object" || value === null) return String(value);
-  if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(show).join(", ")}]`;
-  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
-  if (typeof name !== "string" || name === "Object") return `{ ${Object.keys(value).slice(0, 8).join(", ")} }`;
-  return ArrayBuffer.isView(value) ? `a ${name} of ${value.byteLength} bytes` : `a ${name}`;
+  if (Object(value) === value && !Array.isArray(value)) return Object.prototype.toString.call(value);
+  return (typeof value === "string" ? JSON.stringify(value) : Array.isArray(value) ? `[${value.join(", ")}]` : String(value)).slice(0, 80);
 }

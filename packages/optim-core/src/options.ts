@@ -1,65 +1,43 @@
-import { OptimError } from "./errors.ts";
+import { aBoolean, aCount, anything, aPositive, checkOptions } from "./check-options.ts";
 import type { LossScaler } from "./loss-scaler.ts";
 import type { OptimWrapperOptions } from "./optim-wrapper.ts";
-import type { ClipGrad, OnNonFinite } from "./optimizer.ts";
+import type { ClipGrad } from "./optimizer.ts";
 
-const actions: readonly OnNonFinite[] = ["propagate", "skip", "throw", "zero"];
-
-/** Options of a wrapper, checked and copied. */
-export interface ResolvedOptions {
-  readonly accumulativeCounts: number;
-  readonly clipGrad: ClipGrad | undefined;
-  readonly lossScale: OptimWrapperOptions["lossScale"];
-  readonly onNonFinite: OnNonFinite;
-  readonly gradNorm: boolean;
-}
-
-/** @throws OptimError `invalid-option`, `unknown-option` */
-export function resolveOptions(options: OptimWrapperOptions): ResolvedOptions {
-  known(options, ["accumulativeCounts", "clipGrad", "lossScale", "onNonFinite", "gradNorm"], "options");
-  const { accumulativeCounts = 1, clipGrad, lossScale, onNonFinite = "propagate", gradNorm = false } = options;
-  check(Number.isSafeInteger(accumulativeCounts) && accumulativeCounts > 0, "accumulativeCounts", "a positive integer", accumulativeCounts);
-  check(actions.includes(onNonFinite), "onNonFinite", actions.join(", "), onNonFinite);
-  check(
-    lossScale === undefined || onNonFinite === "propagate",
-    "onNonFinite",
-    "nothing beside lossScale, which skips such steps",
-    onNonFinite,
-  );
-  check(typeof gradNorm === "boolean", "gradNorm", "true or false", gradNorm);
-  return { accumulativeCounts, clipGrad: clipGrad && resolveClipGrad(clipGrad), lossScale, onNonFinite, gradNorm };
+/** Options of a wrapper, checked and copied. @throws OptimError `invalid-option`, `unknown-option` */
+export function resolveOptions(options: OptimWrapperOptions): OptimWrapperOptions {
+  const who = "createOptimWrapper";
+  const resolved = checkOptions(who, options, {
+    accumulativeCounts: [(value: number) => aCount[0](value as never) && value > 0, "a positive integer"],
+    clipGrad: [(value) => Object(value) === value, "an object"],
+    // Whoever makes the scaler checks its options.
+    lossScale: anything,
+    onNonFinite: [
+      (value) => ["propagate", "skip", "throw", "zero"].includes(value) && (value === "propagate" || options.lossScale === undefined),
+      '"propagate", "skip", "throw" or "zero", without lossScale',
+    ],
+    gradNorm: aBoolean,
+  });
+  return resolved.clipGrad === undefined ? resolved : { ...resolved, clipGrad: resolveClipGrad(resolved.clipGrad) };
 }
 
 function resolveClipGrad(clipGrad: ClipGrad): ClipGrad {
-  check(typeof clipGrad === "object", "clipGrad", "{ maxNorm } or { type: \"value\", clipValue }", clipGrad);
+  const who = "clipGrad";
   if (clipGrad.type === "value") {
-    known(clipGrad, ["type", "clipValue"], "clipGrad");
-    const { clipValue } = clipGrad;
-    check(Number.isFinite(clipValue) && clipValue > 0, "clipGrad.clipValue", "a positive finite number", clipValue);
-    return { type: "value", clipValue };
+    return checkOptions(who, { ...clipGrad, clipValue: clipGrad.clipValue ?? Number.NaN }, { type: anything, clipValue: aPositive });
   }
-  known(clipGrad, ["type", "maxNorm", "normType", "errorIfNonfinite"], "clipGrad");
-  const { type = "norm", maxNorm, normType = 2, errorIfNonfinite = false } = clipGrad;
-  check(type === "norm", "clipGrad.type", '"norm" or "value"', type);
-  check(typeof maxNorm === "number" && maxNorm >= 0, "clipGrad.maxNorm", "a number that is not negative", maxNorm);
-  check(typeof normType === "number" && normType > 0, "clipGrad.normType", "a number above 0, or Infinity", normType);
-  check(typeof errorIfNonfinite === "boolean", "clipGrad.errorIfNonfinite", "true or false", errorIfNonfinite);
-  return { type, maxNorm, normType, errorIfNonfinite };
+  return checkOptions(
+    who,
+    { ...clipGrad, maxNorm: clipGrad.maxNorm ?? Number.NaN },
+    {
+      type: [(value) => value === "norm", '"norm" or "value"'],
+      maxNorm: [(value: unknown) => typeof value === "number" && value >= 0, "a number that is not negative"],
+      normType: [(value: unknown) => typeof value === "number" && value > 0, "a number above 0, or Infinity"],
+      errorIfNonfinite: aBoolean,
+    },
+  );
 }
 
 /** Whether a `lossScale` is a scaler that somebody else made. */
 export function isLossScaler(lossScale: OptimWrapperOptions["lossScale"]): lossScale is LossScaler {
-  return typeof lossScale === "object" && "kind" in lossScale && lossScale.kind === "loss-scaler";
-}
-
-export function check(fine: boolean, who: string, expected: string, received: unknown): void {
-  if (!fine) throw new OptimError("invalid-option", who, { expected, received });
-}
-
-/** @throws OptimError `invalid-option` for anything but an object, `unknown-option` for a name that nobody reads */
-export function known(options: object, names: readonly string[], who: string): void {
-  check(typeof options === "object" && (options as unknown) !== null, who, "an object", options);
-  const unknown = Object.keys(options).find((name) => !names.includes(name));
-  if (unknown === undefined) return;
-  throw new OptimError("unknown-option", who, { expected: names.join(", "), received: unknown });
+  return typeof lossScale === "object" && "kind" in lossScale;
 }

@@ -1,5 +1,5 @@
 import { OptimError } from "./errors.ts";
-import { check, known } from "./options.ts";
+import { aBoolean, aCount, aNumber, checkOptions } from "./check-options.ts";
 import type { CountStatus } from "./optim-wrapper.ts";
 import type { WindowCounts } from "./state.ts";
 
@@ -32,9 +32,8 @@ export class AccumulationWindow {
   admit(): void {
     if (this.#max === undefined || this.#count < this.#max) return;
     throw new OptimError("count-exceeded", "backward", {
-      expected: `at most maxCounts = ${this.#max} backward calls`,
-      received: this.#count + 1,
-      hint: "Call initializeCountStatus() again for another run",
+      expected: `at most ${this.#max} (maxCounts) calls`,
+      hint: "Call initializeCountStatus() for another run",
     });
   }
 
@@ -55,14 +54,9 @@ export class AccumulationWindow {
     this.#weighted ||= weighted;
   }
 
-  /** What makes the sum of what is in the window a mean. */
-  get normalizer(): number {
-    return 1 / this.#scaleSum;
-  }
-
-  /** What a full window is multiplied by: nothing, unless weights were given. */
-  get rescale(): number {
-    return this.#weighted ? this.normalizer : 1;
+  /** What makes the sum of what is in the window a mean. A full window is one already, unless weights were given. */
+  rescale(short: boolean): number {
+    return short || this.#weighted ? 1 / this.#scaleSum : 1;
   }
 
   /** The next window begins here. */
@@ -74,21 +68,17 @@ export class AccumulationWindow {
 
   /** @throws OptimError `window-open`, `invalid-option`, `unknown-option` */
   initialize(status: CountStatus): void {
-    known(status, ["initCounts", "maxCounts"], "initializeCountStatus");
-    const { initCounts = 0, maxCounts } = status;
-    const isCount = (count: unknown): boolean => Number.isSafeInteger(count) && (count as number) >= 0;
-    check(isCount(initCounts), "initCounts", "a count", initCounts);
-    check(maxCounts === undefined || (isCount(maxCounts) && maxCounts >= initCounts), "maxCounts", "a count, at least initCounts", maxCounts);
+    const { initCounts = 0, maxCounts } = checkOptions("initializeCountStatus", status, {
+      initCounts: aCount,
+      maxCounts: [(value: number) => Number.isSafeInteger(value) && value >= (status.initCounts ?? 0), "a count, at least initCounts"],
+    });
     if (!this.isEmpty) {
       throw new OptimError("window-open", "initializeCountStatus", {
         expected: "no backward since the last step",
-        received: this.#count - this.#start,
         hint: "Call flush() or zeroGrad() first",
       });
     }
-    this.#count = initCounts;
-    this.#max = maxCounts;
-    this.restart();
+    this.load({ innerCount: initCounts, ...(maxCounts !== undefined && { maxCounts }) }, false);
   }
 
   /** Without `pending` gradients the window is saved as empty. */
@@ -103,24 +93,30 @@ export class AccumulationWindow {
   }
 
   /** Takes what was saved; the window in progress only with its gradients. */
-  load({ innerCount, maxCounts, windowStart, scaleSum, weighted }: WindowCounts, pending: boolean): void {
-    this.#count = innerCount;
-    this.#max = maxCounts;
+  load(saved: Partial<WindowCounts> & { readonly innerCount: number }, pending: boolean): void {
+    this.#count = saved.innerCount;
+    this.#max = saved.maxCounts;
     this.restart();
     if (!pending) return;
-    this.#start = windowStart;
-    this.#scaleSum = scaleSum;
-    this.#weighted = weighted;
+    this.#start = saved.windowStart ?? this.#start;
+    this.#scaleSum = saved.scaleSum ?? 0;
+    this.#weighted = saved.weighted === true;
   }
 }
 
-/** @throws OptimError `invalid-state` */
-export function checkCounts(counts: WindowCounts): void {
-  const { innerCount, maxCounts = innerCount, windowStart, scaleSum, weighted } = counts ?? {};
-  const fine =
-    [innerCount, maxCounts, windowStart].every((count) => Number.isSafeInteger(count) && count >= 0) &&
-    windowStart <= innerCount &&
-    Number.isFinite(scaleSum) &&
-    typeof weighted === "boolean";
-  if (!fine) throw new OptimError("invalid-state", "counts", { expected: "innerCount, windowStart, scaleSum and weighted", received: counts });
+/** Checked and copied. @throws OptimError `invalid-state` */
+export function checkCounts(counts: WindowCounts): WindowCounts {
+  const upTo = (limit: number): boolean => limit <= counts.innerCount;
+  return checkOptions(
+    "counts",
+    counts,
+    {
+      innerCount: aCount,
+      maxCounts: aCount,
+      windowStart: [(value: number) => Number.isSafeInteger(value) && value >= 0 && upTo(value), "a count up to innerCount"],
+      scaleSum: aNumber,
+      weighted: aBoolean,
+    },
+    "invalid-state",
+  );
 }
