@@ -1,10 +1,11 @@
-import type { BinaryOp, ComparisonOp, ElementNode, Program, UnaryOp } from "./trace.ts";
+import { binaryOps, boundOps, unaryOps } from "./arithmetic.ts";
+import type { ElementNode, Program } from "./trace.ts";
 
 /**
  * The reference: the elementwise part of a program in plain TypeScript, every operation rounded to float32. Compiled backends are held
  * to its results to the bit. Works in blocks, one pass per operation over a block, and allocates nothing per step.
  *
- * Used where WebAssembly may not be compiled (a content security policy without `wasm-unsafe-eval`): correct, and about ten times
+ * Used where WebAssembly may not be compiled (a content security policy without `wasm-unsafe-eval`): correct, and tens of times
  * slower than the kernel.
  */
 export interface Evaluator {
@@ -36,12 +37,22 @@ export function createEvaluator(program: Program): Evaluator {
       else if (node.op === "slot") out.set((slots[node.slot] as Float32Array).subarray(start, start + count));
       else if (node.op === "uniform") out.fill(uniforms[node.uniform] as number, 0, count);
       else if (node.op === "const") out.fill(node.value, 0, count);
-      else if (node.op === "select") {
-        choose(registers[node.condition] as Float32Array, registers[node.a] as Float32Array, registers[node.b] as Float32Array, out, count);
-      } else if ("b" in node) {
-        const tensorAndScalar = program.varying[node.b] === false;
-        binary[node.op](registers[node.a] as Float32Array, registers[node.b] as Float32Array, out, count, tensorAndScalar);
-      } else unary[node.op](registers[node.a] as Float32Array, out, count);
+      else {
+        const a = registers[node.a] as Float32Array;
+        if ("condition" in node) {
+          const condition = registers[node.condition] as Float32Array;
+          const b = registers[node.b] as Float32Array;
+          for (let i = 0; i < count; i += 1) out[i] = condition[i] === 1 ? (a[i] as number) : (b[i] as number);
+        } else if ("b" in node) {
+          const b = registers[node.b] as Float32Array;
+          const { op } = node;
+          const operate = (op === "min" || op === "max") && program.varying[node.b] === false ? boundOps[op] : binaryOps[op];
+          for (let i = 0; i < count; i += 1) out[i] = operate(a[i] as number, b[i] as number);
+        } else {
+          const apply = unaryOps[node.op];
+          for (let i = 0; i < count; i += 1) out[i] = apply(a[i] as number);
+        }
+      }
     }
   };
   const lastNorm = Math.max(-1, ...program.norms);
@@ -67,63 +78,6 @@ export function createEvaluator(program: Program): Evaluator {
     },
   };
 }
-
-function choose(condition: Float32Array, a: Float32Array, b: Float32Array, out: Float32Array, count: number): void {
-  for (let i = 0; i < count; i += 1) out[i] = condition[i] === 1 ? (a[i] as number) : (b[i] as number);
-}
-
-type Unary = (a: Float32Array, out: Float32Array, count: number) => void;
-const unary: { readonly [O in UnaryOp]: Unary } = {
-  neg(a, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = -(a[i] as number);
-  },
-  sqrt(a, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = Math.sqrt(a[i] as number);
-  },
-  abs(a, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = Math.abs(a[i] as number);
-  },
-  sign(a, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = Math.sign(a[i] as number) + 0;
-  },
-};
-
-type Binary = (a: Float32Array, b: Float32Array, out: Float32Array, count: number, tensorAndScalar: boolean) => void;
-const binary: { readonly [O in BinaryOp | ComparisonOp]: Binary } = {
-  add(a, b, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = (a[i] as number) + (b[i] as number);
-  },
-  sub(a, b, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = (a[i] as number) - (b[i] as number);
-  },
-  mul(a, b, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = (a[i] as number) * (b[i] as number);
-  },
-  div(a, b, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = (a[i] as number) / (b[i] as number);
-  },
-  min(a, b, out, count, tensorAndScalar) {
-    if (tensorAndScalar) {
-      const bound = b[0] as number;
-      for (let i = 0; i < count; i += 1) out[i] = bound < (a[i] as number) ? bound : (a[i] as number);
-    } else for (let i = 0; i < count; i += 1) out[i] = Math.min(a[i] as number, b[i] as number);
-  },
-  max(a, b, out, count, tensorAndScalar) {
-    if (tensorAndScalar) {
-      const bound = b[0] as number;
-      for (let i = 0; i < count; i += 1) out[i] = (a[i] as number) < bound ? bound : (a[i] as number);
-    } else for (let i = 0; i < count; i += 1) out[i] = Math.max(a[i] as number, b[i] as number);
-  },
-  gt(a, b, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = (a[i] as number) > (b[i] as number) ? 1 : 0;
-  },
-  lt(a, b, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = (a[i] as number) < (b[i] as number) ? 1 : 0;
-  },
-  eq(a, b, out, count) {
-    for (let i = 0; i < count; i += 1) out[i] = a[i] === b[i] ? 1 : 0;
-  },
-};
 
 /**
  * How every CPU backend sums: in float64, element i into partial i mod 4, and (0 + 1) + (2 + 3) at the end. Squares of finite float32

@@ -1,4 +1,5 @@
 import type { HyperparameterRecord } from "../hyperparameters.ts";
+import { binaryOps, unaryOps } from "./arithmetic.ts";
 import type { Program, ScalarInstruction } from "./trace.ts";
 
 /** What the scalar part of a rule reads, for one parameter tensor and one step. */
@@ -38,40 +39,12 @@ function evaluate(instruction: ScalarInstruction, r: Float64Array, inputs: Scala
       return inputs.norms[instruction.norm] ?? Number.NaN;
     case "select":
       return r[instruction.condition] === 1 ? (r[instruction.a] as number) : (r[instruction.b] as number);
-    case "neg":
-    case "sqrt":
-    case "abs":
-    case "sign":
-    case "exp":
-    case "log":
-      return scalarUnary[instruction.op](r[instruction.a] as number);
     default:
-      return scalarBinary[instruction.op](r[instruction.a] as number, r[instruction.b] as number);
+      return "b" in instruction
+        ? binaryOps[instruction.op](r[instruction.a] as number, r[instruction.b] as number)
+        : unaryOps[instruction.op](r[instruction.a] as number);
   }
 }
-
-const scalarUnary = {
-  neg: (a: number): number => -a,
-  sqrt: (a: number): number => Math.sqrt(a),
-  abs: (a: number): number => Math.abs(a),
-  sign: (a: number): number => Math.sign(a) + 0,
-  exp: (a: number): number => Math.exp(a),
-  log: (a: number): number => Math.log(a),
-};
-
-const scalarBinary = {
-  add: (a: number, b: number): number => a + b,
-  sub: (a: number, b: number): number => a - b,
-  mul: (a: number, b: number): number => a * b,
-  div: (a: number, b: number): number => a / b,
-  min: (a: number, b: number): number => Math.min(a, b),
-  max: (a: number, b: number): number => Math.max(a, b),
-  gt: (a: number, b: number): number => Number(a > b),
-  lt: (a: number, b: number): number => Number(a < b),
-  eq: (a: number, b: number): number => Number(a === b),
-  pow: (a: number, b: number): number => a ** b,
-  biasCorrection: (beta: number, t: number): number => 1 - beta ** t,
-};
 
 /**
  * Fills `uniforms`, one float32 per uniform of the program, from evaluated registers. Rounds to float32 here, once.

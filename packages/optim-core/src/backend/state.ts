@@ -4,6 +4,7 @@ import type { GroupState, LoadOptions, LoadReport, OptimizerStateDict, Parameter
 import { copyHyperparameters, type HyperparameterGroup } from "./groups.ts";
 import type { OptimizerInternals } from "./optimizer.ts";
 import type { Parameter } from "./parameters.ts";
+import { checkSchema, type Schema } from "./schema.ts";
 import { allSlots } from "./trace.ts";
 
 /** The state as of the call: all reads are started before the first await. */
@@ -82,7 +83,7 @@ export async function prepareOptimizerState<P, V, S>(
     });
   }
   const { engine, definition } = optimizer;
-  checkShape(saved);
+  checkSchema(saved, stateSchema, "state");
   const problems = { missing: [] as string[], unexpected: [] as string[], mismatched: [] as string[] };
   if (saved.rule !== rule) problems.mismatched.push(`rule: ${saved.rule} saved, ${rule} here`);
 
@@ -305,65 +306,39 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((side, index) => side === b[index]);
 }
 
-function bad(where: string, expected: string, received: unknown): never {
-  throw new OptimError("invalid-state", `prepareLoad: ${where}`, { expected, received, hint: "Nothing was changed" });
-}
+const aString: Schema = { is: (value) => typeof value === "string", expected: "a string" };
+const aCount: Schema = { is: (value) => Number.isSafeInteger(value) && (value as number) >= 0, expected: "a count" };
+const aNumber: Schema = { is: (value) => typeof value === "number", expected: "a number" };
+const aScale: Schema = { is: (value) => Number.isFinite(value) && (value as number) > 0, expected: "a positive finite number" };
+const aTensor: Schema = { is: (value) => value instanceof Float32Array, expected: "a Float32Array" };
+const aValue: Schema = {
+  is: (value) => ["number", "boolean"].includes(typeof value) || (Array.isArray(value) && value.every((item) => typeof item === "number")),
+  expected: "a number, a boolean or an array of numbers",
+};
+const exactly = (wanted: unknown): Schema => ({ is: (value) => value === wanted, expected: JSON.stringify(wanted) });
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
-const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-
-/** Checks everything about the form of a state, so that the rest may trust its types. */
-function checkShape(saved: unknown): asserts saved is OptimizerStateDict {
-  if (!isRecord(saved)) bad("state", "an optimizer's state dict", saved);
-  if (saved["format"] !== "optim-optimizer") bad("format", '"optim-optimizer"', saved["format"]);
-  if (saved["version"] !== 1) bad("version", "1, which this release reads", saved["version"]);
-  if (typeof saved["rule"] !== "string") bad("rule", "the name of a rule", saved["rule"]);
-  for (const count of ["steps", "skipped"]) if (!isCount(saved[count])) bad(count, "a count", saved[count]);
-  const scale = saved["pendingScale"];
-  if (scale !== undefined && !(typeof scale === "number" && scale > 0 && Number.isFinite(scale))) {
-    bad("pendingScale", "a positive finite number", scale);
-  }
-  const { groups, params, baseParamSettings, native } = saved;
-  if (!Array.isArray(groups)) bad("groups", "an array", groups);
-  for (const [index, group] of groups.entries() as IterableIterator<[number, unknown]>) checkGroup(group, `groups[${index}]`);
-  if (baseParamSettings !== undefined) checkHyperparameters(baseParamSettings, "baseParamSettings");
-  if (!Array.isArray(params)) bad("params", "an array", params);
-  for (const [index, entry] of params.entries() as IterableIterator<[number, unknown]>) checkParameter(entry, `params[${index}]`);
-  if (native !== undefined) checkTensors(native, "native");
-}
-
-function checkGroup(group: unknown, where: string): void {
-  if (!isRecord(group)) bad(where, "a group", group);
-  if (typeof group["name"] !== "string") bad(`${where}.name`, "a string", group["name"]);
-  const names = group["params"];
-  if (!Array.isArray(names) || !names.every((name) => typeof name === "string")) bad(`${where}.params`, "names", names);
-  checkHyperparameters(group["hyperparameters"], `${where}.hyperparameters`);
-}
-
-function checkHyperparameters(values: unknown, where: string): void {
-  if (!isRecord(values)) bad(where, "hyperparameters by name", values);
-  for (const [name, value] of Object.entries(values)) {
-    const fine = typeof value === "number" || typeof value === "boolean" || (Array.isArray(value) && value.every((item) => typeof item === "number"));
-    if (!fine) bad(`${where}.${name}`, "a number, a boolean or an array of numbers", value);
-  }
-}
-
-function checkTensors(tensors: unknown, where: string): void {
-  if (!isRecord(tensors)) bad(where, "tensors by name", tensors);
-  for (const [name, data] of Object.entries(tensors)) if (!(data instanceof Float32Array)) bad(`${where}.${name}`, "a Float32Array", data);
-}
-
-function checkParameter(entry: unknown, where: string): void {
-  if (!isRecord(entry)) bad(where, "the state of a parameter", entry);
-  if (typeof entry["name"] !== "string" || entry["name"] === "") bad(`${where}.name`, "a name", entry["name"]);
-  const shape = entry["shape"];
-  if (!Array.isArray(shape) || !shape.every(isCount)) bad(`${where}.shape`, "a shape", shape);
-  if (!isCount(entry["step"])) bad(`${where}.step`, "a count", entry["step"]);
-  checkTensors(entry["slots"], `${where}.slots`);
-  const scalars = entry["scalarSlots"];
-  if (!isRecord(scalars)) bad(`${where}.scalarSlots`, "numbers by name", scalars);
-  for (const [name, value] of Object.entries(scalars)) if (typeof value !== "number") bad(`${where}.scalarSlots.${name}`, "a number", value);
-  const gradient = entry["gradient"];
-  if (gradient !== undefined && !(gradient instanceof Float32Array)) bad(`${where}.gradient`, "a Float32Array", gradient);
-}
+const stateSchema: Schema = {
+  keys: {
+    format: exactly("optim-optimizer"),
+    version: exactly(1),
+    rule: aString,
+    groups: [{ keys: { name: aString, params: [aString], hyperparameters: { each: aValue } } }],
+    params: [
+      {
+        keys: {
+          name: aString,
+          shape: [aCount],
+          step: aCount,
+          slots: { each: aTensor },
+          scalarSlots: { each: aNumber },
+          "gradient?": aTensor,
+        },
+      },
+    ],
+    "baseParamSettings?": { each: aValue },
+    "pendingScale?": aScale,
+    steps: aCount,
+    skipped: aCount,
+    "native?": { each: aTensor },
+  },
+};

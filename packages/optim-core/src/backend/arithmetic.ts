@@ -1,0 +1,35 @@
+import type { BinaryOp, ComparisonOp, UnaryOp } from "./trace.ts";
+
+/**
+ * What the operations mean, once: scalars are computed with these in float64, and the elementwise reference rounds each result to
+ * float32 by storing it. For + − × ÷ √ of float32 operands that is the correctly rounded float32 result.
+ */
+export const unaryOps: { readonly [O in UnaryOp | "exp" | "log"]: (a: number) => number } = {
+  neg: (a) => -a,
+  sqrt: Math.sqrt,
+  abs: Math.abs,
+  // + 0 makes the sign of either zero 0.
+  sign: (a) => Math.sign(a) + 0,
+  exp: Math.exp,
+  log: Math.log,
+};
+
+export const binaryOps: { readonly [O in BinaryOp | ComparisonOp | "pow" | "biasCorrection"]: (a: number, b: number) => number } = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  min: Math.min,
+  max: Math.max,
+  gt: (a, b) => Number(a > b),
+  lt: (a, b) => Number(a < b),
+  eq: (a, b) => Number(a === b),
+  pow: (a, b) => a ** b,
+  biasCorrection: (beta, t) => 1 - beta ** t,
+};
+
+/** `min` and `max` of a tensor and a value that is the same for the whole tensor: ties keep the tensor's zero. */
+export const boundOps: { readonly min: (a: number, b: number) => number; readonly max: (a: number, b: number) => number } = {
+  min: (a, bound) => (bound < a ? bound : a),
+  max: (a, bound) => (a < bound ? bound : a),
+};
