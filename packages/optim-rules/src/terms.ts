@@ -1,4 +1,15 @@
-import { add, type Joined, mul, neg, type Operand, type Scalar, sub, type Tensor } from "@mm/optim-core/rule";
+import {
+  add,
+  gt,
+  type Joined,
+  mul,
+  neg,
+  type Operand,
+  type Scalar,
+  select,
+  sub,
+  type Tensor,
+} from "@mm/optim-core/rule";
 
 /** The exponential running average βm + (1 − β)x. */
 export function average(beta: Scalar | number, mean: Tensor, x: Tensor): Tensor {
@@ -28,4 +39,9 @@ export function penalized(
 /** Decoupled weight decay, θ(1 − ηλ). */
 export function decayed(param: Tensor, lr: Scalar, weightDecay: Scalar, decays: boolean): Tensor {
   return decays ? mul(param, sub(1, mul(lr, weightDecay))) : param;
+}
+
+/** A ratio of norms where both are above 0, else what stands in for it. */
+export function whereBothAreAboveZero(a: Scalar, b: Scalar, ratio: Scalar, otherwise: number): Scalar {
+  return select(gt(a, 0), select(gt(b, 0), ratio, otherwise), otherwise);
 }

@@ -1,0 +1,70 @@
+import {
+  add,
+  defineUpdateRule,
+  div,
+  eq,
+  mul,
+  norm,
+  select,
+  sqrt,
+  sub,
+  type UpdateRuleFactory,
+} from "@mm/optim-core/rule";
+import { atLeastZero, belowOne, firstReason } from "./check.ts";
+import { ascent, square } from "./terms.ts";
+
+export interface NovogradHyperparameters {
+  lr: number;
+  /** Decay rates of the momentum and of the average squared norm. */
+  betas: readonly [beta1: number, beta2: number];
+  /** Added outside the square root. */
+  eps: number;
+  /** λ, decoupled: λθ joins the normalized gradient. */
+  weightDecay: number;
+  /** Multiply what joins the momentum by 1 − β₁. */
+  gradAveraging: boolean;
+  maximize: boolean;
+}
+
+/**
+ * NovoGrad (Ginsburg et al., arXiv:1905.11286, algorithm 1), as NVIDIA's code: the second moment is one number per tensor, so the state is
+ * half of Adam's.
+ *
+ * ```
+ * v ← ‖g‖² while v = 0, else β₂v + (1 − β₂)‖g‖²
+ * m ← β₁m + g/(√v + ε) + λθ
+ * θ ← θ − ηm
+ * ```
+ *
+ * Slots: `expAvg` m; scalar slot `expAvgSq` v. Costs a second pass over the tensors, for the norm.
+ *
+ * Elsewhere: optax `novograd` has β = (0.9, 0.25) and ε = 1e-6 as defaults. The paper sets v = ‖g‖² at the first step only.
+ */
+export const novograd: UpdateRuleFactory<NovogradHyperparameters> = /* @__PURE__ */ defineUpdateRule({
+  name: "NovoGrad",
+  hyperparameters: {
+    lr: 1e-3,
+    betas: [0.95, 0.98],
+    eps: 1e-8,
+    weightDecay: 0,
+    gradAveraging: false,
+    maximize: false,
+  },
+  check: ({ lr, betas, eps, weightDecay }) =>
+    firstReason(atLeastZero({ lr, eps, weightDecay }), belowOne({ betas })),
+  structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
+  slots: () => ({ expAvg: 0 }),
+  scalarSlots: () => ({ expAvgSq: 0 }),
+  update(
+    { param, grad, expAvg, expAvgSq },
+    { lr, betas: [beta1, beta2], eps, weightDecay },
+    { decays, gradAveraging, maximize },
+  ) {
+    const squared = square(norm(grad));
+    const v = select(eq(expAvgSq, 0), squared, add(mul(beta2, expAvgSq), mul(sub(1, beta2), squared)));
+    const normalized = div(ascent(grad, maximize), add(sqrt(v), eps));
+    const direction = decays ? add(normalized, mul(weightDecay, param)) : normalized;
+    const m = add(mul(beta1, expAvg), gradAveraging ? mul(sub(1, beta1), direction) : direction);
+    return { param: sub(param, mul(lr, m)), expAvg: m, expAvgSq: v };
+  },
+});
