@@ -7,7 +7,10 @@ export const anything: Check = [() => true, ""];
 export const aBoolean: Check = [(value: unknown) => typeof value === "boolean", "true or false"];
 export const aCount: Check = [(value: number) => Number.isSafeInteger(value) && value >= 0, "a count"];
 export const aNumber: Check = [Number.isFinite, "a finite number"];
-export const aPositive: Check = [(value: number) => Number.isFinite(value) && value > 0, "a positive finite number"];
+export const aPositive: Check = [
+  (value: number) => Number.isFinite(value) && value > 0,
+  "a positive finite number",
+];
 
 /**
  * Checks an options object by name: every option against its check, and no other names. Returns a copy.
@@ -20,13 +23,18 @@ export function checkOptions<T extends object>(
   checks: { readonly [K in keyof Required<T>]: Check },
   code: OptimErrorCode = "invalid-option",
 ): T {
-  if (Object(options) !== options) throw new OptimError(code, who, { expected: "an object", received: options });
+  if (Object(options) !== options)
+    throw new OptimError(code, who, { expected: "an object", received: options });
   for (const [name, received] of Object.entries(options) as [keyof T & string, never][]) {
     if (!Object.hasOwn(checks, name)) {
-      throw new OptimError("unknown-option", who, { expected: Object.keys(checks).join(", "), received: name });
+      throw new OptimError("unknown-option", who, {
+        expected: Object.keys(checks).join(", "),
+        received: name,
+      });
     }
     const [fine, expected] = checks[name];
-    if (received !== undefined && !fine(received)) throw new OptimError(code, `${who}: ${name}`, { expected, received });
+    if (received !== undefined && !fine(received))
+      throw new OptimError(code, `${who}: ${name}`, { expected, received });
   }
   return { ...options };
 }

@@ -13,9 +13,15 @@ import type {
   WithLoss,
   WrapperBackwardOptions,
 } from "./optim-wrapper.ts";
-import type { Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
+import type { AddedParamGroup, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
 import { isLossScaler, resolveOptions } from "./options.ts";
-import type { LoadOptions, LoadReport, OptimWrapperStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
+import type {
+  LoadOptions,
+  LoadReport,
+  OptimWrapperStateDict,
+  PreparedLoad,
+  StateDictOptions,
+} from "./state.ts";
 import { AccumulationWindow, checkCounts } from "./window.ts";
 
 /**
@@ -55,7 +61,10 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
 
   constructor(optimizer: Optimizer<Loss, LossValue, H>, options: OptimWrapperOptions) {
     if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
-      throw new OptimError("invalid-option", "createOptimWrapper", { expected: "an optimizer", received: optimizer });
+      throw new OptimError("invalid-option", "createOptimWrapper", {
+        expected: "an optimizer",
+        received: optimizer,
+      });
     }
     this.optimizer = optimizer;
     this.#options = resolveOptions(options);
@@ -64,9 +73,16 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     const shared = isLossScaler(lossScale);
     this.#ownsScaler = !shared;
     if (shared && lossScale.backend !== this.backend) {
-      throw new OptimError("invalid-option", "lossScale", { expected: `a scaler of ${this.backend}`, received: lossScale.backend });
+      throw new OptimError("invalid-option", "lossScale", {
+        expected: `a scaler of ${this.backend}`,
+        received: lossScale.backend,
+      });
     }
-    this.lossScaler = shared ? lossScale : lossScale === undefined ? undefined : optimizer.createLossScaler(lossScale);
+    this.lossScaler = shared
+      ? lossScale
+      : lossScale === undefined
+        ? undefined
+        : optimizer.createLossScaler(lossScale);
     if ((Symbol.dispose as symbol | undefined) !== undefined) {
       Object.defineProperty(this, Symbol.dispose, { value: () => this.dispose() });
     }
@@ -78,7 +94,10 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     loss: Loss,
     options: UpdateParamsOptions<R> = {},
   ): UpdateParamsResult<LossValue, R> => {
-    const { returnLoss, weight } = checkOptions("updateParams", options, { returnLoss: aBoolean, weight: aPositive });
+    const { returnLoss, weight } = checkOptions("updateParams", options, {
+      returnLoss: aBoolean,
+      weight: aPositive,
+    });
     this.#guard("updateParams");
     const scale = (weight ?? 1) / this.lossFactor();
     const result = this.#backward(loss, scale, returnLoss, weight !== undefined);
@@ -94,16 +113,26 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     loss: Loss,
     options: WrapperBackwardOptions<R> = {},
   ): WithLoss<LossValue, R> => {
-    const { returnLoss, scale = 1 } = checkOptions("backward", options, { returnLoss: aBoolean, scale: aNumber });
+    const { returnLoss, scale = 1 } = checkOptions("backward", options, {
+      returnLoss: aBoolean,
+      scale: aNumber,
+    });
     this.#guard("backward");
     return this.#backward(loss, scale, returnLoss, false);
   };
 
-  #backward<R extends boolean>(loss: Loss, scale: number, returnLoss: R | undefined, weighted: boolean): WithLoss<LossValue, R> {
+  #backward<R extends boolean>(
+    loss: Loss,
+    scale: number,
+    returnLoss: R | undefined,
+    weighted: boolean,
+  ): WithLoss<LossValue, R> {
     this.#window.admit();
     this.#insideLoss = true;
     try {
-      const value = this.#inContext(() => this.optimizer.backward(loss, { scale, lossScaler: this.lossScaler, returnLoss }));
+      const value = this.#inContext(() =>
+        this.optimizer.backward(loss, { scale, lossScaler: this.lossScaler, returnLoss }),
+      );
       this.#window.add(scale, weighted);
       return (returnLoss === true ? { loss: value } : {}) as WithLoss<LossValue, R>;
     } finally {
@@ -162,7 +191,8 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   optimContext<T>(run: () => NotPromise<T>): T {
     this.#guard("optimContext");
     const value = this.#inContext<unknown>(run);
-    if (isThenable(value)) throw new OptimError("invalid-option", "optimContext", { expected: "a synchronous function" });
+    if (isThenable(value))
+      throw new OptimError("invalid-option", "optimContext", { expected: "a synchronous function" });
     return value as T;
   }
 
@@ -189,13 +219,21 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
     return this.optimizer.defaults;
   }
 
+  addParamGroup(group: AddedParamGroup<H>): void {
+    this.#guard("addParamGroup");
+    this.optimizer.addParamGroup(group);
+  }
+
   getLr(): { readonly lr: readonly number[]; readonly baseLr?: readonly number[] } {
     const base = this.baseParamSettings;
     return { ...(base && { baseLr: [base.lr] }), lr: this.paramGroups.map((group) => group.lr) };
   }
 
   getMomentum(): { readonly momentum: readonly number[] } {
-    const groups = this.paramGroups as readonly object[] as readonly { readonly momentum?: number; readonly betas?: readonly number[] }[];
+    const groups = this.paramGroups as readonly object[] as readonly {
+      readonly momentum?: number;
+      readonly betas?: readonly number[];
+    }[];
     return { momentum: groups.map(({ momentum, betas }) => momentum ?? betas?.[0] ?? 0) };
   }
 
@@ -219,7 +257,10 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
   async stateDict(options: StateDictOptions = {}): Promise<OptimWrapperStateDict> {
     this.#guard("stateDict");
     const counts = this.#window.save(options.pending !== false);
-    const [optimizer, lossScaler] = await Promise.all([this.optimizer.stateDict(options), this.lossScaler?.stateDict()]);
+    const [optimizer, lossScaler] = await Promise.all([
+      this.optimizer.stateDict(options),
+      this.lossScaler?.stateDict(),
+    ]);
     return { format: "optim-wrapper", version: 1, optimizer, counts, ...(lossScaler && { lossScaler }) };
   }
 
@@ -229,14 +270,20 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
 
   async prepareLoad(state: OptimWrapperStateDict, options: LoadOptions = {}): Promise<PreparedLoad> {
     this.#guard("prepareLoad");
-    const { format, version, counts, lossScaler, optimizer } = (state ?? {}) as Partial<OptimWrapperStateDict>;
+    const { format, version, counts, lossScaler, optimizer } = (state ??
+      {}) as Partial<OptimWrapperStateDict>;
     if (format !== "optim-wrapper" || version !== 1 || counts === undefined || optimizer === undefined) {
-      throw new OptimError("invalid-state", "prepareLoad", { expected: "a wrapper's state, version 1", received: state });
+      throw new OptimError("invalid-state", "prepareLoad", {
+        expected: "a wrapper's state, version 1",
+        received: state,
+      });
     }
     const saved = checkCounts(counts);
     const { restore = {} } = options;
     const commitScaler =
-      lossScaler !== undefined && restore.lossScaler !== false ? this.lossScaler?.prepareLoad(lossScaler) : undefined;
+      lossScaler !== undefined && restore.lossScaler !== false
+        ? this.lossScaler?.prepareLoad(lossScaler)
+        : undefined;
     const prepared = await this.optimizer.prepareLoad(optimizer, options);
     return {
       commit: () => {
@@ -261,6 +308,7 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
 
   #guard(call: string): void {
     if (this.#disposed) throw new OptimError("disposed", call, { expected: "a live wrapper" });
-    if (this.#insideLoss) throw new OptimError("reentrant", call, { expected: "no call from its own loss closure" });
+    if (this.#insideLoss)
+      throw new OptimError("reentrant", call, { expected: "no call from its own loss closure" });
   }
 }

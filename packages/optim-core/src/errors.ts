@@ -118,5 +118,11 @@ export function isOptimError(error: unknown): error is OptimError {
 export function show(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (Object(value) === value && !Array.isArray(value)) return Object.prototype.toString.call(value);
-  return (typeof value === "string" ? JSON.stringify(value) : Array.isArray(value) ? `[${value.join(", ")}]` : String(value)).slice(0, 80);
+  return (
+    typeof value === "string"
+      ? JSON.stringify(value)
+      : Array.isArray(value)
+        ? `[${value.join(", ")}]`
+        : String(value)
+  ).slice(0, 80);
 }

@@ -86,7 +86,8 @@ export function resolveLossScale(option: LossScale): LossScaleSettings {
   const refuse = (name: string, expected: string, received: unknown): never => {
     throw new OptimError("invalid-option", name, { expected, received });
   };
-  const positive = (value: unknown): boolean => typeof value === "number" && value > 0 && Number.isFinite(Math.fround(value));
+  const positive = (value: unknown): boolean =>
+    typeof value === "number" && value > 0 && Number.isFinite(Math.fround(value));
   if (option === "dynamic") return defaults;
   if (typeof option === "number") {
     if (!positive(option)) refuse(who, "a positive finite number", option);
@@ -107,9 +108,13 @@ export function resolveLossScale(option: LossScale): LossScaleSettings {
   }
   const { initScale, growthFactor, backoffFactor, growthInterval, minScale } = settings;
   if (!positive(initScale)) refuse(`${who}.initScale`, "a positive finite number", initScale);
-  if (!positive(growthFactor) || growthFactor <= 1) refuse(`${who}.growthFactor`, "a number above 1", growthFactor);
-  if (!positive(backoffFactor) || backoffFactor >= 1) refuse(`${who}.backoffFactor`, "a number in (0, 1)", backoffFactor);
-  if (!Number.isSafeInteger(growthInterval) || growthInterval < 1) refuse(`${who}.growthInterval`, "a positive integer", growthInterval);
-  if (!positive(minScale) || minScale > initScale) refuse(`${who}.minScale`, "a positive number, at most initScale", minScale);
+  if (!positive(growthFactor) || growthFactor <= 1)
+    refuse(`${who}.growthFactor`, "a number above 1", growthFactor);
+  if (!positive(backoffFactor) || backoffFactor >= 1)
+    refuse(`${who}.backoffFactor`, "a number in (0, 1)", backoffFactor);
+  if (!Number.isSafeInteger(growthInterval) || growthInterval < 1)
+    refuse(`${who}.growthInterval`, "a positive integer", growthInterval);
+  if (!positive(minScale) || minScale > initScale)
+    refuse(`${who}.minScale`, "a positive number, at most initScale", minScale);
   return settings;
 }

@@ -1,8 +1,22 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScale, LossScaler } from "./loss-scaler.ts";
-import type { ClipGrad, OnNonFinite, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
-import type { LoadOptions, LoadReport, OptimWrapperStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
+import type {
+  AddedParamGroup,
+  ClipGrad,
+  OnNonFinite,
+  Optimizer,
+  ParamGroup,
+  ParamGroups,
+  StepMetrics,
+} from "./optimizer.ts";
+import type {
+  LoadOptions,
+  LoadReport,
+  OptimWrapperStateDict,
+  PreparedLoad,
+  StateDictOptions,
+} from "./state.ts";
 
 /** Options of `createOptimWrapper`. A name that is not among them is refused. */
 export interface OptimWrapperOptions {
@@ -34,7 +48,9 @@ export interface WrapperBackwardOptions<R extends boolean = boolean> {
 }
 
 /** `loss` is there when `returnLoss` was given: the closure's own value, neither divided nor scaled; the caller disposes it. */
-export type WithLoss<LossValue, R extends boolean> = [R] extends [true] ? { readonly loss: LossValue } : { readonly loss?: LossValue };
+export type WithLoss<LossValue, R extends boolean> = [R] extends [true]
+  ? { readonly loss: LossValue }
+  : { readonly loss?: LossValue };
 
 export type UpdateParamsResult<LossValue, R extends boolean> = {
   /** The window was full and a step was enqueued. Whether the device skipped it, `readMetrics()` tells. */
@@ -64,7 +80,11 @@ export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;
  * A call that changes the wrapper or waits for the device, from its own loss closure, throws `reentrant`; after `dispose()` it throws
  * `disposed`. Getters are never refused.
  */
-export interface OptimWrapper<in Loss, out LossValue, out H extends BaseHyperparameters = BaseHyperparameters> {
+export interface OptimWrapper<
+  in Loss,
+  out LossValue,
+  out H extends BaseHyperparameters = BaseHyperparameters,
+> {
   readonly kind: "optim-wrapper";
   readonly backend: string;
   readonly optimizer: Optimizer<Loss, LossValue, H>;
@@ -121,6 +141,8 @@ export interface OptimWrapper<in Loss, out LossValue, out H extends BaseHyperpar
   /** With several groups: what schedulers drive and logs show; not part of `paramGroups`. */
   readonly baseParamSettings: ParamGroup<H> | undefined;
   readonly defaults: Readonly<H>;
+  /** See {@link Optimizer.addParamGroup}. */
+  addParamGroup(group: AddedParamGroup<H>): void;
   /** One entry per group. `baseLr` with several groups. */
   getLr(): { readonly lr: readonly number[]; readonly baseLr?: readonly number[] };
   /** `momentum`, else the first of `betas`, else 0, per group. */

@@ -1,7 +1,13 @@
 import type { Capabilities } from "./capabilities.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScale, LossScaler } from "./loss-scaler.ts";
-import type { LoadOptions, NamedTensors, OptimizerStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
+import type {
+  LoadOptions,
+  NamedTensors,
+  OptimizerStateDict,
+  PreparedLoad,
+  StateDictOptions,
+} from "./state.ts";
 
 /**
  * A live group of parameters. Its hyperparameters are its properties: assigning `group.lr` takes effect at the next step, with no
@@ -23,6 +29,15 @@ export type ParamGroups<H> = readonly [ParamGroup<H>, ...ParamGroup<H>[]];
 export type ParamGroupInput<P, H> = {
   readonly name?: string;
   readonly params: { readonly [name: string]: P };
+} & Partial<Readonly<H>>;
+
+/**
+ * A group that is added to an optimizer whose kind of parameter is not in its type: the backend checks the parameters when it is
+ * called.
+ */
+export type AddedParamGroup<H> = {
+  readonly name?: string;
+  readonly params: { readonly [name: string]: unknown };
 } & Partial<Readonly<H>>;
 
 /** Parameters as a caller writes them: by name, or in groups. */
@@ -117,6 +132,12 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
   readonly paramGroups: ParamGroups<H>;
   /** With several groups, the settings that no parameter uses; schedulers drive them and logs show them. */
   readonly baseParamSettings: ParamGroup<H> | undefined;
+  /**
+   * Adds a group of parameters that start without state. From the second group on there are `baseParamSettings`.
+   *
+   * @throws OptimError as at construction; nothing has changed then
+   */
+  addParamGroup(group: AddedParamGroup<H>): void;
   /** Names, shapes and order of all parameters. Never waits. */
   readonly parameters: readonly ParameterInfo[];
 

@@ -12,18 +12,26 @@ export function resolveOptions(options: OptimWrapperOptions): OptimWrapperOption
     // Whoever makes the scaler checks its options.
     lossScale: anything,
     onNonFinite: [
-      (value) => ["propagate", "skip", "throw", "zero"].includes(value) && (value === "propagate" || options.lossScale === undefined),
+      (value) =>
+        ["propagate", "skip", "throw", "zero"].includes(value) &&
+        (value === "propagate" || options.lossScale === undefined),
       '"propagate", "skip", "throw" or "zero", without lossScale',
     ],
     gradNorm: aBoolean,
   });
-  return resolved.clipGrad === undefined ? resolved : { ...resolved, clipGrad: resolveClipGrad(resolved.clipGrad) };
+  return resolved.clipGrad === undefined
+    ? resolved
+    : { ...resolved, clipGrad: resolveClipGrad(resolved.clipGrad) };
 }
 
 function resolveClipGrad(clipGrad: ClipGrad): ClipGrad {
   const who = "clipGrad";
   if (clipGrad.type === "value") {
-    return checkOptions(who, { ...clipGrad, clipValue: clipGrad.clipValue ?? Number.NaN }, { type: anything, clipValue: aPositive });
+    return checkOptions(
+      who,
+      { ...clipGrad, clipValue: clipGrad.clipValue ?? Number.NaN },
+      { type: anything, clipValue: aPositive },
+    );
   }
   return checkOptions(
     who,

@@ -70,7 +70,10 @@ export class AccumulationWindow {
   initialize(status: CountStatus): void {
     const { initCounts = 0, maxCounts } = checkOptions("initializeCountStatus", status, {
       initCounts: aCount,
-      maxCounts: [(value: number) => Number.isSafeInteger(value) && value >= (status.initCounts ?? 0), "a count, at least initCounts"],
+      maxCounts: [
+        (value: number) => Number.isSafeInteger(value) && value >= (status.initCounts ?? 0),
+        "a count, at least initCounts",
+      ],
     });
     if (!this.isEmpty) {
       throw new OptimError("window-open", "initializeCountStatus", {
@@ -113,7 +116,10 @@ export function checkCounts(counts: WindowCounts): WindowCounts {
     {
       innerCount: aCount,
       maxCounts: aCount,
-      windowStart: [(value: number) => Number.isSafeInteger(value) && value >= 0 && upTo(value), "a count up to innerCount"],
+      windowStart: [
+        (value: number) => Number.isSafeInteger(value) && value >= 0 && upTo(value),
+        "a count up to innerCount",
+      ],
       scaleSum: aNumber,
       weighted: aBoolean,
     },

@@ -14,7 +14,9 @@ export const unaryOps: { readonly [O in UnaryOp | "exp" | "log"]: (a: number) =>
   log: Math.log,
 };
 
-export const binaryOps: { readonly [O in BinaryOp | ComparisonOp | "pow" | "biasCorrection"]: (a: number, b: number) => number } = {
+export const binaryOps: {
+  readonly [O in BinaryOp | ComparisonOp | "pow" | "biasCorrection"]: (a: number, b: number) => number;
+} = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
   mul: (a, b) => a * b,
@@ -29,7 +31,10 @@ export const binaryOps: { readonly [O in BinaryOp | ComparisonOp | "pow" | "bias
 };
 
 /** `min` and `max` of a tensor and a value that is the same for the whole tensor: ties keep the tensor's zero. */
-export const boundOps: { readonly min: (a: number, b: number) => number; readonly max: (a: number, b: number) => number } = {
+export const boundOps: {
+  readonly min: (a: number, b: number) => number;
+  readonly max: (a: number, b: number) => number;
+} = {
   min: (a, bound) => (bound < a ? bound : a),
   max: (a, bound) => (a < bound ? bound : a),
 };

@@ -22,14 +22,23 @@ export function checkOnHost<P, V>(
   let measured = pNorm(kernels, accumulators, p, false);
   if (!measured.finite && ignoreNonFinite) measured = pNorm(kernels, accumulators, p, true);
   if (orThrow && !measured.finite) {
-    const culprit = items.find(({ parameter }) => !Number.isFinite(kernels.reduce(parameter.accumulator as V, "max")));
-    throw new OptimError("non-finite-gradient", `step: the gradient of ${JSON.stringify(culprit?.parameter.name)}`, {
-      expected: "finite gradients",
-      received: measured.norm,
-      hint: 'Parameters and state are unchanged and the gradients pending. Call zeroGrad() to go on, or choose onNonFinite: "skip"',
-    });
+    const culprit = items.find(
+      ({ parameter }) => !Number.isFinite(kernels.reduce(parameter.accumulator as V, "max")),
+    );
+    throw new OptimError(
+      "non-finite-gradient",
+      `step: the gradient of ${JSON.stringify(culprit?.parameter.name)}`,
+      {
+        expected: "finite gradients",
+        received: measured.norm,
+        hint: 'Parameters and state are unchanged and the gradients pending. Call zeroGrad() to go on, or choose onNonFinite: "skip"',
+      },
+    );
   }
-  return { norm: normType === undefined ? undefined : measured.norm, finite: finite ? Number(measured.finite) : undefined };
+  return {
+    norm: normType === undefined ? undefined : measured.norm,
+    finite: finite ? Number(measured.finite) : undefined,
+  };
 }
 
 /** The p-norm of all vectors together, 0 for an empty list; and whether every element is finite. */

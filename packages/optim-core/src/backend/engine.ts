@@ -43,7 +43,12 @@ export interface StepStages<P, V, S> {
   /** The factor with the clip coefficient min(1, maxNorm ÷ (norm × factor + 1e-6)) multiplied in. Keeps the unscaled norm for metrics. */
   clip(factor: S, checked: Checked<S>, clipGrad: ClipGrad | undefined): S;
   /** Applies each item's program, and counts its step; or does neither where `checked.finite` is 0. One kernel call per item. */
-  update(items: readonly StepItem<P, V, S>[], factor: S, checked: Checked<S>, clipGrad: ClipGrad | undefined): void;
+  update(
+    items: readonly StepItem<P, V, S>[],
+    factor: S,
+    checked: Checked<S>,
+    clipGrad: ClipGrad | undefined,
+  ): void;
   /** The norm of the last step and the counters, as of the call. */
   readMetrics(): Promise<{ readonly gradNorm?: number; readonly steps: number; readonly skipped: number }>;
   /** Overwrites the counters, at the end of a load. */

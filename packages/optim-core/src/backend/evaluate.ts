@@ -10,9 +10,20 @@ import type { ElementNode, Program } from "./trace.ts";
  */
 export interface Evaluator {
   /** One update in place. `slots` in the order of `program.slots`; all arrays of one length, none of them overlapping. */
-  update(param: Float32Array, grad: Float32Array, slots: readonly Float32Array[], uniforms: Float32Array): void;
+  update(
+    param: Float32Array,
+    grad: Float32Array,
+    slots: readonly Float32Array[],
+    uniforms: Float32Array,
+  ): void;
   /** The sum of squares of the program's norm inputs, by norm number, into `sums`. Changes nothing else. */
-  norms(param: Float32Array, grad: Float32Array, slots: readonly Float32Array[], uniforms: Float32Array, sums: Float64Array): void;
+  norms(
+    param: Float32Array,
+    grad: Float32Array,
+    slots: readonly Float32Array[],
+    uniforms: Float32Array,
+    sums: Float64Array,
+  ): void;
 }
 
 const block = 512;
@@ -42,11 +53,15 @@ export function createEvaluator(program: Program): Evaluator {
         if ("condition" in node) {
           const condition = registers[node.condition] as Float32Array;
           const b = registers[node.b] as Float32Array;
-          for (let i = 0; i < count; i += 1) out[i] = condition[i] === 1 ? (a[i] as number) : (b[i] as number);
+          for (let i = 0; i < count; i += 1)
+            out[i] = condition[i] === 1 ? (a[i] as number) : (b[i] as number);
         } else if ("b" in node) {
           const b = registers[node.b] as Float32Array;
           const { op } = node;
-          const operate = (op === "min" || op === "max") && program.varying[node.b] === false ? boundOps[op] : binaryOps[op];
+          const operate =
+            (op === "min" || op === "max") && program.varying[node.b] === false
+              ? boundOps[op]
+              : binaryOps[op];
           for (let i = 0; i < count; i += 1) out[i] = operate(a[i] as number, b[i] as number);
         } else {
           const apply = unaryOps[node.op];
@@ -63,7 +78,10 @@ export function createEvaluator(program: Program): Evaluator {
         run(nodes.length - 1, start, count, param, grad, slots, uniforms);
         param.set((registers[outputs.param] as Float32Array).subarray(0, count), start);
         for (let slot = 0; slot < slots.length; slot += 1) {
-          (slots[slot] as Float32Array).set((registers[outputs.slots[slot] as number] as Float32Array).subarray(0, count), start);
+          (slots[slot] as Float32Array).set(
+            (registers[outputs.slots[slot] as number] as Float32Array).subarray(0, count),
+            start,
+          );
         }
       }
     },
@@ -72,7 +90,8 @@ export function createEvaluator(program: Program): Evaluator {
       for (let start = 0; start < param.length; start += block) {
         const count = Math.min(block, param.length - start);
         run(lastNorm, start, count, param, grad, slots, uniforms);
-        for (const [norm, node] of program.norms.entries()) addSquares(registers[node] as Float32Array, count, partials[norm] as Float64Array);
+        for (const [norm, node] of program.norms.entries())
+          addSquares(registers[node] as Float32Array, count, partials[norm] as Float64Array);
       }
       for (const [norm, partial] of partials.entries()) sums[norm] = combine(partial);
     },
@@ -84,12 +103,15 @@ export function createEvaluator(program: Program): Evaluator {
  * values cannot overflow there, so a finite tensor has a finite norm. `offset` elements are a multiple of 4 before this block.
  */
 function addSquares(x: Float32Array, count: number, partials: Float64Array): void {
-  for (let i = 0; i < count; i += 1) partials[i & 3] = (partials[i & 3] as number) + (x[i] as number) * (x[i] as number);
+  for (let i = 0; i < count; i += 1)
+    partials[i & 3] = (partials[i & 3] as number) + (x[i] as number) * (x[i] as number);
 }
 
 /** (0 + 1) + (2 + 3) */
 export function combine(partials: Float64Array): number {
-  return (partials[0] as number) + (partials[1] as number) + ((partials[2] as number) + (partials[3] as number));
+  return (
+    (partials[0] as number) + (partials[1] as number) + ((partials[2] as number) + (partials[3] as number))
+  );
 }
 
 /** What a reduction over a gradient measures. */
@@ -101,7 +123,11 @@ export type Reduction =
 
 /** The reference reduction, and what runs without WebAssembly. */
 export function reduceArray(x: Float32Array, reduction: Reduction, finiteOnly = false): number {
-  if (finiteOnly) return reduceArray(x.map((value) => (Number.isFinite(value) ? value : 0)), reduction);
+  if (finiteOnly)
+    return reduceArray(
+      x.map((value) => (Number.isFinite(value) ? value : 0)),
+      reduction,
+    );
   if (reduction === "max") {
     let largest = 0;
     for (let i = 0; i < x.length; i += 1) largest = Math.max(largest, Math.abs(x[i] as number));

@@ -1,5 +1,9 @@
 import { OptimError } from "../errors.ts";
-import { type BaseHyperparameters, type HyperparameterRecord, hyperparameterEntries } from "../hyperparameters.ts";
+import {
+  type BaseHyperparameters,
+  type HyperparameterRecord,
+  hyperparameterEntries,
+} from "../hyperparameters.ts";
 import type { ParamGroup } from "../optimizer.ts";
 import { type ErasedDefinition, type Flags, resolveHyperparameters } from "../rule/define.ts";
 import { type GradientRewrite, type Program, structureOf, traceRule } from "./trace.ts";
@@ -17,7 +21,14 @@ export class HyperparameterGroup {
   version = 0;
 
   /** `accept` throws where the backend cannot run a structure; it runs before a value that leads to it is taken. */
-  constructor(definition: ErasedDefinition, name: string, base: HyperparameterRecord, options: object, accept: (structure: Flags) => void, who: string) {
+  constructor(
+    definition: ErasedDefinition,
+    name: string,
+    base: HyperparameterRecord,
+    options: object,
+    accept: (structure: Flags) => void,
+    who: string,
+  ) {
     this.name = name;
     this.#definition = definition;
     this.#accept = accept;
@@ -36,7 +47,12 @@ export class HyperparameterGroup {
 
   /** @throws OptimError `invalid-hyperparameter`, `unknown-option`; nothing has changed then */
   assign(values: object): void {
-    const next = resolveHyperparameters(this.#definition, this.#values, values, `group ${JSON.stringify(this.name)}`);
+    const next = resolveHyperparameters(
+      this.#definition,
+      this.#values,
+      values,
+      `group ${JSON.stringify(this.name)}`,
+    );
     const structure = structureOf(this.#definition, next);
     this.#accept(structure);
     this.#values = next;
@@ -47,7 +63,12 @@ export class HyperparameterGroup {
 
   /** The same checks as `assign`, without taking the values. */
   check(values: object): HyperparameterRecord {
-    const next = resolveHyperparameters(this.#definition, this.#values, values, `group ${JSON.stringify(this.name)}`);
+    const next = resolveHyperparameters(
+      this.#definition,
+      this.#values,
+      values,
+      `group ${JSON.stringify(this.name)}`,
+    );
     this.#accept(structureOf(this.#definition, next));
     return next;
   }
@@ -55,7 +76,8 @@ export class HyperparameterGroup {
   program(rewrite: GradientRewrite): Program {
     const key = `${rewrite.clipValue} ${rewrite.zeroNonFinite}`;
     let program = this.#programs.get(key);
-    if (program === undefined) this.#programs.set(key, (program = traceRule(this.#definition, this.#structure, rewrite)));
+    if (program === undefined)
+      this.#programs.set(key, (program = traceRule(this.#definition, this.#structure, rewrite)));
     return program;
   }
 
@@ -68,7 +90,10 @@ export class HyperparameterGroup {
     const slots = Object.entries(this.#definition.slots?.(structure) ?? {}).map(
       ([name, initial]) => [name, typeof initial === "number" ? initial : initial(values)] as const,
     );
-    return { slots: new Map(slots), scalarSlots: new Map(Object.entries(this.#definition.scalarSlots?.(values, structure) ?? {})) };
+    return {
+      slots: new Map(slots),
+      scalarSlots: new Map(Object.entries(this.#definition.scalarSlots?.(values, structure) ?? {})),
+    };
   }
 }
 
@@ -82,7 +107,10 @@ export function liveGroup<H extends BaseHyperparameters>(group: HyperparameterGr
       get: () => group.values[name],
       set(value: unknown) {
         if (value === undefined) {
-          throw new OptimError("invalid-hyperparameter", `group ${JSON.stringify(group.name)}: ${name}`, { expected: "a value", received: value });
+          throw new OptimError("invalid-hyperparameter", `group ${JSON.stringify(group.name)}: ${name}`, {
+            expected: "a value",
+            received: value,
+          });
         }
         group.assign({ [name]: value });
       },
@@ -95,6 +123,9 @@ export function liveGroup<H extends BaseHyperparameters>(group: HyperparameterGr
 /** A copy of a group's hyperparameters, tuples included. */
 export function copyHyperparameters(values: object): HyperparameterRecord {
   return Object.fromEntries(
-    Object.entries(hyperparameterEntries(values)).map(([name, value]) => [name, typeof value === "object" ? [...value] : value]),
+    Object.entries(hyperparameterEntries(values)).map(([name, value]) => [
+      name,
+      typeof value === "object" ? [...value] : value,
+    ]),
   );
 }

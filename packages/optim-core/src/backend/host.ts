@@ -7,13 +7,17 @@ import { HostUpdate, type ParameterAccess } from "./update.ts";
 import type { VectorKernels } from "./vectors.ts";
 
 /** The stages of every backend whose results the host can see at once, over its kernels. */
-export function hostStages<P, V>(kernels: VectorKernels<V>, access: ParameterAccess<P, V>): StepStages<P, V, number> {
+export function hostStages<P, V>(
+  kernels: VectorKernels<V>,
+  access: ParameterAccess<P, V>,
+): StepStages<P, V, number> {
   const updater = new HostUpdate(kernels, access);
   let gradNorm: number | undefined;
   let steps = 0;
   let skipped = 0;
   return {
-    check: (items: readonly StepItem<P, V, number>[], request: CheckRequest): Checked<number> => checkOnHost(kernels, items, request),
+    check: (items: readonly StepItem<P, V, number>[], request: CheckRequest): Checked<number> =>
+      checkOnHost(kernels, items, request),
     unscale: unscaleFactor,
     clip(factor: number, { norm }: Checked<number>, clipGrad: ClipGrad | undefined): number {
       gradNorm = norm === undefined ? undefined : norm * Math.abs(factor);

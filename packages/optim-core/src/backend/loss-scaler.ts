@@ -85,17 +85,29 @@ export function lossScalerState(
 export function checkedScale(scale: number): number {
   const rounded = Math.fround(scale);
   if (typeof scale === "number" && rounded > 0 && Number.isFinite(rounded)) return rounded;
-  throw new OptimError("invalid-option", "LossScaler.update", { expected: "a positive finite scale", received: scale });
+  throw new OptimError("invalid-option", "LossScaler.update", {
+    expected: "a positive finite scale",
+    received: scale,
+  });
 }
 
 /** Scale and tracker of a saved state. @throws OptimError `invalid-state` */
-export function checkedLossScalerState(state: LossScalerStateDict): { readonly scale: number; readonly growthTracker: number } {
+export function checkedLossScalerState(state: LossScalerStateDict): {
+  readonly scale: number;
+  readonly growthTracker: number;
+} {
   const { scale, growthTracker } = (state ?? {}) as Partial<LossScalerStateDict>;
   if (typeof scale !== "number" || !(Math.fround(scale) > 0) || !Number.isFinite(Math.fround(scale))) {
-    throw new OptimError("invalid-state", "lossScaler.scale", { expected: "a positive finite number", received: scale });
+    throw new OptimError("invalid-state", "lossScaler.scale", {
+      expected: "a positive finite number",
+      received: scale,
+    });
   }
   if (!Number.isSafeInteger(growthTracker) || (growthTracker as number) < 0) {
-    throw new OptimError("invalid-state", "lossScaler.growthTracker", { expected: "a count", received: growthTracker });
+    throw new OptimError("invalid-state", "lossScaler.growthTracker", {
+      expected: "a count",
+      received: growthTracker,
+    });
   }
   return { scale: Math.fround(scale), growthTracker: growthTracker as number };
 }

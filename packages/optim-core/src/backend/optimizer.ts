@@ -3,20 +3,33 @@ import { OptimError } from "../errors.ts";
 import { type BaseHyperparameters, hyperparameterEntries } from "../hyperparameters.ts";
 import { type LossScale, type LossScaler, resolveLossScale } from "../loss-scaler.ts";
 import type {
+  AddedParamGroup,
   BackwardOptions,
   Optimizer,
   ParameterInfo,
   ParametersInput,
   ParamGroup,
+  ParamGroupInput,
   ParamGroups,
   StepMetrics,
   StepOptions,
 } from "../optimizer.ts";
 import type { ErasedDefinition, Flags, UpdateRule } from "../rule/define.ts";
-import type { LoadOptions, NamedTensors, OptimizerStateDict, PreparedLoad, StateDictOptions } from "../state.ts";
+import type {
+  LoadOptions,
+  NamedTensors,
+  OptimizerStateDict,
+  PreparedLoad,
+  StateDictOptions,
+} from "../state.ts";
 import type { Engine, EngineLossScaler, StepItem } from "./engine.ts";
 import { HyperparameterGroup, liveGroup } from "./groups.ts";
-import { collectParameters, type Parameter } from "./parameters.ts";
+import {
+  collectParameters,
+  type KnownParameters,
+  type Parameter,
+  type ParameterDescription,
+} from "./parameters.ts";
 import { runStep } from "./pipeline.ts";
 import { prepareOptimizerState, saveOptimizerState } from "./state.ts";
 import type { GradientRewrite } from "./trace.ts";
@@ -41,16 +54,24 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
 /** The part of an engine that holds state. */
 type StateEngine<P, V, S> = Pick<
   Engine<never, unknown, P, V, never, S>,
-  "allocate" | "release" | "write" | "read" | "scalar" | "readScalars" | "stages" | "readNative" | "prepareNative"
+  | "allocate"
+  | "release"
+  | "write"
+  | "read"
+  | "scalar"
+  | "readScalars"
+  | "stages"
+  | "readNative"
+  | "prepareNative"
 >;
 
 /** What the state functions see of an optimizer. */
 export interface OptimizerInternals<P, V, S> {
   readonly definition: ErasedDefinition;
   readonly engine: StateEngine<P, V, S>;
-  readonly parameters: readonly Parameter<P, V, S>[];
-  readonly groups: readonly HyperparameterGroup[];
-  readonly baseSettings: HyperparameterGroup | undefined;
+  readonly parameters: Parameter<P, V, S>[];
+  readonly groups: HyperparameterGroup[];
+  baseSettings: HyperparameterGroup | undefined;
   /** The loss scale that pending gradients carry. */
   latched: S | undefined;
   disposed: boolean;
@@ -63,63 +84,51 @@ interface CachedItem<P, V, S> extends StepItem<P, V, S> {
   readonly version: number;
 }
 
-class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters> implements Optimizer<Loss, LossValue, H> {
+class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters> implements Optimizer<
+  Loss,
+  LossValue,
+  H
+> {
   readonly kind = "optimizer";
   readonly backend: string;
   readonly rule: string;
   readonly capabilities: Capabilities;
   readonly defaults: Readonly<H>;
-  readonly paramGroups: ParamGroups<H>;
-  readonly baseParamSettings: ParamGroup<H> | undefined;
-  readonly parameters: readonly ParameterInfo[];
   readonly context?: <T>(options: { readonly sync: boolean }, run: () => T) => T;
   readonly #engine: Engine<Loss, LossValue, P, V, G, S>;
   readonly #state: OptimizerInternals<P, V, S>;
-  readonly #byName: ReadonlyMap<string, Parameter<P, V, S>>;
+  readonly #who: string;
+  readonly #byName = new Map<string, Parameter<P, V, S>>();
+  readonly #groups: ParamGroup<H>[] = [];
+  readonly #infos: ParameterInfo[] = [];
+  #base: ParamGroup<H> | undefined;
+  #known: KnownParameters = { groups: new Set(), names: new Map(), identities: new Map() };
   readonly #items = new Map<Parameter<P, V, S>, Map<string, CachedItem<P, V, S>>>();
   #insideLoss = false;
   /** Counts what changes gradients, so that a write can tell that they are not those that were read. */
   #gradientChanges = 0;
   #gradientsReadAt: number | undefined;
 
-  constructor(who: string, engine: Engine<Loss, LossValue, P, V, G, S>, rule: UpdateRule<H>, input: ParametersInput<P, H>) {
+  constructor(
+    who: string,
+    engine: Engine<Loss, LossValue, P, V, G, S>,
+    rule: UpdateRule<H>,
+    input: ParametersInput<P, H>,
+  ) {
     if ((rule as Partial<UpdateRule<H>> | undefined)?.kind !== "update-rule") {
-      throw new OptimError("invalid-rule", `${who}: rule`, { expected: "an update rule such as adamw({ lr: 1e-3 })", received: rule });
+      throw new OptimError("invalid-rule", `${who}: rule`, {
+        expected: "an update rule such as adamw({ lr: 1e-3 })",
+        received: rule,
+      });
     }
-    const { definition } = rule;
-    const base = hyperparameterEntries(rule.hyperparameters);
-    const collected = collectParameters(input, (value, where) => engine.describe(value, where), who);
-    const accept = (structure: Flags): void => checkRoom(who, engine.maxSlots ?? Number.POSITIVE_INFINITY, definition, structure);
-    const parameters: Parameter<P, V, S>[] = [];
-    const groups = collected.map(({ name, options, parameters: members }) => {
-      const group = new HyperparameterGroup(definition, name, base, options, accept, `${who}: group ${JSON.stringify(name)}`);
-      engine.prepareProgram?.(group.program(plain));
-      for (const member of members) {
-        group.params.push(member.name);
-        parameters.push({
-          ...member,
-          group,
-          frozen: false,
-          accumulator: undefined,
-          pending: false,
-          step: engine.scalar(0),
-          stepped: false,
-          slots: new Map(),
-          scalarSlots: new Map(),
-        });
-      }
-      return group;
-    });
-    const baseSettings = groups.length > 1 ? new HyperparameterGroup(definition, "base", base, {}, () => {}, who) : undefined;
-
+    this.#who = who;
     this.#engine = engine;
-    this.#byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
     this.#state = {
-      definition,
+      definition: rule.definition,
       engine,
-      parameters,
-      groups,
-      baseSettings,
+      parameters: [],
+      groups: [],
+      baseSettings: undefined,
       latched: undefined,
       disposed: false,
       loading: false,
@@ -132,19 +141,102 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
     this.rule = rule.name;
     this.capabilities = engine.capabilities;
     this.defaults = rule.hyperparameters;
-    this.paramGroups = groups.map((group) => liveGroup<H>(group)) as unknown as ParamGroups<H>;
-    this.baseParamSettings = baseSettings && liveGroup<H>(baseSettings);
-    this.parameters = parameters.map(({ name, shape, group }) => ({ name, shape, group: group.name }));
+    this.#add(input);
     if (engine.context !== undefined) this.context = engine.context;
+  }
+
+  get paramGroups(): ParamGroups<H> {
+    return this.#groups as unknown as ParamGroups<H>;
+  }
+
+  get baseParamSettings(): ParamGroup<H> | undefined {
+    return this.#base;
+  }
+
+  get parameters(): readonly ParameterInfo[] {
+    return this.#infos;
+  }
+
+  addParamGroup(group: AddedParamGroup<H>): void {
+    this.#guard("addParamGroup");
+    if (this.#state.loading) {
+      throw new OptimError("load-pending", `${this.backend} optimizer: addParamGroup`, {
+        expected: "no load that is prepared",
+      });
+    }
+    this.#add([group as ParamGroupInput<P, H>]);
+  }
+
+  #add(input: ParametersInput<P, H>): void {
+    const who = this.#who;
+    const engine = this.#engine;
+    const { definition, groups, parameters } = this.#state;
+    const base = hyperparameterEntries(this.defaults);
+    const accept = (structure: Flags): void =>
+      checkRoom(who, engine.maxSlots ?? Number.POSITIVE_INFINITY, definition, structure);
+    const describe = (value: P, where: string): ParameterDescription => engine.describe(value, where);
+    // On a copy, so that a group whose options are refused leaves no names behind.
+    const known: KnownParameters = {
+      groups: new Set(this.#known.groups),
+      names: new Map(this.#known.names),
+      identities: new Map(this.#known.identities),
+    };
+    const added = collectParameters(input, describe, who, known).map(
+      ({ name, options, parameters: members }) => {
+        const group = new HyperparameterGroup(
+          definition,
+          name,
+          base,
+          options,
+          accept,
+          `${who}: group ${JSON.stringify(name)}`,
+        );
+        engine.prepareProgram?.(group.program(plain));
+        return { group, members };
+      },
+    );
+    this.#known = known;
+    for (const { group, members } of added) {
+      for (const member of members) {
+        group.params.push(member.name);
+        const parameter: Parameter<P, V, S> = {
+          ...member,
+          group,
+          frozen: false,
+          accumulator: undefined,
+          pending: false,
+          step: engine.scalar(0),
+          stepped: false,
+          slots: new Map(),
+          scalarSlots: new Map(),
+        };
+        parameters.push(parameter);
+        this.#byName.set(member.name, parameter);
+        this.#infos.push({ name: member.name, shape: member.shape, group: group.name });
+      }
+      groups.push(group);
+      this.#groups.push(liveGroup<H>(group));
+    }
+    if (groups.length > 1 && this.#base === undefined) {
+      const settings = new HyperparameterGroup(definition, "base", base, {}, () => {}, who);
+      this.#state.baseSettings = settings;
+      this.#base = liveGroup<H>(settings);
+    }
   }
 
   readonly backward = (loss: Loss, options: BackwardOptions = {}): LossValue | undefined => {
     this.#guard("backward");
-    if (typeof loss !== "function") throw new OptimError("invalid-loss", "backward: loss", { expected: "a function", received: loss });
+    if (typeof loss !== "function")
+      throw new OptimError("invalid-loss", "backward: loss", { expected: "a function", received: loss });
     const { scale = 1, lossScaler, returnLoss = false } = options;
     const state = this.#state;
     const lossScale = state.latched ?? this.#scaler(lossScaler)?.current();
-    const request = { parameters: state.parameters.filter((parameter) => !this.#isFrozen(parameter)), scale, lossScale, returnLoss };
+    const request = {
+      parameters: state.parameters.filter((parameter) => !this.#isFrozen(parameter)),
+      scale,
+      lossScale,
+      returnLoss,
+    };
     this.#insideLoss = true;
     let result;
     try {
@@ -165,15 +257,28 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
   step(options: StepOptions = {}): void {
     this.#guard("step");
     const { rescale = 1, clipGrad, lossScaler, onNonFinite = "propagate", gradNorm = false } = options;
-    if (!Number.isFinite(rescale)) throw new OptimError("invalid-option", "step: rescale", { expected: "a finite number", received: rescale });
+    if (!Number.isFinite(rescale))
+      throw new OptimError("invalid-option", "step: rescale", {
+        expected: "a finite number",
+        received: rescale,
+      });
     const scaler = this.#scaler(lossScaler);
     const lossScale = this.#state.latched ?? scaler?.current();
-    const rewrite = { clipValue: clipGrad?.type === "value", zeroNonFinite: lossScale === undefined && onNonFinite === "zero" };
+    const rewrite = {
+      clipValue: clipGrad?.type === "value",
+      zeroNonFinite: lossScale === undefined && onNonFinite === "zero",
+    };
     const items = this.#state.parameters
       .filter((parameter) => parameter.pending && !this.#isFrozen(parameter))
       .map((parameter) => this.#item(parameter, rewrite));
     if (items.length === 0) return;
-    const checked = runStep(this.#engine.stages, items, { rescale, lossScale, clipGrad, onNonFinite, gradNorm });
+    const checked = runStep(this.#engine.stages, items, {
+      rescale,
+      lossScale,
+      clipGrad,
+      onNonFinite,
+      gradNorm,
+    });
     for (const { parameter } of items) parameter.stepped = true;
     if (checked.finite !== undefined) scaler?.record(checked.finite);
     this.#state.gradientsChanged();
@@ -223,10 +328,7 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
     return this.#reading("readGradients", () => {
       this.#gradientsReadAt = this.#gradientChanges;
       const pending = this.#state.parameters.filter((parameter) => parameter.pending);
-      return named(
-        pending,
-        this.#engine.read(pending.map((parameter) => parameter.accumulator as V)),
-      );
+      return named(pending, this.#engine.read(pending.map((parameter) => parameter.accumulator as V)));
     });
   }
 
@@ -249,12 +351,15 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
   }
 
   readParameters(): Promise<NamedTensors> {
-    return this.#reading("readParameters", () => named(this.#state.parameters, this.#engine.readParameters(this.#state.parameters)));
+    return this.#reading("readParameters", () =>
+      named(this.#state.parameters, this.#engine.readParameters(this.#state.parameters)),
+    );
   }
 
   writeParameters(parameters: NamedTensors): void {
     this.#guard("writeParameters");
-    for (const [parameter, data] of this.#tensors(parameters, "writeParameters")) this.#engine.writeParameter(parameter, data);
+    for (const [parameter, data] of this.#tensors(parameters, "writeParameters"))
+      this.#engine.writeParameter(parameter, data);
   }
 
   dispose(): void {
@@ -275,10 +380,14 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
 
   #guard(call: string): void {
     if (this.#state.disposed) {
-      throw new OptimError("disposed", `${this.backend} optimizer: ${call}`, { expected: "an optimizer that was not disposed" });
+      throw new OptimError("disposed", `${this.backend} optimizer: ${call}`, {
+        expected: "an optimizer that was not disposed",
+      });
     }
     if (this.#insideLoss) {
-      throw new OptimError("reentrant", `${this.backend} optimizer: ${call}`, { expected: "no call from the optimizer's own loss closure" });
+      throw new OptimError("reentrant", `${this.backend} optimizer: ${call}`, {
+        expected: "no call from the optimizer's own loss closure",
+      });
     }
   }
 
@@ -293,7 +402,8 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
   }
 
   #scaler(lossScaler: LossScaler | undefined): EngineLossScaler<S> | undefined {
-    if (lossScaler === undefined || lossScaler.backend === this.backend) return lossScaler as EngineLossScaler<S> | undefined;
+    if (lossScaler === undefined || lossScaler.backend === this.backend)
+      return lossScaler as EngineLossScaler<S> | undefined;
     throw new OptimError("invalid-option", `${this.backend} optimizer: lossScaler`, {
       expected: `a loss scaler made by a ${this.backend} optimizer`,
       received: lossScaler.backend,
@@ -344,10 +454,14 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
     return Object.entries(tensors).map(([name, data]) => {
       const parameter = this.#parameter(name, call);
       if (data instanceof Float32Array && data.length === parameter.length) return [parameter, data];
-      throw new OptimError("invalid-parameter", `${this.backend} optimizer: ${call}: ${JSON.stringify(name)}`, {
-        expected: `a Float32Array of ${parameter.length}`,
-        received: data,
-      });
+      throw new OptimError(
+        "invalid-parameter",
+        `${this.backend} optimizer: ${call}: ${JSON.stringify(name)}`,
+        {
+          expected: `a Float32Array of ${parameter.length}`,
+          received: data,
+        },
+      );
     });
   }
 }
@@ -364,7 +478,10 @@ function checkRoom(who: string, room: number, definition: ErasedDefinition, stru
   });
 }
 
-async function named(parameters: readonly { readonly name: string }[], reading: Promise<readonly Float32Array[]>): Promise<NamedTensors> {
+async function named(
+  parameters: readonly { readonly name: string }[],
+  reading: Promise<readonly Float32Array[]>,
+): Promise<NamedTensors> {
   const tensors = await reading;
   const record = Object.create(null) as Record<string, Float32Array>;
   for (const [index, { name }] of parameters.entries()) record[name] = tensors[index] as Float32Array;

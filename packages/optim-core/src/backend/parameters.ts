@@ -45,8 +45,16 @@ export interface CollectedGroup<P> {
   readonly parameters: readonly NamedParameter<P>[];
 }
 
+/** What an optimizer has already, by name and identity, with the place where it was written. */
+export interface KnownParameters {
+  readonly groups: Set<string>;
+  readonly names: Map<string, string>;
+  readonly identities: Map<unknown, string>;
+}
+
 /**
- * Brings both ways of writing parameters into one form.
+ * Brings both ways of writing parameters into one form, and adds them to `known`, a copy that is thrown away with the
+ * error where this throws.
  *
  * @throws OptimError `empty-parameters`, `duplicate-parameter` (both places named), `invalid-parameter`, `invalid-name`
  */
@@ -54,20 +62,32 @@ export function collectParameters<P, H extends BaseHyperparameters>(
   input: ParametersInput<P, H>,
   describe: (value: P, where: string) => ParameterDescription,
   who: string,
-): readonly [CollectedGroup<P>, ...CollectedGroup<P>[]] {
-  const seen = new Map<unknown, string>();
-  const names = new Map<string, string>();
-  const groupNames = new Set<string>();
+  known: KnownParameters,
+): readonly CollectedGroup<P>[] {
+  const { groups: groupNames, names, identities } = known;
   if (typeof input !== "object" || (input as unknown) === null) {
-    throw new OptimError("invalid-parameter", who, { expected: "a record { name: parameter } or a list of groups", received: input });
+    throw new OptimError("invalid-parameter", who, {
+      expected: "a record { name: parameter } or a list of groups",
+      received: input,
+    });
   }
-  const written: readonly ParamGroupInput<P, H>[] = isGroups(input) ? input : [{ params: input } as ParamGroupInput<P, H>];
+  const written: readonly ParamGroupInput<P, H>[] = isGroups(input)
+    ? input
+    : [{ params: input } as ParamGroupInput<P, H>];
   const groups = written.map((group, index) => {
     const where = isGroups(input) ? `${who}: groups[${index}]` : who;
-    if (typeof group !== "object" || (group as unknown) === null || typeof group.params !== "object" || (group.params as unknown) === null) {
-      throw new OptimError("invalid-parameter", where, { expected: "{ params: { name: parameter }, …options }", received: group });
+    if (
+      typeof group !== "object" ||
+      (group as unknown) === null ||
+      typeof group.params !== "object" ||
+      (group.params as unknown) === null
+    ) {
+      throw new OptimError("invalid-parameter", where, {
+        expected: "{ params: { name: parameter }, …options }",
+        received: group,
+      });
     }
-    const { name = String(index), params, ...options } = group;
+    const { name = String(groupNames.size), params, ...options } = group;
     if (typeof name !== "string" || name === "" || groupNames.has(name)) {
       throw new OptimError(groupNames.has(name) ? "duplicate-parameter" : "invalid-name", `${where}.name`, {
         expected: "a name that is not empty and that no other group has",
@@ -77,9 +97,10 @@ export function collectParameters<P, H extends BaseHyperparameters>(
     groupNames.add(name);
     const parameters = Object.entries<P>(params).map(([parameterName, value]) => {
       const place = `${where}: parameter ${JSON.stringify(parameterName)}`;
-      if (parameterName === "") throw new OptimError("invalid-name", place, { expected: "a name that is not empty" });
+      if (parameterName === "")
+        throw new OptimError("invalid-name", place, { expected: "a name that is not empty" });
       const description = describe(value, place);
-      const earlier = names.get(parameterName) ?? seen.get(description.identity);
+      const earlier = names.get(parameterName) ?? identities.get(description.identity);
       if (earlier !== undefined) {
         throw new OptimError("duplicate-parameter", place, {
           expected: "each parameter once in one optimizer, by name and by identity",
@@ -87,18 +108,27 @@ export function collectParameters<P, H extends BaseHyperparameters>(
         });
       }
       names.set(parameterName, place);
-      seen.set(description.identity, place);
+      identities.set(description.identity, place);
       const length = description.shape.reduce((size, side) => size * side, 1);
       return { ...description, name: parameterName, length, value };
     });
-    if (parameters.length === 0) throw new OptimError("empty-parameters", where, { expected: "at least one parameter", received: params });
+    if (parameters.length === 0)
+      throw new OptimError("empty-parameters", where, {
+        expected: "at least one parameter",
+        received: params,
+      });
     return { name, options, parameters };
   });
-  const [first, ...rest] = groups;
-  if (first === undefined) throw new OptimError("empty-parameters", who, { expected: "at least one parameter group", received: input });
-  return [first, ...rest];
+  if (groups.length === 0)
+    throw new OptimError("empty-parameters", who, {
+      expected: "at least one parameter group",
+      received: input,
+    });
+  return groups;
 }
 
-function isGroups<P, H extends BaseHyperparameters>(input: ParametersInput<P, H>): input is readonly ParamGroupInput<P, H>[] {
+function isGroups<P, H extends BaseHyperparameters>(
+  input: ParametersInput<P, H>,
+): input is readonly ParamGroupInput<P, H>[] {
   return Array.isArray(input);
 }

@@ -32,6 +32,7 @@ export function checkSchema(value: unknown, schema: Schema, where: string): void
     }
   } else {
     if (!Array.isArray(value)) return refuse("an array");
-    for (let index = 0; index < value.length; index += 1) checkSchema(value[index], schema[0], `${where}[${index}]`);
+    for (let index = 0; index < value.length; index += 1)
+      checkSchema(value[index], schema[0], `${where}[${index}]`);
   }
 }

@@ -1,6 +1,13 @@
 import { OptimError } from "../errors.ts";
 import type { HyperparameterRecord } from "../hyperparameters.ts";
-import type { GroupState, LoadOptions, LoadReport, OptimizerStateDict, ParameterState, PreparedLoad } from "../state.ts";
+import type {
+  GroupState,
+  LoadOptions,
+  LoadReport,
+  OptimizerStateDict,
+  ParameterState,
+  PreparedLoad,
+} from "../state.ts";
 import { copyHyperparameters, type HyperparameterGroup } from "./groups.ts";
 import type { OptimizerInternals } from "./optimizer.ts";
 import type { Parameter } from "./parameters.ts";
@@ -19,12 +26,16 @@ export async function saveOptimizerState<P, V, S>(
   const plans = parameters.map((parameter) => {
     if (parameter.stepped) optimizer.ensureSlots(parameter);
     const slots = [...parameter.slots].map(([name, vector]) => [name, vectors.push(vector) - 1] as const);
-    const scalarSlots = [...parameter.scalarSlots].map(([name, scalar]) => [name, scalars.push(scalar) - 1] as const);
+    const scalarSlots = [...parameter.scalarSlots].map(
+      ([name, scalar]) => [name, scalars.push(scalar) - 1] as const,
+    );
     const step = scalars.push(parameter.step) - 1;
-    const gradient = withPending && parameter.pending ? vectors.push(parameter.accumulator as V) - 1 : undefined;
+    const gradient =
+      withPending && parameter.pending ? vectors.push(parameter.accumulator as V) - 1 : undefined;
     return { name: parameter.name, shape: [...parameter.shape], slots, scalarSlots, step, gradient };
   });
-  const latched = withPending && optimizer.latched !== undefined ? scalars.push(optimizer.latched) - 1 : undefined;
+  const latched =
+    withPending && optimizer.latched !== undefined ? scalars.push(optimizer.latched) - 1 : undefined;
   const groupStates: GroupState[] = groups.map(({ name, params, values }) => ({
     name,
     params: [...params],
@@ -32,7 +43,12 @@ export async function saveOptimizerState<P, V, S>(
   }));
   const base = baseSettings && copyHyperparameters(baseSettings.values);
 
-  const reading = [engine.read(vectors), engine.readScalars(scalars), engine.stages.readMetrics(), engine.readNative?.()] as const;
+  const reading = [
+    engine.read(vectors),
+    engine.readScalars(scalars),
+    engine.stages.readMetrics(),
+    engine.readNative?.(),
+  ] as const;
   const [tensors, numbers, { steps, skipped }, native] = await Promise.all(reading);
 
   const params: ParameterState[] = plans.map(({ name, shape, slots, scalarSlots, step, gradient }) => ({
@@ -88,7 +104,9 @@ export async function prepareOptimizerState<P, V, S>(
   if (saved.rule !== rule) problems.mismatched.push(`rule: ${saved.rule} saved, ${rule} here`);
 
   const restoreHyperparameters = restore.hyperparameters !== false;
-  const groupValues = restoreHyperparameters ? matchGroups(optimizer.groups, saved.groups, problems) : new Map<HyperparameterGroup, HyperparameterRecord>();
+  const groupValues = restoreHyperparameters
+    ? matchGroups(optimizer.groups, saved.groups, problems)
+    : new Map<HyperparameterGroup, HyperparameterRecord>();
   const baseValues =
     restoreHyperparameters && optimizer.baseSettings !== undefined && saved.baseParamSettings !== undefined
       ? checkedValues(optimizer.baseSettings, saved.baseParamSettings, "baseParamSettings", problems)
@@ -98,7 +116,8 @@ export async function prepareOptimizerState<P, V, S>(
   const byName = new Map<string, ParameterState>();
   for (const entry of saved.params) {
     const name = rename(entry.name);
-    if (byName.has(name)) problems.mismatched.push(`${name}: two saved parameters have this name after rename`);
+    if (byName.has(name))
+      problems.mismatched.push(`${name}: two saved parameters have this name after rename`);
     byName.set(name, entry);
   }
   const matched: (readonly [Parameter<P, V, S>, ParameterState])[] = [];
@@ -107,7 +126,9 @@ export async function prepareOptimizerState<P, V, S>(
     byName.delete(parameter.name);
     if (entry === undefined) problems.missing.push(parameter.name);
     else if (!sameShape(entry.shape, parameter.shape)) {
-      problems.mismatched.push(`${parameter.name}: shape [${entry.shape.join(", ")}] saved, [${parameter.shape.join(", ")}] here`);
+      problems.mismatched.push(
+        `${parameter.name}: shape [${entry.shape.join(", ")}] saved, [${parameter.shape.join(", ")}] here`,
+      );
     } else {
       matched.push([parameter, entry]);
       compareSlots(parameter, entry, known, groupValues, problems);
@@ -117,7 +138,10 @@ export async function prepareOptimizerState<P, V, S>(
 
   const clean = problems.missing.length + problems.unexpected.length + problems.mismatched.length === 0;
   if (strict && !clean) throw mismatch(problems);
-  const commitNative = saved.native !== undefined || engine.readNative !== undefined ? engine.prepareNative?.(saved.native ?? {}) : undefined;
+  const commitNative =
+    saved.native !== undefined || engine.readNative !== undefined
+      ? engine.prepareNative?.(saved.native ?? {})
+      : undefined;
 
   const restorePending = restore.pending !== false && restore.counts !== false;
   const staged: StagedParameter<P, V, S>[] = [];
@@ -128,7 +152,8 @@ export async function prepareOptimizerState<P, V, S>(
     }
   };
   try {
-    for (const [parameter, entry] of matched) staged.push(stage(optimizer, parameter, entry, known, restorePending));
+    for (const [parameter, entry] of matched)
+      staged.push(stage(optimizer, parameter, entry, known, restorePending));
   } catch (error) {
     release();
     throw error;
@@ -153,7 +178,8 @@ export async function prepareOptimizerState<P, V, S>(
       if (baseValues !== undefined) optimizer.baseSettings?.assign(baseValues);
       for (const parameter of optimizer.parameters) parameter.pending = false;
       for (const entry of staged.splice(0)) install(optimizer, entry);
-      optimizer.latched = restorePending && saved.pendingScale !== undefined ? engine.scalar(saved.pendingScale) : undefined;
+      optimizer.latched =
+        restorePending && saved.pendingScale !== undefined ? engine.scalar(saved.pendingScale) : undefined;
       if (restore.counts !== false) engine.stages.writeCounts({ steps: saved.steps, skipped: saved.skipped });
       commitNative?.();
       optimizer.gradientsChanged();
@@ -175,7 +201,8 @@ interface Problems {
 }
 
 function mismatch({ missing, unexpected, mismatched }: Problems): OptimError {
-  const list = (title: string, names: readonly string[]): string => (names.length > 0 ? ` ${title}: ${names.join("; ")}.` : "");
+  const list = (title: string, names: readonly string[]): string =>
+    names.length > 0 ? ` ${title}: ${names.join("; ")}.` : "";
   return new OptimError("state-mismatch", "prepareLoad", {
     expected: "the state of this optimizer",
     hint: `Nothing was changed.${list("Missing", missing)}${list("Unexpected", unexpected)}${list("Different", mismatched)} Use rename, or strict: false to load what fits`,
@@ -197,7 +224,12 @@ function matchGroups(
     byName.delete(group.name);
     if (found === undefined) problems.missing.push(`group ${JSON.stringify(group.name)}`);
     else {
-      const checked = checkedValues(group, found.hyperparameters, `group ${JSON.stringify(group.name)}`, problems);
+      const checked = checkedValues(
+        group,
+        found.hyperparameters,
+        `group ${JSON.stringify(group.name)}`,
+        problems,
+      );
       if (checked !== undefined) values.set(group, checked);
     }
   }
@@ -227,19 +259,30 @@ function compareSlots<P, V, S>(
   problems: Problems,
 ): void {
   const { slots, scalarSlots } = parameter.group.initialSlots(groupValues.get(parameter.group));
-  const compare = (saved: object, wanted: ReadonlyMap<string, unknown>, possible: ReadonlySet<string>): void => {
-    for (const name of Object.keys(saved)) if (!possible.has(name)) problems.unexpected.push(`${parameter.name}.${name}`);
-    if (entry.step > 0) for (const name of wanted.keys()) if (!Object.hasOwn(saved, name)) problems.missing.push(`${parameter.name}.${name}`);
+  const compare = (
+    saved: object,
+    wanted: ReadonlyMap<string, unknown>,
+    possible: ReadonlySet<string>,
+  ): void => {
+    for (const name of Object.keys(saved))
+      if (!possible.has(name)) problems.unexpected.push(`${parameter.name}.${name}`);
+    if (entry.step > 0)
+      for (const name of wanted.keys())
+        if (!Object.hasOwn(saved, name)) problems.missing.push(`${parameter.name}.${name}`);
   };
   compare(entry.slots, slots, known.slots);
   compare(entry.scalarSlots, scalarSlots, known.scalarSlots);
   for (const [name, data] of Object.entries(entry.slots)) {
     if (data.length !== parameter.length) {
-      problems.mismatched.push(`${parameter.name}.${name}: ${data.length} elements saved, ${parameter.length} here`);
+      problems.mismatched.push(
+        `${parameter.name}.${name}: ${data.length} elements saved, ${parameter.length} here`,
+      );
     }
   }
   if (entry.gradient !== undefined && entry.gradient.length !== parameter.length) {
-    problems.mismatched.push(`${parameter.name}: a pending gradient of ${entry.gradient.length} elements, ${parameter.length} here`);
+    problems.mismatched.push(
+      `${parameter.name}: a pending gradient of ${entry.gradient.length} elements, ${parameter.length} here`,
+    );
   }
 }
 
@@ -263,14 +306,25 @@ function stage<P, V, S>(
   const fresh = new Map<string, V>();
   let freshAccumulator: V | undefined;
   try {
-    for (const name of slots.keys()) if (!parameter.slots.has(name)) fresh.set(name, engine.allocate(parameter, 0));
-    if (gradient !== undefined && parameter.accumulator === undefined) freshAccumulator = engine.allocate(parameter, 0);
+    for (const name of slots.keys())
+      if (!parameter.slots.has(name)) fresh.set(name, engine.allocate(parameter, 0));
+    if (gradient !== undefined && parameter.accumulator === undefined)
+      freshAccumulator = engine.allocate(parameter, 0);
   } catch (error) {
     for (const vector of fresh.values()) engine.release(vector);
     throw error;
   }
   const stepped = entry.step > 0 || slots.size > 0;
-  return { parameter, step: engine.scalar(entry.step), stepped, slots, scalarSlots, gradient, fresh, freshAccumulator };
+  return {
+    parameter,
+    step: engine.scalar(entry.step),
+    stepped,
+    slots,
+    scalarSlots,
+    gradient,
+    fresh,
+    freshAccumulator,
+  };
 }
 
 function install<P, V, S>({ engine }: OptimizerInternals<P, V, S>, staged: StagedParameter<P, V, S>): void {
@@ -283,7 +337,10 @@ function install<P, V, S>({ engine }: OptimizerInternals<P, V, S>, staged: Stage
   }
   const initial = parameter.group.initialSlots();
   for (const [name, vector] of parameter.slots) {
-    engine.write(vector, slots.get(name) ?? new Float32Array(parameter.length).fill(initial.slots.get(name) ?? 0));
+    engine.write(
+      vector,
+      slots.get(name) ?? new Float32Array(parameter.length).fill(initial.slots.get(name) ?? 0),
+    );
   }
   parameter.scalarSlots.clear();
   for (const [name, value] of scalarSlots) parameter.scalarSlots.set(name, value);
@@ -307,15 +364,26 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 }
 
 const aString: Schema = { is: (value) => typeof value === "string", expected: "a string" };
-const aCount: Schema = { is: (value) => Number.isSafeInteger(value) && (value as number) >= 0, expected: "a count" };
+const aCount: Schema = {
+  is: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+  expected: "a count",
+};
 const aNumber: Schema = { is: (value) => typeof value === "number", expected: "a number" };
-const aScale: Schema = { is: (value) => Number.isFinite(value) && (value as number) > 0, expected: "a positive finite number" };
+const aScale: Schema = {
+  is: (value) => Number.isFinite(value) && (value as number) > 0,
+  expected: "a positive finite number",
+};
 const aTensor: Schema = { is: (value) => value instanceof Float32Array, expected: "a Float32Array" };
 const aValue: Schema = {
-  is: (value) => ["number", "boolean"].includes(typeof value) || (Array.isArray(value) && value.every((item) => typeof item === "number")),
+  is: (value) =>
+    ["number", "boolean"].includes(typeof value) ||
+    (Array.isArray(value) && value.every((item) => typeof item === "number")),
   expected: "a number, a boolean or an array of numbers",
 };
-const exactly = (wanted: unknown): Schema => ({ is: (value) => value === wanted, expected: JSON.stringify(wanted) });
+const exactly = (wanted: unknown): Schema => ({
+  is: (value) => value === wanted,
+  expected: JSON.stringify(wanted),
+});
 
 const stateSchema: Schema = {
   keys: {

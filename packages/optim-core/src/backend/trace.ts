@@ -33,7 +33,11 @@ export type ScalarInstruction = { readonly dynamic: boolean } & (
   | { readonly op: "scalarSlot"; readonly name: string }
   | { readonly op: "norm"; readonly norm: number }
   | { readonly op: UnaryOp | "exp" | "log"; readonly a: number }
-  | { readonly op: BinaryOp | ComparisonOp | "pow" | "biasCorrection"; readonly a: number; readonly b: number }
+  | {
+      readonly op: BinaryOp | ComparisonOp | "pow" | "biasCorrection";
+      readonly a: number;
+      readonly b: number;
+    }
   | { readonly op: "select"; readonly condition: number; readonly a: number; readonly b: number }
 );
 
@@ -101,29 +105,43 @@ export function traceRule(definition: ErasedDefinition, structure: Flags, rewrit
 }
 
 /** The names of the slots that a rule has in any structure; `structure` gives the names of the switches. */
-export function allSlots(definition: ErasedDefinition, structure: Flags): { slots: Set<string>; scalarSlots: Set<string> } {
+export function allSlots(
+  definition: ErasedDefinition,
+  structure: Flags,
+): { slots: Set<string>; scalarSlots: Set<string> } {
   const names = Object.keys(structure);
   const found = { slots: new Set<string>(), scalarSlots: new Set<string>() };
   for (let bits = 0; bits < 1 << names.length; bits += 1) {
     const flags = Object.fromEntries(names.map((name, index) => [name, (bits & (1 << index)) !== 0]));
     for (const slot of Object.keys(definition.slots?.(flags) ?? {})) found.slots.add(slot);
-    for (const slot of Object.keys(definition.scalarSlots?.(definition.hyperparameters, flags) ?? {})) found.scalarSlots.add(slot);
+    for (const slot of Object.keys(definition.scalarSlots?.(definition.hyperparameters, flags) ?? {}))
+      found.scalarSlots.add(slot);
   }
   return found;
 }
 
 /** The booleans of these hyperparameters and those that the rule derives. */
 export function structureOf(definition: ErasedDefinition, hyperparameters: HyperparameterRecord): Flags {
-  const booleans = Object.entries(hyperparameters).filter((entry): entry is [string, boolean] => typeof entry[1] === "boolean");
+  const booleans = Object.entries(hyperparameters).filter(
+    (entry): entry is [string, boolean] => typeof entry[1] === "boolean",
+  );
   return { ...Object.fromEntries(booleans), ...definition.structure?.(hyperparameters) };
 }
 
-function trace(definition: ErasedDefinition, structure: Flags, rewrite: GradientRewrite, label: string): Program {
+function trace(
+  definition: ErasedDefinition,
+  structure: Flags,
+  rewrite: GradientRewrite,
+  label: string,
+): Program {
   const slots = Object.keys(definition.slots?.(structure) ?? {});
   const scalarSlots = Object.keys(definition.scalarSlots?.(definition.hyperparameters, structure) ?? {});
   for (const name of [...slots, ...scalarSlots]) {
     if (name === "param" || name === "grad" || name === "step" || name === "master") {
-      throw new OptimError("invalid-rule", `${label}: slots`, { expected: "a name that is not taken", received: name });
+      throw new OptimError("invalid-rule", `${label}: slots`, {
+        expected: "a name that is not taken",
+        received: name,
+      });
     }
   }
   const x: Record<string, Expression> = {
@@ -140,7 +158,8 @@ function trace(definition: ErasedDefinition, structure: Flags, rewrite: Gradient
     const expression = returned[name];
     delete returned[name];
     // A slot may become a scalar everywhere (a constant), but never the other way round.
-    if (expression instanceof Expression && !expression.condition && (elementwise || !expression.elementwise)) return expression;
+    if (expression instanceof Expression && !expression.condition && (elementwise || !expression.elementwise))
+      return expression;
     throw new OptimError("invalid-rule", `${label}: update`, {
       expected: `an expression for ${name} in what it returns`,
       received: expression,
@@ -158,7 +177,10 @@ function trace(definition: ErasedDefinition, structure: Flags, rewrite: Gradient
   }
 
   const builder = new Builder(slots, rewrite, label);
-  const outputs = { param: builder.element(nextParam), slots: nextSlots.map((slot) => builder.element(slot)) };
+  const outputs = {
+    param: builder.element(nextParam),
+    slots: nextSlots.map((slot) => builder.element(slot)),
+  };
   const scalarOutputs = nextScalars.map((slot) => builder.scalar(slot));
   return {
     label,
@@ -174,11 +196,14 @@ function trace(definition: ErasedDefinition, structure: Flags, rewrite: Gradient
   };
 }
 
-function hyperparameterExpressions(hyperparameters: HyperparameterRecord): Record<string, Expression | readonly Expression[]> {
+function hyperparameterExpressions(
+  hyperparameters: HyperparameterRecord,
+): Record<string, Expression | readonly Expression[]> {
   const expressions: Record<string, Expression | readonly Expression[]> = {};
   for (const [name, value] of Object.entries(hyperparameters)) {
     if (typeof value === "number") expressions[name] = new Expression("hyper", [], false, -1, name);
-    else if (typeof value === "object") expressions[name] = value.map((_, index) => new Expression("hyper", [], false, index, name));
+    else if (typeof value === "object")
+      expressions[name] = value.map((_, index) => new Expression("hyper", [], false, index, name));
   }
   return expressions;
 }
@@ -211,8 +236,18 @@ class Builder {
       const largest = this.#node({ op: "const", value: 3.4028234663852886e38 });
       const zero = this.#node({ op: "const", value: 0 });
       const size = this.#node({ op: "abs", a: gradient });
-      const edge = this.#node({ op: "select", condition: this.#node({ op: "eq", a: size, b: largest }), a: gradient, b: zero });
-      gradient = this.#node({ op: "select", condition: this.#node({ op: "lt", a: size, b: largest }), a: gradient, b: edge });
+      const edge = this.#node({
+        op: "select",
+        condition: this.#node({ op: "eq", a: size, b: largest }),
+        a: gradient,
+        b: zero,
+      });
+      gradient = this.#node({
+        op: "select",
+        condition: this.#node({ op: "lt", a: size, b: largest }),
+        a: gradient,
+        b: edge,
+      });
     }
     gradient = this.#node({ op: "mul", a: gradient, b: this.#uniform({ from: "gradFactor" }) });
     if (clipValue) {
@@ -236,20 +271,27 @@ class Builder {
     if (!expression.elementwise) {
       const register = this.scalar(expression);
       const instruction = this.scalars[register];
-      if (instruction?.op === "const") return this.#node({ op: "const", value: Math.fround(instruction.value) });
+      if (instruction?.op === "const")
+        return this.#node({ op: "const", value: Math.fround(instruction.value) });
       return this.#uniform({ from: "scalar", register });
     }
     if (op === "grad") return this.#gradient;
     if (op === "param") return this.#node({ op });
     if (op === "slot") return this.#node({ op, slot: this.#slots.indexOf(name) });
-    const operands = args.map((arg) => (arg.condition && !arg.elementwise ? this.#scalarCondition(arg) : this.element(arg)));
+    const operands = args.map((arg) =>
+      arg.condition && !arg.elementwise ? this.#scalarCondition(arg) : this.element(arg),
+    );
     return this.#node(withOperands(op, operands) as ElementNode);
   }
 
   /** A comparison of scalars that selects between tensors: as a uniform of 1 or 0. */
   #scalarCondition(condition: Expression): number {
     const zero = new Expression("const", [], false, 0);
-    const asNumber = new Expression("select", [condition, new Expression("const", [], false, 1), zero], false);
+    const asNumber = new Expression(
+      "select",
+      [condition, new Expression("const", [], false, 1), zero],
+      false,
+    );
     return this.#node({ op: "gt", a: this.element(asNumber), b: this.element(zero) });
   }
 
@@ -275,7 +317,9 @@ class Builder {
 
   #norm(of: Expression): number {
     if (this.#insideNorm) {
-      throw new OptimError("invalid-rule", `${this.#label}: norm`, { expected: "norms that do not depend on a norm" });
+      throw new OptimError("invalid-rule", `${this.#label}: norm`, {
+        expected: "norms that do not depend on a norm",
+      });
     }
     this.#insideNorm = true;
     const node = this.element(of);

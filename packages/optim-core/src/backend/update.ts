@@ -36,11 +36,19 @@ export class HostUpdate<P, V> {
     for (const item of items) this.#update(item, gradient);
   }
 
-  #update({ parameter, program, slots }: StepItem<P, V, number>, gradient: { factor: number; clipValue: number }): void {
+  #update(
+    { parameter, program, slots }: StepItem<P, V, number>,
+    gradient: { factor: number; clipValue: number },
+  ): void {
     const scratch = this.#scratchOf(program);
     const { registers, uniforms, norms, sums } = scratch;
     const step = parameter.step + 1;
-    const inputs = { hyperparameters: parameter.group.values, step, scalarSlots: parameter.scalarSlots, norms };
+    const inputs = {
+      hyperparameters: parameter.group.values,
+      step,
+      scalarSlots: parameter.scalarSlots,
+      norms,
+    };
     const grad = parameter.accumulator as V;
     norms.length = 0;
     evaluateScalars(program, inputs, registers);

@@ -11,7 +11,14 @@ export interface VectorKernels<V> {
   /** Measures a vector in one pass; with `finiteOnly` (rare, may be slow) as if elements that are not finite were 0. */
   reduce(vector: V, reduction: Reduction, finiteOnly?: boolean): number;
   /** Sums of squares of the program's norm inputs, into `sums`. One pass. */
-  norms(program: Program, param: V, grad: V, slots: readonly V[], uniforms: Float32Array, sums: Float64Array): void;
+  norms(
+    program: Program,
+    param: V,
+    grad: V,
+    slots: readonly V[],
+    uniforms: Float32Array,
+    sums: Float64Array,
+  ): void;
   /** One update in place, in one pass. */
   update(program: Program, param: V, grad: V, slots: readonly V[], uniforms: Float32Array): void;
 }
@@ -33,7 +40,9 @@ export function arrayKernels(): VectorKernels<Float32Array> {
       }
     },
     reduce: reduceArray,
-    norms: (program, param, grad, slots, uniforms, sums) => evaluator(program).norms(param, grad, slots, uniforms, sums),
-    update: (program, param, grad, slots, uniforms) => evaluator(program).update(param, grad, slots, uniforms),
+    norms: (program, param, grad, slots, uniforms, sums) =>
+      evaluator(program).norms(param, grad, slots, uniforms, sums),
+    update: (program, param, grad, slots, uniforms) =>
+      evaluator(program).update(param, grad, slots, uniforms),
   };
 }

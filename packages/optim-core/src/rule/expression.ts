@@ -49,7 +49,14 @@ export class Expression {
   /** The name of a slot or a hyperparameter. */
   readonly name: string;
 
-  constructor(op: Op, args: readonly Expression[], elementwise: boolean, value = 0, name = "", condition = false) {
+  constructor(
+    op: Op,
+    args: readonly Expression[],
+    elementwise: boolean,
+    value = 0,
+    name = "",
+    condition = false,
+  ) {
     this.op = op;
     this.args = args;
     this.elementwise = elementwise;
@@ -92,7 +99,10 @@ export type Joined<A> = [Extract<A, Tensor>] extends [never] ? Scalar : Tensor;
 function lift(x: unknown): Expression {
   if (typeof x === "number") {
     if (!Number.isFinite(Math.fround(x))) {
-      throw new OptimError("invalid-rule", "update", { expected: "constants that are finite in float32", received: x });
+      throw new OptimError("invalid-rule", "update", {
+        expected: "constants that are finite in float32",
+        received: x,
+      });
     }
     return new Expression("const", [], false, x);
   }
@@ -121,7 +131,11 @@ function node(op: Op, operands: readonly unknown[], comparison = false): Express
 function scalarNode(op: Op, operands: readonly unknown[]): Expression {
   const result = node(op, operands);
   if (result.elementwise) {
-    throw new OptimError("invalid-rule", op, { expected: "scalars", received: "a tensor", hint: "Backends compute it once a step, not per element" });
+    throw new OptimError("invalid-rule", op, {
+      expected: "scalars",
+      received: "a tensor",
+      hint: "Backends compute it once a step, not per element",
+    });
   }
   return result;
 }
@@ -130,11 +144,14 @@ function scalarNode(op: Op, operands: readonly unknown[]): Expression {
 const typed = <T>(expression: Expression): T => expression as unknown as T;
 
 /** a + b */
-export const add = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> => typed(node("add", [a, b]));
+export const add = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> =>
+  typed(node("add", [a, b]));
 /** a − b */
-export const sub = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> => typed(node("sub", [a, b]));
+export const sub = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> =>
+  typed(node("sub", [a, b]));
 /** a × b */
-export const mul = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> => typed(node("mul", [a, b]));
+export const mul = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> =>
+  typed(node("mul", [a, b]));
 /** a ÷ b; where only `a` is a tensor, a × (1 ÷ b) with the reciprocal in float64. */
 export const div = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> => {
   const [x, y] = [lift(a), lift(b)];
@@ -149,15 +166,20 @@ export const abs = <A extends Operand>(a: A): Joined<A> => typed(node("abs", [a]
 /** −1, 0 or 1; 0 for both zeros, NaN for NaN. */
 export const sign = <A extends Operand>(a: A): Joined<A> => typed(node("sign", [a]));
 /** The smaller; NaN where an element is NaN. */
-export const min = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> => typed(node("min", tensorFirst(a, b)));
+export const min = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> =>
+  typed(node("min", tensorFirst(a, b)));
 /** The larger; NaN where an element is NaN. */
-export const max = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> => typed(node("max", tensorFirst(a, b)));
+export const max = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> =>
+  typed(node("max", tensorFirst(a, b)));
 /** a > b; false with NaN. */
-export const gt = <A extends Operand, B extends Operand>(a: A, b: B): Condition<A | B> => typed(node("gt", [a, b], true));
+export const gt = <A extends Operand, B extends Operand>(a: A, b: B): Condition<A | B> =>
+  typed(node("gt", [a, b], true));
 /** a < b; false with NaN. */
-export const lt = <A extends Operand, B extends Operand>(a: A, b: B): Condition<A | B> => typed(node("lt", [a, b], true));
+export const lt = <A extends Operand, B extends Operand>(a: A, b: B): Condition<A | B> =>
+  typed(node("lt", [a, b], true));
 /** a = b; false with NaN, true for zeros of either sign. */
-export const eq = <A extends Operand, B extends Operand>(a: A, b: B): Condition<A | B> => typed(node("eq", [a, b], true));
+export const eq = <A extends Operand, B extends Operand>(a: A, b: B): Condition<A | B> =>
+  typed(node("eq", [a, b], true));
 /** `a` where the condition holds, else `b`. Both are computed. */
 export const select = <C extends Operand, A extends Operand, B extends Operand>(
   where: Condition<C>,
@@ -165,7 +187,8 @@ export const select = <C extends Operand, A extends Operand, B extends Operand>(
   b: B,
 ): Joined<A | B | C> => typed(node("select", [where, a, b]));
 /** base to the power of exponent. Scalars only. */
-export const pow = (base: Scalar | number, exponent: Scalar | number): Scalar => typed(scalarNode("pow", [base, exponent]));
+export const pow = (base: Scalar | number, exponent: Scalar | number): Scalar =>
+  typed(scalarNode("pow", [base, exponent]));
 /** e to the power of a. Scalars only. */
 export const exp = (a: Scalar | number): Scalar => typed(scalarNode("exp", [a]));
 /** The natural logarithm. Scalars only. */
@@ -182,7 +205,8 @@ export const biasCorrection = (beta: Scalar | number, t: Scalar | number): Scala
  */
 export const norm = (x: Tensor): Scalar => {
   const of = lift(x);
-  if (!of.elementwise || of.condition) throw new OptimError("invalid-rule", "norm", { expected: "a tensor", received: of.op });
+  if (!of.elementwise || of.condition)
+    throw new OptimError("invalid-rule", "norm", { expected: "a tensor", received: of.op });
   return typed(new Expression("norm", [of], false));
 };
 
