@@ -1,5 +1,6 @@
-import type { VectorKernels } from "@mm/optim-core/backend";
-import type { WasmMemory } from "./webassembly.ts";
+import { type Program, reduceArray, type Reduction, type VectorKernels } from "@mm/optim-core/backend";
+import { emitGeneral, emitProgram } from "./emit.ts";
+import { type WasmMemory, type WasmModule, type WasmNamespace, webAssembly } from "./webassembly.ts";
 
 /** A vector of float32 in a WebAssembly memory. */
 export interface Vector {
@@ -14,14 +15,162 @@ export interface KernelOptions {
   readonly shared?: boolean;
 }
 
+interface GeneralExports {
+  readonly add: (accumulator: number, gradient: number, length: number, scale: number) => void;
+  readonly replace: GeneralExports["add"];
+  readonly squares: (vector: number, length: number) => number;
+  readonly sizes: GeneralExports["squares"];
+  readonly largest: GeneralExports["squares"];
+}
+
+interface ProgramExports {
+  readonly update: (...args: readonly number[]) => void;
+  /** One number, or an array where there are several norms. */
+  readonly norms?: (...args: readonly number[]) => number | readonly number[];
+}
+
+/** Modules by what they were compiled from. A stubbed or removed `WebAssembly` finds none of those of another. */
+class Compiler {
+  readonly #namespace: WasmNamespace;
+  readonly #shared: boolean;
+  readonly #general: WasmModule;
+  readonly #programs = new WeakMap<Program, WasmModule>();
+
+  constructor(namespace: WasmNamespace, shared: boolean) {
+    this.#namespace = namespace;
+    this.#shared = shared;
+    this.#general = new namespace.Module(emitGeneral(shared));
+  }
+
+  general(memory: WasmMemory): GeneralExports {
+    return this.#instantiate(this.#general, memory) as GeneralExports;
+  }
+
+  program(program: Program, memory: WasmMemory): ProgramExports {
+    let module = this.#programs.get(program);
+    if (module === undefined) {
+      this.#programs.set(program, (module = new this.#namespace.Module(emitProgram(program, this.#shared))));
+    }
+    return this.#instantiate(module, memory) as ProgramExports;
+  }
+
+  #instantiate(module: WasmModule, memory: WasmMemory): object {
+    return new this.#namespace.Instance(module, { env: { memory } }).exports;
+  }
+}
+
+const compilers = /* @__PURE__ */ new WeakMap<WasmNamespace, Map<boolean, Compiler>>();
+
+function compilerFor(shared: boolean): Compiler {
+  const namespace = webAssembly() as WasmNamespace;
+  let known = compilers.get(namespace);
+  if (known === undefined) compilers.set(namespace, (known = new Map()));
+  let compiler = known.get(shared);
+  if (compiler === undefined) known.set(shared, (compiler = new Compiler(namespace, shared)));
+  return compiler;
+}
+
 /**
  * Whether SIMD modules can be compiled here and now: `false` without WebAssembly, without SIMD, and under a content security policy
  * that lacks `wasm-unsafe-eval`.
  */
-export declare function kernelsAvailable(): boolean;
+export function kernelsAvailable(): boolean {
+  try {
+    return webAssembly() !== undefined && compilerFor(false) instanceof Compiler;
+  } catch {
+    return false;
+  }
+}
+
+class WasmKernels implements VectorKernels<Vector> {
+  readonly #memory: WasmMemory;
+  readonly #compiler: Compiler;
+  readonly #general: GeneralExports;
+  readonly #programs = new WeakMap<Program, ProgramExports>();
+  /** Reused from call to call. */
+  readonly #args: number[] = [];
+
+  constructor(memory: WasmMemory, shared: boolean) {
+    this.#memory = memory;
+    this.#compiler = compilerFor(shared);
+    this.#general = this.#compiler.general(memory);
+  }
+
+  accumulate({ pointer, length }: Vector, gradient: Vector, scale: number, overwrite: boolean): void {
+    this.#general[overwrite ? "replace" : "add"](pointer, gradient.pointer, length, scale);
+  }
+
+  reduce({ pointer, length }: Vector, reduction: Reduction, finiteOnly = false): number {
+    if (!finiteOnly) {
+      if (reduction === "max") return this.#general.largest(pointer, length);
+      const { power, scale } = reduction;
+      if (scale === 1 && power === 2) return this.#general.squares(pointer, length);
+      if (scale === 1 && power === 1) return this.#general.sizes(pointer, length);
+    }
+    // Any other power takes its time in Math.pow, wherever the loop is.
+    return reduceArray(new Float32Array(this.#memory.buffer, pointer, length), reduction, finiteOnly);
+  }
+
+  norms(
+    program: Program,
+    param: Vector,
+    grad: Vector,
+    slots: readonly Vector[],
+    uniforms: Float32Array,
+    sums: Float64Array,
+  ): void {
+    const { norms } = this.#exportsOf(program);
+    const found = norms?.(...this.#arguments(param, grad, slots, uniforms)) ?? [];
+    if (typeof found === "number") sums[0] = found;
+    else sums.set(found);
+  }
+
+  update(
+    program: Program,
+    param: Vector,
+    grad: Vector,
+    slots: readonly Vector[],
+    uniforms: Float32Array,
+  ): void {
+    this.#exportsOf(program).update(...this.#arguments(param, grad, slots, uniforms));
+  }
+
+  #exportsOf(program: Program): ProgramExports {
+    let exports = this.#programs.get(program);
+    if (exports === undefined)
+      this.#programs.set(program, (exports = this.#compiler.program(program, this.#memory)));
+    return exports;
+  }
+
+  #arguments(
+    param: Vector,
+    grad: Vector,
+    slots: readonly Vector[],
+    uniforms: Float32Array,
+  ): readonly number[] {
+    const args = this.#args;
+    args.length = 0;
+    args.push(param.pointer, grad.pointer);
+    for (let slot = 0; slot < slots.length; slot += 1) args.push((slots[slot] as Vector).pointer);
+    args.push(param.length);
+    for (let uniform = 0; uniform < uniforms.length; uniform += 1) args.push(uniforms[uniform] as number);
+    return args;
+  }
+}
+
+const kernelsOf = /* @__PURE__ */ new WeakMap<WasmMemory, VectorKernels<Vector>>();
 
 /**
- * Kernels over the vectors of one memory, equal to the reference to the bit. Allocates nothing in the memory and keeps no view of it, so
- * the memory may grow at any time. A program is compiled once, and instantiated once per memory.
+ * Kernels over the vectors of one memory, equal to the reference to the bit. Allocates nothing in the memory and keeps no view of it,
+ * so the memory may grow at any time. A program is compiled once, and instantiated once per memory.
+ *
+ * @throws what `new WebAssembly.Module` throws where {@link kernelsAvailable} is `false`
  */
-export declare function wasmKernels(memory: WasmMemory, options?: KernelOptions): VectorKernels<Vector>;
+export function wasmKernels(
+  memory: WasmMemory,
+  { shared = false }: KernelOptions = {},
+): VectorKernels<Vector> {
+  let kernels = kernelsOf.get(memory);
+  if (kernels === undefined) kernelsOf.set(memory, (kernels = new WasmKernels(memory, shared)));
+  return kernels;
+}
