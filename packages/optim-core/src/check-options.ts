@@ -33,7 +33,7 @@ export function checkOptions<T extends object>(
       });
     }
     const [fine, expected] = checks[name];
-    if (received !== undefined && !fine(received))
+    if ((received as unknown) !== undefined && !fine(received))
       throw new OptimError(code, `${who}: ${name}`, { expected, received });
   }
   return { ...options };

@@ -270,8 +270,9 @@ class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWr
 
   async prepareLoad(state: OptimWrapperStateDict, options: LoadOptions = {}): Promise<PreparedLoad> {
     this.#guard("prepareLoad");
-    const { format, version, counts, lossScaler, optimizer } = (state ??
-      {}) as Partial<OptimWrapperStateDict>;
+    const { format, version, counts, lossScaler, optimizer } = Object(
+      state,
+    ) as Partial<OptimWrapperStateDict>;
     if (format !== "optim-wrapper" || version !== 1 || counts === undefined || optimizer === undefined) {
       throw new OptimError("invalid-state", "prepareLoad", {
         expected: "a wrapper's state, version 1",

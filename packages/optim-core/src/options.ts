@@ -29,13 +29,13 @@ function resolveClipGrad(clipGrad: ClipGrad): ClipGrad {
   if (clipGrad.type === "value") {
     return checkOptions(
       who,
-      { ...clipGrad, clipValue: clipGrad.clipValue ?? Number.NaN },
+      { ...clipGrad, clipValue: (clipGrad.clipValue as number | undefined) ?? Number.NaN },
       { type: anything, clipValue: aPositive },
     );
   }
   return checkOptions(
     who,
-    { ...clipGrad, maxNorm: clipGrad.maxNorm ?? Number.NaN },
+    { ...clipGrad, maxNorm: (clipGrad.maxNorm as number | undefined) ?? Number.NaN },
     {
       type: [(value) => value === "norm", '"norm" or "value"'],
       maxNorm: [(value: unknown) => typeof value === "number" && value >= 0, "a number that is not negative"],

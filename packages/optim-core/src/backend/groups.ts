@@ -6,17 +6,18 @@ import {
 } from "../hyperparameters.ts";
 import type { ParamGroup } from "../optimizer.ts";
 import { type ErasedDefinition, type Flags, resolveHyperparameters } from "../rule/define.ts";
+import { memo } from "./memo.ts";
 import { type GradientRewrite, type Program, structureOf, traceRule } from "./trace.ts";
 
 /** The hyperparameters of one group: what stands behind a live `ParamGroup`. */
 export class HyperparameterGroup {
   readonly name: string;
   readonly params: string[] = [];
-  #definition: ErasedDefinition;
-  #accept: (structure: Flags) => void;
+  readonly #definition: ErasedDefinition;
+  readonly #accept: (structure: Flags) => void;
   #values: HyperparameterRecord;
   #structure: Flags;
-  #programs = new Map<string, Program>();
+  readonly #programs = new Map<string, Program>();
   /** Counts assignments: what was computed from the values is stale when it differs. */
   version = 0;
 
@@ -75,10 +76,7 @@ export class HyperparameterGroup {
 
   program(rewrite: GradientRewrite): Program {
     const key = `${rewrite.clipValue} ${rewrite.zeroNonFinite}`;
-    let program = this.#programs.get(key);
-    if (program === undefined)
-      this.#programs.set(key, (program = traceRule(this.#definition, this.#structure, rewrite)));
-    return program;
+    return memo(this.#programs, key, () => traceRule(this.#definition, this.#structure, rewrite));
   }
 
   /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */

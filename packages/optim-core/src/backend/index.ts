@@ -13,3 +13,4 @@ export * from "./trace.ts";
 export * from "./unscale.ts";
 export * from "./update.ts";
 export * from "./vectors.ts";
+export * from "./memo.ts";

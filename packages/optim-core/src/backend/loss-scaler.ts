@@ -96,7 +96,7 @@ export function checkedLossScalerState(state: LossScalerStateDict): {
   readonly scale: number;
   readonly growthTracker: number;
 } {
-  const { scale, growthTracker } = (state ?? {}) as Partial<LossScalerStateDict>;
+  const { scale, growthTracker } = Object(state) as Partial<LossScalerStateDict>;
   if (typeof scale !== "number" || !(Math.fround(scale) > 0) || !Number.isFinite(Math.fround(scale))) {
     throw new OptimError("invalid-state", "lossScaler.scale", {
       expected: "a positive finite number",

@@ -30,6 +30,7 @@ import {
   type Parameter,
   type ParameterDescription,
 } from "./parameters.ts";
+import { memo } from "./memo.ts";
 import { runStep } from "./pipeline.ts";
 import { prepareOptimizerState, saveOptimizerState } from "./state.ts";
 import type { GradientRewrite } from "./trace.ts";
@@ -412,8 +413,7 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
 
   #item(parameter: Parameter<P, V, S>, rewrite: GradientRewrite): StepItem<P, V, S> {
     const key = `${rewrite.clipValue} ${rewrite.zeroNonFinite}`;
-    let items = this.#items.get(parameter);
-    if (items === undefined) this.#items.set(parameter, (items = new Map()));
+    const items = memo(this.#items, parameter, () => new Map<string, CachedItem<P, V, S>>());
     let item = items.get(key);
     if (item === undefined || item.version !== parameter.group.version) {
       const program = parameter.group.program(rewrite);

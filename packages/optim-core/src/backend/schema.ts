@@ -26,7 +26,7 @@ export function checkSchema(value: unknown, schema: Schema, where: string): void
     for (const [name, item] of Object.entries(value)) checkSchema(item, schema.each, `${where}.${name}`);
   } else if ("keys" in schema) {
     if (!aRecord(value)) return refuse("an object");
-    for (const [key, inner] of Object.entries(schema.keys)) {
+    for (const [key, inner] of Object.entries<Schema>(schema.keys)) {
       const name = key.replace("?", "");
       if (name === key || value[name] !== undefined) checkSchema(value[name], inner, `${where}.${name}`);
     }

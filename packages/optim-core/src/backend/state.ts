@@ -47,7 +47,7 @@ export async function saveOptimizerState<P, V, S>(
     engine.read(vectors),
     engine.readScalars(scalars),
     engine.stages.readMetrics(),
-    engine.readNative?.(),
+    engine.readNative?.() ?? Promise.resolve(undefined),
   ] as const;
   const [tensors, numbers, { steps, skipped }, native] = await Promise.all(reading);
 

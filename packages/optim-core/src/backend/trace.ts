@@ -2,6 +2,7 @@ import { OptimError } from "../errors.ts";
 import type { HyperparameterRecord } from "../hyperparameters.ts";
 import type { ErasedDefinition, Flags } from "../rule/define.ts";
 import { Expression, type Op } from "../rule/expression.ts";
+import { memo } from "./memo.ts";
 
 /** Operations of the elementwise part, by number of operands. */
 export type UnaryOp = "neg" | "sqrt" | "abs" | "sign";
@@ -97,11 +98,8 @@ export function traceRule(definition: ErasedDefinition, structure: Flags, rewrit
     .map(([name]) => name)
     .sort();
   const label = [definition.name, ...switches].join(" ");
-  let programs = cache.get(definition);
-  if (programs === undefined) cache.set(definition, (programs = new Map()));
-  let program = programs.get(label);
-  if (program === undefined) programs.set(label, (program = trace(definition, structure, rewrite, label)));
-  return program;
+  const programs = memo(cache, definition, () => new Map<string, Program>());
+  return memo(programs, label, () => trace(definition, structure, rewrite, label));
 }
 
 /** The names of the slots that a rule has in any structure; `structure` gives the names of the switches. */
@@ -259,11 +257,7 @@ class Builder {
   }
 
   element(expression: Expression): number {
-    const known = this.#elements.get(expression);
-    if (known !== undefined) return known;
-    const made = this.#element(expression);
-    this.#elements.set(expression, made);
-    return made;
+    return memo(this.#elements, expression, () => this.#element(expression));
   }
 
   #element(expression: Expression): number {
@@ -296,11 +290,7 @@ class Builder {
   }
 
   scalar(expression: Expression): number {
-    const known = this.#registers.get(expression);
-    if (known !== undefined) return known;
-    const made = this.#scalar(expression);
-    this.#registers.set(expression, made);
-    return made;
+    return memo(this.#registers, expression, () => this.#scalar(expression));
   }
 
   #scalar(expression: Expression): number {
@@ -369,8 +359,5 @@ function withOperands(op: Op, operands: readonly number[]): object {
 }
 
 function shared<T>(list: T[], keys: Map<string, number>, item: T): number {
-  const key = JSON.stringify(item);
-  let index = keys.get(key);
-  if (index === undefined) keys.set(key, (index = list.push(item) - 1));
-  return index;
+  return memo(keys, JSON.stringify(item), () => list.push(item) - 1);
 }

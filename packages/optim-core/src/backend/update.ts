@@ -1,5 +1,6 @@
 import type { ClipGrad } from "../optimizer.ts";
 import type { StepItem } from "./engine.ts";
+import { memo } from "./memo.ts";
 import type { Parameter } from "./parameters.ts";
 import { evaluateScalars, fillUniforms } from "./scalars.ts";
 import type { Program } from "./trace.ts";
@@ -40,8 +41,7 @@ export class HostUpdate<P, V> {
     { parameter, program, slots }: StepItem<P, V, number>,
     gradient: { factor: number; clipValue: number },
   ): void {
-    const scratch = this.#scratchOf(program);
-    const { registers, uniforms, norms, sums } = scratch;
+    const { registers, uniforms, norms, sums } = memo(this.#scratch, program, () => makeScratch(program));
     const step = parameter.step + 1;
     const inputs = {
       hyperparameters: parameter.group.values,
@@ -67,18 +67,13 @@ export class HostUpdate<P, V> {
     }
     parameter.step = step;
   }
+}
 
-  #scratchOf(program: Program): Scratch {
-    let scratch = this.#scratch.get(program);
-    if (scratch === undefined) {
-      scratch = {
-        registers: new Float64Array(program.scalars.length),
-        uniforms: new Float32Array(program.uniforms.length),
-        sums: new Float64Array(program.norms.length),
-        norms: [],
-      };
-      this.#scratch.set(program, scratch);
-    }
-    return scratch;
-  }
+function makeScratch(program: Program): Scratch {
+  return {
+    registers: new Float64Array(program.scalars.length),
+    uniforms: new Float32Array(program.uniforms.length),
+    sums: new Float64Array(program.norms.length),
+    norms: [],
+  };
 }

@@ -1,4 +1,5 @@
 import { createEvaluator, type Evaluator, reduceArray, type Reduction } from "./evaluate.ts";
+import { memo } from "./memo.ts";
 import type { Program } from "./trace.ts";
 
 /**
@@ -26,11 +27,8 @@ export interface VectorKernels<V> {
 /** The reference evaluation as kernels over plain arrays. */
 export function arrayKernels(): VectorKernels<Float32Array> {
   const evaluators = new WeakMap<Program, Evaluator>();
-  const evaluator = (program: Program): Evaluator => {
-    let made = evaluators.get(program);
-    if (made === undefined) evaluators.set(program, (made = createEvaluator(program)));
-    return made;
-  };
+  const evaluator = (program: Program): Evaluator =>
+    memo(evaluators, program, () => createEvaluator(program));
   return {
     accumulate(accumulator, gradient, scale, overwrite) {
       const factor = Math.fround(scale);

@@ -161,7 +161,7 @@ export function resolveHyperparameters(
 ): HyperparameterRecord {
   const resolved: Record<string, HyperparameterValue> = { ...base };
   for (const [name, value] of Object.entries(hyperparameterEntries(chosen))) {
-    if (value === undefined) continue;
+    if ((value as unknown) === undefined) continue;
     if (!Object.hasOwn(definition.hyperparameters, name)) {
       throw new OptimError("unknown-option", `${who}: ${name}`, {
         expected: `one of ${Object.keys(definition.hyperparameters).join(", ")}`,
