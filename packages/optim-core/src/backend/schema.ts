@@ -5,7 +5,7 @@ export type Schema =
   /** A test, with the words for it. */
   | { readonly is: (value: unknown) => boolean; readonly expected: string }
   /** An array of it. */
-  | readonly [Schema]
+  | { readonly items: Schema }
   /** A record with any keys. */
   | { readonly each: Schema }
   /** An object with these keys; others are ignored. A key that ends with `?` may be absent. */
@@ -21,18 +21,19 @@ export function checkSchema(value: unknown, schema: Schema, where: string): void
   };
   if ("is" in schema) {
     if (!schema.is(value)) refuse(schema.expected);
+  } else if ("items" in schema) {
+    if (!Array.isArray(value)) return refuse("an array");
+    for (let index = 0; index < value.length; index += 1) {
+      checkSchema(value[index], schema.items, `${where}[${index}]`);
+    }
   } else if ("each" in schema) {
     if (!aRecord(value)) return refuse("a record");
     for (const [name, item] of Object.entries(value)) checkSchema(item, schema.each, `${where}.${name}`);
-  } else if ("keys" in schema) {
+  } else {
     if (!aRecord(value)) return refuse("an object");
-    for (const [key, inner] of Object.entries<Schema>(schema.keys)) {
+    for (const [key, inner] of Object.entries(schema.keys)) {
       const name = key.replace("?", "");
       if (name === key || value[name] !== undefined) checkSchema(value[name], inner, `${where}.${name}`);
     }
-  } else {
-    if (!Array.isArray(value)) return refuse("an array");
-    for (let index = 0; index < value.length; index += 1)
-      checkSchema(value[index], schema[0], `${where}[${index}]`);
   }
 }

@@ -390,19 +390,21 @@ const stateSchema: Schema = {
     format: exactly("optim-optimizer"),
     version: exactly(1),
     rule: aString,
-    groups: [{ keys: { name: aString, params: [aString], hyperparameters: { each: aValue } } }],
-    params: [
-      {
+    groups: {
+      items: { keys: { name: aString, params: { items: aString }, hyperparameters: { each: aValue } } },
+    },
+    params: {
+      items: {
         keys: {
           name: aString,
-          shape: [aCount],
+          shape: { items: aCount },
           step: aCount,
           slots: { each: aTensor },
           scalarSlots: { each: aNumber },
           "gradient?": aTensor,
         },
       },
-    ],
+    },
     "baseParamSettings?": { each: aValue },
     "pendingScale?": aScale,
     steps: aCount,
