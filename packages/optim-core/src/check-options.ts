@@ -5,7 +5,9 @@ export type Check = readonly [fine: (value: never) => boolean, expected: string]
 
 export const anything: Check = [() => true, ""];
 export const aBoolean: Check = [(value: unknown) => typeof value === "boolean", "true or false"];
-export const aCount: Check = [(value: number) => Number.isSafeInteger(value) && value >= 0, "a count"];
+export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+export const aCount: Check = [isCount, "a count"];
+export const aPositiveCount: Check = [(value: number) => isCount(value) && value > 0, "a positive integer"];
 export const aNumber: Check = [Number.isFinite, "a finite number"];
 export const aPositive: Check = [
   (value: number) => Number.isFinite(value) && value > 0,

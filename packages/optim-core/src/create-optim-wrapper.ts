@@ -1,10 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { aBoolean, aNumber, aPositive, checkOptions } from "./check-options.ts";
+import { aBoolean, aNumber, anything, aPositive, aPositiveCount, checkOptions } from "./check-options.ts";
 import { OptimError } from "./errors.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
-import type { LossScaler } from "./loss-scaler.ts";
+import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
 import type {
-  CountStatus,
   NotPromise,
   OptimWrapper,
   OptimWrapperOptions,
@@ -13,16 +12,21 @@ import type {
   WithLoss,
   WrapperBackwardOptions,
 } from "./optim-wrapper.ts";
-import type { AddedParamGroup, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
-import { isLossScaler, resolveOptions } from "./options.ts";
-import type {
-  LoadOptions,
-  LoadReport,
-  OptimWrapperStateDict,
-  PreparedLoad,
-  StateDictOptions,
-} from "./state.ts";
-import { AccumulationWindow, checkCounts } from "./window.ts";
+import type { Optimizer } from "./optimizer.ts";
+import type { LoadOptions, OptimWrapperStateDict, PreparedLoad } from "./state.ts";
+import { accumulationWindow, checkCounts } from "./window.ts";
+
+/** Where the symbol does not exist, a key that nobody has. */
+const disposeKey: typeof Symbol.dispose = /* @__PURE__ */ (() =>
+  (Symbol as { readonly dispose?: symbol }).dispose ?? Symbol())() as typeof Symbol.dispose;
+
+/** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
+export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
+  optimizer: Optimizer<Loss, LossValue, H>,
+  options: OptimWrapperOptions = {},
+): OptimWrapper<Loss, LossValue, H> {
+  return createOptimWrapper(optimizer, { ...options, lossScale: options.lossScale ?? "dynamic" });
+}
 
 /**
  * Wraps an optimizer of any backend. The wrapper owns it from here: `wrapper.dispose()` disposes it.
@@ -33,283 +37,205 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   optimizer: Optimizer<Loss, LossValue, H>,
   options: OptimWrapperOptions = {},
 ): OptimWrapper<Loss, LossValue, H> {
-  return new Wrapper(optimizer, options);
-}
-
-/** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
-export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
-  optimizer: Optimizer<Loss, LossValue, H>,
-  options: OptimWrapperOptions = {},
-): OptimWrapper<Loss, LossValue, H> {
-  return new Wrapper(optimizer, { ...options, lossScale: options.lossScale ?? "dynamic" });
-}
-
-function isThenable(value: unknown): boolean {
-  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
-}
-
-class Wrapper<Loss, LossValue, H extends BaseHyperparameters> implements OptimWrapper<Loss, LossValue, H> {
-  readonly kind = "optim-wrapper";
-  readonly optimizer: Optimizer<Loss, LossValue, H>;
-  readonly #options: OptimWrapperOptions;
-  readonly #window: AccumulationWindow;
-  readonly lossScaler: LossScaler | undefined;
-  readonly #ownsScaler: boolean;
-  #insideLoss = false;
-  #disposed = false;
-  declare readonly [Symbol.dispose]: () => void;
-
-  constructor(optimizer: Optimizer<Loss, LossValue, H>, options: OptimWrapperOptions) {
-    if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
-      throw new OptimError("invalid-option", "createOptimWrapper", {
-        expected: "an optimizer",
-        received: optimizer,
-      });
-    }
-    this.optimizer = optimizer;
-    this.#options = resolveOptions(options);
-    this.#window = new AccumulationWindow(this.#options.accumulativeCounts ?? 1);
-    const { lossScale } = this.#options;
-    const shared = isLossScaler(lossScale);
-    this.#ownsScaler = !shared;
-    if (shared && lossScale.backend !== this.backend) {
-      throw new OptimError("invalid-option", "lossScale", {
-        expected: `a scaler of ${this.backend}`,
-        received: lossScale.backend,
-      });
-    }
-    this.lossScaler = shared
-      ? lossScale
-      : lossScale === undefined
-        ? undefined
-        : optimizer.createLossScaler(lossScale);
-    if ((Symbol.dispose as symbol | undefined) !== undefined) {
-      Object.defineProperty(this, Symbol.dispose, { value: () => this.dispose() });
-    }
+  if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
+    throw new OptimError("invalid-option", "createOptimWrapper", {
+      expected: "an optimizer",
+      received: optimizer,
+    });
   }
+  const {
+    accumulativeCounts = 1,
+    lossScale,
+    ...others
+  } = checkOptions("options", options, {
+    accumulativeCounts: aPositiveCount,
+    lossScale: anything,
+    clipGrad: anything,
+    onNonFinite: anything,
+    gradNorm: anything,
+  });
+  const settings = optimizer.checkStep(others, lossScale);
+  const window = accumulationWindow(accumulativeCounts);
+  let own: LossScaler | undefined;
+  const lossScaler =
+    lossScale === undefined || isLossScaler(lossScale)
+      ? lossScale
+      : (own = optimizer.createLossScaler(lossScale));
+  let insideLoss = false;
+  let disposed = false;
 
-  // The straight path.
-
-  readonly updateParams = <const R extends boolean = false>(
-    loss: Loss,
-    options: UpdateParamsOptions<R> = {},
-  ): UpdateParamsResult<LossValue, R> => {
-    const { returnLoss, weight } = checkOptions("updateParams", options, {
-      returnLoss: aBoolean,
-      weight: aPositive,
-    });
-    this.#guard("updateParams");
-    const scale = (weight ?? 1) / this.lossFactor();
-    const result = this.#backward(loss, scale, returnLoss, weight !== undefined);
-    const updated = this.shouldUpdate();
-    if (updated) {
-      this.step({ rescale: this.#window.rescale(false) });
-      this.zeroGrad();
-    }
-    return { updated, ...result };
+  /** The optimizer, for everything but getters. */
+  const live = (call: string): typeof optimizer => {
+    if (disposed) throw new OptimError("disposed", call, { expected: "a live wrapper" });
+    if (insideLoss)
+      throw new OptimError("reentrant", call, { expected: "no call from the wrapper's own loss closure" });
+    return optimizer;
   };
-
-  readonly backward = <const R extends boolean = false>(
-    loss: Loss,
-    options: WrapperBackwardOptions<R> = {},
-  ): WithLoss<LossValue, R> => {
-    const { returnLoss, scale = 1 } = checkOptions("backward", options, {
-      returnLoss: aBoolean,
-      scale: aNumber,
-    });
-    this.#guard("backward");
-    return this.#backward(loss, scale, returnLoss, false);
-  };
-
-  #backward<R extends boolean>(
+  const inContext = <T>(run: () => T): T =>
+    optimizer.context === undefined ? run() : optimizer.context({ sync: wrapper.shouldSync() }, run);
+  const differentiate = <R extends boolean>(
     loss: Loss,
     scale: number,
     returnLoss: R | undefined,
     weighted: boolean,
-  ): WithLoss<LossValue, R> {
-    this.#window.admit();
-    this.#insideLoss = true;
+  ): WithLoss<LossValue, R> => {
+    window.admit();
+    insideLoss = true;
     try {
-      const value = this.#inContext(() =>
-        this.optimizer.backward(loss, { scale, lossScaler: this.lossScaler, returnLoss }),
-      );
-      this.#window.add(scale, weighted);
+      const value = inContext(() => optimizer.backward(loss, { scale, lossScaler, returnLoss }));
+      window.add(scale, weighted);
       return (returnLoss === true ? { loss: value } : {}) as WithLoss<LossValue, R>;
     } finally {
-      this.#insideLoss = false;
+      insideLoss = false;
     }
-  }
+  };
 
-  step({ rescale = 1 }: { readonly rescale?: number } = {}): void {
-    this.#guard("step");
-    const { clipGrad, onNonFinite = "propagate", gradNorm = false } = this.#options;
-    this.optimizer.step({ rescale, clipGrad, lossScaler: this.lossScaler, onNonFinite, gradNorm });
-    if (this.#ownsScaler) this.lossScaler?.update();
-  }
+  const wrapper = {
+    kind: "optim-wrapper",
+    backend: optimizer.backend,
+    optimizer,
+    lossScaler,
+    accumulativeCounts,
 
-  zeroGrad(): void {
-    this.#guard("zeroGrad");
-    this.optimizer.zeroGrad();
-    this.#window.restart();
-  }
-
-  flush(): { readonly updated: boolean } {
-    this.#guard("flush");
-    if (this.#window.isEmpty) return { updated: false };
-    this.step({ rescale: this.#window.rescale(true) });
-    this.zeroGrad();
-    return { updated: true };
-  }
-
-  // The window.
-
-  lossFactor(): number {
-    return this.#window.length();
-  }
-
-  shouldUpdate(): boolean {
-    return this.#window.isBoundary(this.innerCount);
-  }
-
-  shouldSync(): boolean {
-    return this.#window.isBoundary(this.innerCount + 1);
-  }
-
-  get innerCount(): number {
-    return this.#window.count;
-  }
-
-  get accumulativeCounts(): number {
-    return this.#window.size;
-  }
-
-  initializeCountStatus(status: CountStatus): void {
-    this.#guard("initializeCountStatus");
-    this.#window.initialize(status);
-  }
-
-  optimContext<T>(run: () => NotPromise<T>): T {
-    this.#guard("optimContext");
-    const value = this.#inContext<unknown>(run);
-    if (isThenable(value))
-      throw new OptimError("invalid-option", "optimContext", { expected: "a synchronous function" });
-    return value as T;
-  }
-
-  #inContext<T>(run: () => T): T {
-    const { context } = this.optimizer;
-    return context === undefined ? run() : context({ sync: this.shouldSync() }, run);
-  }
-
-  // The optimizer.
-
-  get backend(): string {
-    return this.optimizer.backend;
-  }
-
-  get paramGroups(): ParamGroups<H> {
-    return this.optimizer.paramGroups;
-  }
-
-  get baseParamSettings(): ParamGroup<H> | undefined {
-    return this.optimizer.baseParamSettings;
-  }
-
-  get defaults(): Readonly<H> {
-    return this.optimizer.defaults;
-  }
-
-  addParamGroup(group: AddedParamGroup<H>): void {
-    this.#guard("addParamGroup");
-    this.optimizer.addParamGroup(group);
-  }
-
-  getLr(): { readonly lr: readonly number[]; readonly baseLr?: readonly number[] } {
-    const base = this.baseParamSettings;
-    return { ...(base && { baseLr: [base.lr] }), lr: this.paramGroups.map((group) => group.lr) };
-  }
-
-  getMomentum(): { readonly momentum: readonly number[] } {
-    const groups = this.paramGroups as readonly object[] as readonly {
-      readonly momentum?: number;
-      readonly betas?: readonly number[];
-    }[];
-    return { momentum: groups.map(({ momentum, betas }) => momentum ?? betas?.[0] ?? 0) };
-  }
-
-  freeze(names: readonly string[]): void {
-    this.#guard("freeze");
-    this.optimizer.freeze(names);
-  }
-
-  unfreeze(names: readonly string[]): void {
-    this.#guard("unfreeze");
-    this.optimizer.unfreeze(names);
-  }
-
-  async readMetrics(): Promise<StepMetrics> {
-    this.#guard("readMetrics");
-    return this.optimizer.readMetrics(this.lossScaler);
-  }
-
-  // State.
-
-  async stateDict(options: StateDictOptions = {}): Promise<OptimWrapperStateDict> {
-    this.#guard("stateDict");
-    const counts = this.#window.save(options.pending !== false);
-    const [optimizer, lossScaler] = await Promise.all([
-      this.optimizer.stateDict(options),
-      this.lossScaler?.stateDict(),
-    ]);
-    return { format: "optim-wrapper", version: 1, optimizer, counts, ...(lossScaler && { lossScaler }) };
-  }
-
-  async loadStateDict(state: OptimWrapperStateDict, options: LoadOptions = {}): Promise<LoadReport> {
-    return (await this.prepareLoad(state, options)).commit();
-  }
-
-  async prepareLoad(state: OptimWrapperStateDict, options: LoadOptions = {}): Promise<PreparedLoad> {
-    this.#guard("prepareLoad");
-    const { format, version, counts, lossScaler, optimizer } = Object(
-      state,
-    ) as Partial<OptimWrapperStateDict>;
-    if (format !== "optim-wrapper" || version !== 1 || counts === undefined || optimizer === undefined) {
-      throw new OptimError("invalid-state", "prepareLoad", {
-        expected: "a wrapper's state, version 1",
-        received: state,
+    updateParams<const R extends boolean = false>(
+      loss: Loss,
+      given: UpdateParamsOptions<R> = {},
+    ): UpdateParamsResult<LossValue, R> {
+      const { returnLoss, weight } = checkOptions("updateParams", given, {
+        returnLoss: aBoolean,
+        weight: aPositive,
       });
-    }
-    const saved = checkCounts(counts);
-    const { restore = {} } = options;
-    const commitScaler =
-      lossScaler !== undefined && restore.lossScaler !== false
-        ? this.lossScaler?.prepareLoad(lossScaler)
-        : undefined;
-    const prepared = await this.optimizer.prepareLoad(optimizer, options);
-    return {
-      commit: () => {
-        const report = prepared.commit();
-        if (this.#disposed) return report;
-        commitScaler?.();
-        if (restore.counts === false) this.#window.restart();
-        else this.#window.load(saved, restore.pending !== false);
-        return report;
-      },
-      dispose: () => prepared.dispose(),
-    };
-  }
+      live("updateParams");
+      const scale = (weight ?? 1) / window.length();
+      const result = differentiate(loss, scale, returnLoss, weight !== undefined);
+      const updated = wrapper.shouldUpdate();
+      if (updated) {
+        wrapper.step({ rescale: window.rescale(false) });
+        wrapper.zeroGrad();
+      }
+      return { updated, ...result };
+    },
+    backward<const R extends boolean = false>(
+      loss: Loss,
+      given: WrapperBackwardOptions<R> = {},
+    ): WithLoss<LossValue, R> {
+      const { returnLoss, scale = 1 } = checkOptions("backward", given, {
+        returnLoss: aBoolean,
+        scale: aNumber,
+      });
+      live("backward");
+      return differentiate(loss, scale, returnLoss, false);
+    },
+    step({ rescale = 1 }: { readonly rescale?: number } = {}) {
+      live("step").step({ ...settings, rescale, lossScaler });
+      own?.update();
+    },
+    zeroGrad() {
+      live("zeroGrad").zeroGrad();
+      window.restart();
+    },
+    flush() {
+      live("flush");
+      const updated = !window.isEmpty();
+      if (updated) {
+        wrapper.step({ rescale: window.rescale(true) });
+        wrapper.zeroGrad();
+      }
+      return { updated };
+    },
 
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#guard("dispose");
-    this.#disposed = true;
-    this.optimizer.dispose();
-    if (this.#ownsScaler) this.lossScaler?.dispose();
-  }
+    lossFactor: window.length,
+    shouldUpdate: () => window.isBoundary(window.count()),
+    shouldSync: () => window.isBoundary(window.count() + 1),
+    get innerCount() {
+      return window.count();
+    },
+    initializeCountStatus(status) {
+      live("initializeCountStatus");
+      window.initialize(status);
+    },
+    optimContext<T>(run: () => NotPromise<T>): T {
+      live("optimContext");
+      const value: unknown = inContext(run);
+      if (typeof (value as PromiseLike<T> | undefined)?.then === "function") {
+        throw new OptimError("invalid-option", "optimContext", { expected: "a synchronous function" });
+      }
+      return value as T;
+    },
 
-  #guard(call: string): void {
-    if (this.#disposed) throw new OptimError("disposed", call, { expected: "a live wrapper" });
-    if (this.#insideLoss)
-      throw new OptimError("reentrant", call, { expected: "no call from its own loss closure" });
-  }
+    get paramGroups() {
+      return optimizer.paramGroups;
+    },
+    get baseParamSettings() {
+      return optimizer.baseParamSettings;
+    },
+    defaults: optimizer.defaults,
+    addParamGroup: (group) => live("addParamGroup").addParamGroup(group),
+    getLr() {
+      const { paramGroups, baseParamSettings } = optimizer;
+      return {
+        ...(baseParamSettings && { baseLr: [baseParamSettings.lr] }),
+        lr: paramGroups.map(({ lr }) => lr),
+      };
+    },
+    getMomentum() {
+      type MaybeMomentum = { readonly momentum?: number; readonly betas?: readonly number[] };
+      const groups = optimizer.paramGroups as readonly object[] as readonly MaybeMomentum[];
+      return { momentum: groups.map(({ momentum, betas }) => momentum ?? betas?.[0] ?? 0) };
+    },
+    freeze: (names) => live("freeze").freeze(names),
+    unfreeze: (names) => live("unfreeze").unfreeze(names),
+    readMetrics: async () => live("readMetrics").readMetrics(lossScaler),
+
+    async stateDict(given = {}) {
+      const saving = live("stateDict").stateDict(given);
+      const counts = window.save(given.pending !== false);
+      const [state, scalerState] = await Promise.all([saving, lossScaler?.stateDict()]);
+      return {
+        format: "optim-wrapper",
+        version: 1,
+        optimizer: state,
+        counts,
+        ...(scalerState && { lossScaler: scalerState }),
+      };
+    },
+    loadStateDict: async (state, given) => (await wrapper.prepareLoad(state, given)).commit(),
+    async prepareLoad(state: OptimWrapperStateDict, given: LoadOptions = {}): Promise<PreparedLoad> {
+      live("prepareLoad");
+      const saved = Object(state) as Partial<OptimWrapperStateDict>;
+      if (saved.format !== "optim-wrapper" || saved.version !== 1) {
+        throw new OptimError("invalid-state", "prepareLoad", {
+          expected: "a wrapper's state, version 1",
+          received: state,
+        });
+      }
+      const counts = checkCounts(state.counts);
+      const { restore = {} } = given;
+      const commitScaler =
+        saved.lossScaler && restore.lossScaler !== false
+          ? lossScaler?.prepareLoad(saved.lossScaler)
+          : undefined;
+      const prepared = await optimizer.prepareLoad(state.optimizer, given);
+      return {
+        commit() {
+          const report = prepared.commit();
+          if (disposed) return report;
+          commitScaler?.();
+          if (restore.counts === false) window.restart();
+          else window.load(counts, restore.pending !== false);
+          return report;
+        },
+        dispose: prepared.dispose,
+      };
+    },
+
+    dispose() {
+      if (disposed) return;
+      live("dispose").dispose();
+      disposed = true;
+      own?.dispose();
+    },
+    [disposeKey]: () => wrapper.dispose(),
+  } as OptimWrapper<Loss, LossValue, H>;
+  return wrapper;
 }

@@ -116,13 +116,7 @@ export function isOptimError(error: unknown): error is OptimError {
 
 /** A short description of any value, for messages. Never prints a whole tensor. */
 export function show(value: unknown): string {
-  if (typeof value === "function") return "a function";
-  if (Object(value) === value && !Array.isArray(value)) return Object.prototype.toString.call(value);
-  return (
-    typeof value === "string"
-      ? JSON.stringify(value)
-      : Array.isArray(value)
-        ? `[${value.join(", ")}]`
-        : String(value)
-  ).slice(0, 80);
+  if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(", ")}]`;
+  if (Object(value) === value) return Object.prototype.toString.call(value);
+  return typeof value === "string" ? `"${value}"` : String(value);
 }

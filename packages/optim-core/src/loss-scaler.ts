@@ -68,6 +68,11 @@ export interface LossScaler {
   dispose(): void;
 }
 
+/** Whether a loss scale is a scaler that somebody else made. */
+export function isLossScaler(lossScale: LossScale | LossScaler | undefined): lossScale is LossScaler {
+  return typeof lossScale === "object" && "kind" in lossScale;
+}
+
 /**
  * Fills in and checks the options of a loss scale. Backends call it in `createLossScaler`.
  *

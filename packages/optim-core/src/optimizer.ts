@@ -88,15 +88,20 @@ export interface BackwardOptions<R extends boolean = boolean> {
   readonly returnLoss?: R | undefined;
 }
 
-export interface StepOptions {
-  /** Gradients are multiplied by it. Default 1. */
-  readonly rescale?: number;
+/** What is the same for all steps of a wrapper. */
+export interface StepSettings {
   readonly clipGrad?: ClipGrad | undefined;
-  /** Gradients carry its latched scale; a step that finds one that is not finite is skipped and told to it. */
-  readonly lossScaler?: LossScaler | undefined;
+  /** Default `"propagate"`; refused beside a loss scale, with which such steps are always skipped. */
   readonly onNonFinite?: OnNonFinite;
   /** Measure the 2-norm (or that of `clipGrad.normType`) although nothing clips by it. Default `false`. */
   readonly gradNorm?: boolean;
+}
+
+export interface StepOptions extends StepSettings {
+  /** Gradients are multiplied by it. Default 1. */
+  readonly rescale?: number;
+  /** Gradients carry its latched scale; a step that finds one that is not finite is skipped and told to it. */
+  readonly lossScaler?: LossScaler | undefined;
 }
 
 export interface StepMetrics {
@@ -152,6 +157,13 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    */
   readonly backward: (loss: Loss, options?: BackwardOptions) => LossValue | undefined;
 
+  /**
+   * Refuses settings that `step` could not follow, and returns a copy of them. Wrappers call it at construction, so that a wrong option
+   * is found there and not at the first step; what a backend cannot do it refuses here.
+   *
+   * @throws OptimError `invalid-option`, `unknown-option`, `unsupported`
+   */
+  checkStep(settings: StepSettings, lossScale?: LossScale | LossScaler): StepSettings;
   /**
    * Checks the raw accumulators, unscales, clips and applies the rule, in this order, to the parameters that have a gradient and are
    * not frozen. The gradients stay. Does not wait for the device, and allocates nothing that outlives it but slots, once.

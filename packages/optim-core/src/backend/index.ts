@@ -9,6 +9,7 @@ export { createOptimizer } from "./optimizer.ts";
 export * from "./parameters.ts";
 export * from "./pipeline.ts";
 export * from "./scalars.ts";
+export * from "./settings.ts";
 export * from "./trace.ts";
 export * from "./unscale.ts";
 export * from "./update.ts";

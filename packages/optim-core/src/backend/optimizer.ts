@@ -13,6 +13,7 @@ import type {
   ParamGroups,
   StepMetrics,
   StepOptions,
+  StepSettings,
 } from "../optimizer.ts";
 import type { ErasedDefinition, Flags, UpdateRule } from "../rule/define.ts";
 import type {
@@ -32,6 +33,7 @@ import {
 } from "./parameters.ts";
 import { memo } from "./memo.ts";
 import { runStep } from "./pipeline.ts";
+import { checkStepSettings } from "./settings.ts";
 import { prepareOptimizerState, saveOptimizerState } from "./state.ts";
 import type { GradientRewrite } from "./trace.ts";
 
@@ -254,6 +256,10 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
     state.gradientsChanged();
     return result.value;
   };
+
+  checkStep(settings: StepSettings, lossScale?: LossScale | LossScaler): StepSettings {
+    return checkStepSettings(this.backend, settings, lossScale);
+  }
 
   step(options: StepOptions = {}): void {
     this.#guard("step");
