@@ -10,7 +10,7 @@ import {
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { ascent, average, decayed, square } from "./terms.ts";
+import { descent, average, decayed, square } from "./terms.ts";
 
 export interface AdabeliefHyperparameters {
   lr: number;
@@ -59,7 +59,7 @@ export const adabelief: UpdateRuleFactory<AdabeliefHyperparameters> = /* @__PURE
     { lr, betas: [beta1, beta2], eps, weightDecay },
     { decays, amsgrad, maximize },
   ) {
-    const g = ascent(grad, maximize);
+    const g = descent(grad, maximize);
     const m = average(beta1, expAvg, g);
     const s = add(average(beta2, expAvgVar, square(sub(g, m))), eps);
     const largest = amsgrad ? max(maxExpAvgVar, s) : s;

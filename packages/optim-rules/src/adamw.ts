@@ -10,7 +10,7 @@ import {
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { ascent, average, decayed, square } from "./terms.ts";
+import { descent, average, decayed, square } from "./terms.ts";
 
 export interface AdamwHyperparameters {
   lr: number;
@@ -59,7 +59,7 @@ export const adamw: UpdateRuleFactory<AdamwHyperparameters> = /* @__PURE__ */ de
     { lr, betas: [beta1, beta2], eps, weightDecay },
     { decays, amsgrad, maximize },
   ) {
-    const g = ascent(grad, maximize);
+    const g = descent(grad, maximize);
     const m = average(beta1, expAvg, g);
     const v = average(beta2, expAvgSq, square(g));
     const largest = amsgrad ? max(maxExpAvgSq, v) : v;

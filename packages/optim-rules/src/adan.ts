@@ -11,7 +11,7 @@ import {
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { ascent, average, decayed, square } from "./terms.ts";
+import { descent, average, decayed, square } from "./terms.ts";
 
 export interface AdanHyperparameters {
   lr: number;
@@ -63,7 +63,7 @@ export const adan: UpdateRuleFactory<AdanHyperparameters> = /* @__PURE__ */ defi
     { lr, betas: [beta1, beta2, beta3], eps, weightDecay },
     { shrinksBefore, shrinksAfter, maximize },
   ) {
-    const g = ascent(grad, maximize);
+    const g = descent(grad, maximize);
     const change = select(eq(step, 1), 0, sub(g, prev));
     const m = average(beta1, expAvg, g);
     const u = average(beta2, expAvgDiff, change);

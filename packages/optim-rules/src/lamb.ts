@@ -10,7 +10,7 @@ import {
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { ascent, average, square, whereBothAreAboveZero } from "./terms.ts";
+import { descent, average, square, whereBothAreAboveZero } from "./terms.ts";
 
 export interface LambHyperparameters {
   lr: number;
@@ -50,7 +50,7 @@ export const lamb: UpdateRuleFactory<LambHyperparameters> = /* @__PURE__ */ defi
     { lr, betas: [beta1, beta2], eps, weightDecay },
     { decays, maximize },
   ) {
-    const g = ascent(grad, maximize);
+    const g = descent(grad, maximize);
     const m = average(beta1, expAvg, g);
     const v = average(beta2, expAvgSq, square(g));
     const root = add(div(sqrt(v), sqrt(biasCorrection(beta2, step))), eps);

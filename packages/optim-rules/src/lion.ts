@@ -1,6 +1,6 @@
 import { defineUpdateRule, mul, sign, sub, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { ascent, average, decayed } from "./terms.ts";
+import { descent, average, decayed } from "./terms.ts";
 
 export interface LionHyperparameters {
   /** About a tenth to a third of what AdamW takes, with a weight decay as many times larger (section 5 of the paper). */
@@ -32,7 +32,7 @@ export const lion: UpdateRuleFactory<LionHyperparameters> = /* @__PURE__ */ defi
   structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
   slots: () => ({ expAvg: 0 }),
   update({ param, grad, expAvg }, { lr, betas: [beta1, beta2], weightDecay }, { decays, maximize }) {
-    const g = ascent(grad, maximize);
+    const g = descent(grad, maximize);
     const direction = sign(average(beta1, expAvg, g));
     return {
       param: sub(decayed(param, lr, weightDecay, decays), mul(lr, direction)),

@@ -11,7 +11,7 @@ import {
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { ascent, square } from "./terms.ts";
+import { descent, square } from "./terms.ts";
 
 export interface NovogradHyperparameters {
   lr: number;
@@ -62,7 +62,7 @@ export const novograd: UpdateRuleFactory<NovogradHyperparameters> = /* @__PURE__
   ) {
     const squared = square(norm(grad));
     const v = select(eq(expAvgSq, 0), squared, add(mul(beta2, expAvgSq), mul(sub(1, beta2), squared)));
-    const normalized = div(ascent(grad, maximize), add(sqrt(v), eps));
+    const normalized = div(descent(grad, maximize), add(sqrt(v), eps));
     const direction = decays ? add(normalized, mul(weightDecay, param)) : normalized;
     const m = add(mul(beta1, expAvg), gradAveraging ? mul(sub(1, beta1), direction) : direction);
     return { param: sub(param, mul(lr, m)), expAvg: m, expAvgSq: v };

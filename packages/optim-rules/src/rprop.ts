@@ -11,7 +11,7 @@ import {
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { aboveZero, atLeastZero, firstReason } from "./check.ts";
-import { ascent } from "./terms.ts";
+import { descent } from "./terms.ts";
 
 export interface RpropHyperparameters {
   /** The size of every element's first step. Later changes have no effect: sizes adapt themselves. */
@@ -57,7 +57,7 @@ export const rprop: UpdateRuleFactory<RpropHyperparameters> = /* @__PURE__ */ de
     { etas: [minus, plus], stepSizes: [smallest, largest] },
     { maximize },
   ) {
-    const g = ascent(grad, maximize);
+    const g = descent(grad, maximize);
     const product = mul(g, prev);
     const turned = lt(product, 0);
     const factor = select(gt(product, 0), plus, select(turned, minus, 1));

@@ -1,6 +1,6 @@
 import { defineUpdateRule, mul, sign, sub, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { ascent, average, decayed } from "./terms.ts";
+import { descent, average, decayed } from "./terms.ts";
 
 export interface SignumHyperparameters {
   lr: number;
@@ -31,7 +31,7 @@ export const signum: UpdateRuleFactory<SignumHyperparameters> = /* @__PURE__ */ 
   structure: ({ momentum, weightDecay }) => ({ hasMomentum: momentum !== 0, decays: weightDecay !== 0 }),
   slots: ({ hasMomentum }) => (hasMomentum ? { momentumBuffer: 0 } : {}),
   update({ param, grad, momentumBuffer }, { lr, momentum, weightDecay }, { hasMomentum, decays, maximize }) {
-    const g = ascent(grad, maximize);
+    const g = descent(grad, maximize);
     const m = hasMomentum ? average(momentum, momentumBuffer, g) : g;
     return {
       param: sub(decayed(param, lr, weightDecay, decays), mul(lr, sign(m))),

@@ -22,7 +22,7 @@ export function square<A extends Operand>(x: A): Joined<A> {
 }
 
 /** The gradient to descend along: the negative one where the objective is maximized. */
-export function ascent(grad: Tensor, maximize: boolean): Tensor {
+export function descent(grad: Tensor, maximize: boolean): Tensor {
   return maximize ? neg(grad) : grad;
 }
 
@@ -32,7 +32,7 @@ export function penalized(
   weightDecay: Scalar,
   { maximize, decays }: { readonly maximize: boolean; readonly decays: boolean },
 ): Tensor {
-  const g = ascent(grad, maximize);
+  const g = descent(grad, maximize);
   return decays ? add(g, mul(weightDecay, param)) : g;
 }
 

@@ -1,0 +1,107 @@
+import type { AnyOptimizer, BaseHyperparameters, NamedTensors } from "@mm/optim-core";
+import {
+  add,
+  type ErasedDefinition,
+  eq,
+  lt,
+  mul,
+  resolveHyperparameters,
+  select,
+  sub,
+  type UpdateRule,
+} from "@mm/optim-core/rule";
+import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
+import { readAverage } from "./read-average.ts";
+
+export interface LookaheadHyperparameters {
+  /** k: every so many steps the parameters move back to the slow weights. An integer. */
+  syncPeriod: number;
+  /** α: how far the slow weights follow, above 0 and at most 1. */
+  slowStepSize: number;
+}
+
+/**
+ * Lookahead: k steps forward, one step back (Zhang et al., arXiv:1907.08610, algorithm 1). The rule makes the fast steps.
+ *
+ * ```
+ * φ ← θ before the first step of a period
+ * θ ← the rule's step
+ * φ ← φ + α(θ − φ),  θ ← φ       after its k-th step
+ * ```
+ *
+ * Slots: those of the rule, which go on through a sync, and `slow` φ, 4 bytes a parameter; scalar slot `stepsSinceSync`. k may change
+ * live. Read φ with {@link slowParameters}.
+ *
+ * Elsewhere: the authors' code takes α = 0.8 and can also pull the momentum back or reset it. optax keeps φ in the parameters instead.
+ *
+ * @throws OptimError `invalid-rule` for a rule that has it already, `invalid-hyperparameter`, `unknown-option`
+ */
+export function lookahead<H extends BaseHyperparameters>(
+  rule: UpdateRule<H>,
+  hyperparameters: Partial<Readonly<LookaheadHyperparameters>> = {},
+): UpdateRule<H & LookaheadHyperparameters> {
+  refuseTwice("lookahead", rule.definition, "syncPeriod");
+  const definition = derived(definitions, rule.definition, derive);
+  const base = { ...rule.hyperparameters, ...defaults };
+  return {
+    kind: "update-rule",
+    name: definition.name,
+    hyperparameters: resolveHyperparameters(
+      definition,
+      base,
+      hyperparameters,
+      "lookahead",
+    ) as unknown as Readonly<H & LookaheadHyperparameters>,
+    definition,
+  };
+}
+
+/**
+ * The slow weights of {@link lookahead}, by parameter name: what to evaluate with in the middle of a period. Right after a sync, and
+ * before the first step, they are the parameters themselves. A private copy as of the call, in one ArrayBuffer. Waits for the device.
+ *
+ * @throws OptimError `unsupported` where the optimizer's rule keeps none
+ */
+export function slowParameters(optimizer: AnyOptimizer): Promise<NamedTensors> {
+  return readAverage(
+    optimizer,
+    "slowParameters",
+    "slow",
+    "syncPeriod",
+    ({ stepsSinceSync = 0 }) => stepsSinceSync > 0,
+  );
+}
+
+const defaults = { syncPeriod: 5, slowStepSize: 0.5 };
+const definitions = /* @__PURE__ */ new WeakMap<ErasedDefinition, ErasedDefinition>();
+
+function derive(inner: ErasedDefinition): ErasedDefinition {
+  return {
+    ...inner,
+    name: `Lookahead(${inner.name})`,
+    hyperparameters: { ...inner.hyperparameters, ...defaults },
+    check: (h) => inner.check?.(h) ?? checkLookahead(h["syncPeriod"] as number, h["slowStepSize"] as number),
+    slots: (structure) => ({ ...inner.slots?.(structure), slow: 0 }),
+    scalarSlots: (h, structure) => ({ ...inner.scalarSlots?.(h, structure), stepsSinceSync: 0 }),
+    update(x, h, structure) {
+      const next = inner.update(x, h, structure);
+      const fast = asTensor(next["param"]);
+      const taken = asScalar(x["stepsSinceSync"]);
+      const count = add(taken, 1);
+      const inPeriod = lt(count, asScalar(h["syncPeriod"]));
+      const slow = select(eq(taken, 0), asTensor(x["param"]), asTensor(x["slow"]));
+      const followed = add(slow, mul(asScalar(h["slowStepSize"]), sub(fast, slow)));
+      return {
+        ...next,
+        param: erase(select(inPeriod, fast, followed)),
+        slow: erase(select(inPeriod, slow, followed)),
+        stepsSinceSync: erase(select(inPeriod, count, 0)),
+      };
+    },
+  };
+}
+
+function checkLookahead(syncPeriod: number, slowStepSize: number): string | undefined {
+  if (!Number.isSafeInteger(syncPeriod) || syncPeriod < 1) return "syncPeriod a positive integer";
+  return slowStepSize > 0 && slowStepSize <= 1 ? undefined : "slowStepSize above 0 and at most 1";
+}

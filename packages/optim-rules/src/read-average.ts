@@ -1,0 +1,31 @@
+import { type AnyOptimizer, type NamedTensors, OptimError } from "@mm/optim-core";
+
+/**
+ * The parameters, with a slot in their place where `holds` says of the scalar slots that the slot counts.
+ *
+ * @throws OptimError `unsupported` where the rule lacks `hyperparameter`, and so the slot
+ */
+export async function readAverage(
+  optimizer: AnyOptimizer,
+  who: string,
+  slot: string,
+  hyperparameter: string,
+  holds: (scalarSlots: { readonly [slot: string]: number }) => boolean,
+): Promise<NamedTensors> {
+  if (!Object.hasOwn(optimizer.defaults, hyperparameter)) {
+    throw new OptimError("unsupported", who, {
+      expected: `an optimizer whose rule keeps the slot ${slot}`,
+      received: optimizer.rule,
+    });
+  }
+  // Both are snapshots as of this call: no await stands between them.
+  const [state, tensors] = await Promise.all([
+    optimizer.stateDict({ pending: false }),
+    optimizer.readParameters(),
+  ]);
+  for (const { name, slots, scalarSlots } of state.params) {
+    const kept = slots[slot];
+    if (kept !== undefined && holds(scalarSlots)) tensors[name]?.set(kept);
+  }
+  return tensors;
+}

@@ -1,0 +1,68 @@
+import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import { arrayKernels, createOptimizer, HostLossScaler, hostStages } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
+
+/** A loss that says what its gradients are: a parameter that it does not name has none. */
+export type GivenGradients = () => { readonly [name: string]: ArrayLike<number> };
+
+/** An optimizer over plain arrays, evaluated by core's reference: the least that runs a rule as users run it. */
+export function arrayOptimizer<H extends BaseHyperparameters>(
+  rule: UpdateRule<H>,
+  parameters: ParametersInput<Float32Array, H>,
+): Optimizer<GivenGradients, undefined, H> {
+  const kernels = arrayKernels();
+  const copies = (vectors: readonly Float32Array[]): Promise<Float32Array[]> =>
+    Promise.resolve(vectors.map((vector) => vector.slice()));
+  return createOptimizer<GivenGradients, undefined, Float32Array, Float32Array, Float32Array, number, H>(
+    "arrayOptimizer",
+    {
+      backend: "array",
+      capabilities: {
+        decides: "host",
+        inPlace: true,
+        rules: true,
+        liveHyperparameters: true,
+        groups: true,
+        perParameterSteps: true,
+        portableState: true,
+        transfer: true,
+        maxParameterLength: Number.POSITIVE_INFINITY,
+      },
+      describe: (value) => ({ shape: [value.length], identity: value }),
+      allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+      release: () => {},
+      write: (vector, data) => vector.set(data),
+      read: copies,
+      readParameters: (all) => copies(all.map(({ value }) => value)),
+      writeParameter: ({ value }, data) => value.set(data),
+      scalar: (value) => value,
+      readScalars: (scalars) => Promise.resolve([...scalars]),
+      differentiate(loss, { parameters: all }) {
+        const given = loss();
+        return {
+          value: undefined,
+          gradients: all.flatMap((parameter) => {
+            const gradient = given[parameter.name];
+            return gradient === undefined ? [] : [[parameter, Float32Array.from(gradient)] as const];
+          }),
+        };
+      },
+      accumulate: (parameter, gradient) =>
+        kernels.accumulate(parameter.accumulator as Float32Array, gradient, 1, !parameter.pending),
+      stages: hostStages(kernels, { open: ({ value }) => value }),
+      createLossScaler: (settings) => new HostLossScaler("array", settings),
+    },
+    rule,
+    parameters,
+  );
+}
+
+/** One step with these gradients. */
+export function stepWith(
+  optimizer: Pick<Optimizer<GivenGradients, undefined>, "backward" | "step" | "zeroGrad">,
+  gradients: ReturnType<GivenGradients>,
+): void {
+  optimizer.backward(() => gradients);
+  optimizer.step();
+  optimizer.zeroGrad();
+}

@@ -1,0 +1,168 @@
+import type { BaseHyperparameters } from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import {
+  adabelief,
+  adadelta,
+  adagrad,
+  adam,
+  adamax,
+  adamw,
+  adan,
+  asgd,
+  lamb,
+  lars,
+  lion,
+  nadam,
+  novograd,
+  radam,
+  rmsprop,
+  rprop,
+  sgd,
+  signum,
+} from "@mm/optim-rules";
+import { expect, test } from "vitest";
+import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
+
+/** The parameter, 1 at first, after steps with these gradients. */
+function after<H extends BaseHyperparameters>(rule: UpdateRule<H>, ...gradients: readonly number[]): number {
+  const w = Float32Array.of(1);
+  const optimizer = arrayOptimizer(rule, { w });
+  for (const gradient of gradients) stepWith(optimizer, { w: [gradient] });
+  return w[0] as number;
+}
+
+// One element, θ = 1. Seven decimals: float32 near 1 has steps of 6e-8 or 1.2e-7.
+const decimals = 6;
+
+test("SGD", () => {
+  // 1 − 0.1·0.5
+  expect(after(sgd({ lr: 0.1 }), 0.5)).toBeCloseTo(0.95, decimals);
+  // g = 0.5 + 0.2·1 = 0.7;  1 − 0.1·0.7
+  expect(after(sgd({ lr: 0.1, weightDecay: 0.2 }), 0.5)).toBeCloseTo(0.93, decimals);
+  // g = −0.5 + 0.2·1 = −0.3, as PyTorch: the decay pulls towards 0 whichever way the objective goes
+  expect(after(sgd({ lr: 0.1, weightDecay: 0.2, maximize: true }), 0.5)).toBeCloseTo(1.03, decimals);
+});
+
+test("SGD with momentum", () => {
+  // b = 0.5, then 0.9·0.5 + 1 = 1.45;  1 − 0.1·(0.5 + 1.45)
+  expect(after(sgd({ lr: 0.1, momentum: 0.9 }), 0.5, 1)).toBeCloseTo(0.805, decimals);
+  // b = 0.5 whole, then 0.9·0.5 + (1 − 0.4)·1 = 1.05;  1 − 0.1·(0.5 + 1.05)
+  expect(after(sgd({ lr: 0.1, momentum: 0.9, dampening: 0.4 }), 0.5, 1)).toBeCloseTo(0.845, decimals);
+  // g + 0.9b: 0.5 + 0.45 = 0.95, then 1 + 0.9·1.45 = 2.305;  1 − 0.1·(0.95 + 2.305)
+  expect(after(sgd({ lr: 0.1, momentum: 0.9, nesterov: true }), 0.5, 1)).toBeCloseTo(0.6745, decimals);
+});
+
+test("Adam", () => {
+  // m = 0.1·0.5, v = 0.001·0.25; corrected 0.5 and 0.25, whose root is 0.5;  1 − 0.1·0.5/0.5
+  expect(after(adam({ lr: 0.1 }), 0.5)).toBeCloseTo(0.9, decimals);
+  // ε outside the root:  1 − 0.1·0.5/(0.5 + 0.5)
+  expect(after(adam({ lr: 0.1, eps: 0.5 }), 0.5)).toBeCloseTo(0.95, decimals);
+  // β = (0.5, 0.5): m = 0.5 → 0.25, v = 0.5 → 0.25; t = 2: m̂ = 0.25/0.75, v̂ = 0.25/0.75.
+  // First step 0.1; second 0.1·0.333333/0.577350 = 0.057735
+  expect(after(adam({ lr: 0.1, betas: [0.5, 0.5] }), 1, 0)).toBeCloseTo(0.842265, decimals);
+  // AMSGrad keeps v = 0.5 in the second step, corrected by 0.75 as well: 0.1·0.333333/0.816497 = 0.040825
+  expect(after(adam({ lr: 0.1, betas: [0.5, 0.5], amsgrad: true }), 1, 0)).toBeCloseTo(0.859175, decimals);
+});
+
+test("AdamW", () => {
+  // 1·(1 − 0.1·0.2) − 0.1
+  expect(after(adamw({ lr: 0.1, weightDecay: 0.2 }), 0.5)).toBeCloseTo(0.88, decimals);
+});
+
+test("NAdam", () => {
+  // ψ = 0: μ = 0.9·(1 − 0.5) = 0.45 always. M = 0.45.  d = √v̂ = 0.5, m = 0.05.
+  // 0.1·(0.55/0.55·0.5 + 0.45/(1 − 0.2025)·0.05)/0.5 = 0.1·(0.5 + 0.0282132)/0.5 = 0.1056426
+  expect(after(nadam({ lr: 0.1, momentumDecay: 0 }), 0.5)).toBeCloseTo(0.8943574, decimals);
+});
+
+test("RAdam", () => {
+  // ρ₁ = 1999 − 2·0.999/0.001 = 1 ≤ 5: a step with momentum, 1 − 0.1·0.5
+  expect(after(radam({ lr: 0.1 }), 0.5)).toBeCloseTo(0.95, decimals);
+});
+
+test("Adamax", () => {
+  // u = max(0, 0.5 + 0.5) = 1, m̂ = 0.5:  1 − 0.1·0.5/1. Were ε added to u in the division, |g| = 0.25 would tell:
+  expect(after(adamax({ lr: 0.1, eps: 0.5 }), 0.5)).toBeCloseTo(0.95, decimals);
+  // u = 1 + 0.5, then max(0.5·1.5, 0 + 0.5) = 0.75 (with ε in the division: 0.5 + 0.5 = 1).
+  // β₁ = 0: the second gradient is 0, and so is its step;  1 − 0.1·1/1.5
+  expect(after(adamax({ lr: 0.1, eps: 0.5, betas: [0, 0.5] }), 1, 0)).toBeCloseTo(0.9333333, decimals);
+});
+
+test("Adagrad", () => {
+  // s = 0.75 + 0.25 = 1:  1 − 0.1·0.5/1
+  expect(after(adagrad({ lr: 0.1, initialAccumulatorValue: 0.75 }), 0.5)).toBeCloseTo(0.95, decimals);
+  // s = 9, rate 0.1; then s = 25, rate 0.1/(1 + 1·1):  1 − 0.1·3/3 − 0.05·4/5
+  expect(after(adagrad({ lr: 0.1, lrDecay: 1 }), 3, 4)).toBeCloseTo(0.86, decimals);
+});
+
+test("Adadelta", () => {
+  // v = 0.1·0.25 = 0.025; d = √0.01/√(0.025 + 0.01)·0.5 = 0.1/0.1870829·0.5 = 0.2672612
+  expect(after(adadelta({ eps: 0.01 }), 0.5)).toBeCloseTo(0.7327388, decimals);
+});
+
+test("RMSprop", () => {
+  // v = 0.01·0.25, √v = 0.05:  1 − 0.01·0.5/0.05
+  expect(after(rmsprop({ lr: 0.01, eps: 0 }), 0.5)).toBeCloseTo(0.9, decimals);
+  // a = 0.01·0.5 = 0.005; √(0.0025 − 0.000025) = 0.0497494;  1 − 0.01·0.5/0.0497494
+  expect(after(rmsprop({ lr: 0.01, eps: 0, centered: true }), 0.5)).toBeCloseTo(0.8994962, decimals);
+  // α = 0: g/d = 1 at every step; b = 1, then 0.5 + 1;  1 − 0.01·(1 + 1.5)
+  expect(after(rmsprop({ lr: 0.01, eps: 0, alpha: 0, momentum: 0.5 }), 0.5, 2)).toBeCloseTo(0.975, decimals);
+});
+
+test("Rprop", () => {
+  // Sizes 0.1, 0.1·1.2; then the sign turns: 0.06, and no step; then prev is 0: 0.06 again
+  expect(after(rprop({ lr: 0.1 }), 3, 0.01)).toBeCloseTo(0.78, decimals);
+  expect(after(rprop({ lr: 0.1 }), 3, 0.01, -5)).toBeCloseTo(0.78, decimals);
+  expect(after(rprop({ lr: 0.1 }), 3, 0.01, -5, -5)).toBeCloseTo(0.84, decimals);
+});
+
+test("ASGD", () => {
+  // 1·(1 − 0.5·0.1) − 0.1·0.5
+  expect(after(asgd({ lr: 0.1, lambd: 0.5 }), 0.5)).toBeCloseTo(0.9, decimals);
+});
+
+test("Lion", () => {
+  // 1·(1 − 0.1·0.2) − 0.1·sign(0.05)
+  expect(after(lion({ lr: 0.1, weightDecay: 0.2 }), 0.5)).toBeCloseTo(0.88, decimals);
+  // m = 0.01·5 = 0.05; 0.9·0.05 − 0.1·0.4 = 0.005 > 0: down again, against the present gradient
+  expect(after(lion({ lr: 0.1 }), 5, -0.4)).toBeCloseTo(0.8, decimals);
+});
+
+test("Signum", () => {
+  // m = 0.1·5 = 0.5; 0.45 − 0.04 > 0: down twice. signSGD turns.
+  expect(after(signum({ lr: 0.1 }), 5, -0.4)).toBeCloseTo(0.8, decimals);
+  expect(after(signum({ lr: 0.1, momentum: 0 }), 5, -0.4)).toBeCloseTo(1, decimals);
+});
+
+test("AdaBelief", () => {
+  // m = 0.05, s = 0.001·(0.5 − 0.05)² = 0.001·0.2025; m̂ = 0.5, √ŝ = 0.45:  1 − 0.1·0.5/0.45
+  expect(after(adabelief({ lr: 0.1 }), 0.5)).toBeCloseTo(0.8888889, decimals);
+});
+
+test("Adan", () => {
+  // d = 0 at first: m̂ = 0.5, √n̂ = 0.5:  (1 − 0.1)/(1 + 0.1·0.2)
+  expect(after(adan({ lr: 0.1, weightDecay: 0.2 }), 0.5)).toBeCloseTo(0.8823529, decimals);
+  // (1 − 0.02) − 0.1
+  expect(after(adan({ lr: 0.1, weightDecay: 0.2, noProx: true }), 0.5)).toBeCloseTo(0.88, decimals);
+});
+
+test("LAMB", () => {
+  // m̂/√v̂ = 1 (ε is 1e-6 of 0.5), r = 1 + 0.5·1; ‖θ‖/‖r‖·r = 1/1.5·1.5:  1 − 0.1·1
+  expect(after(lamb({ lr: 0.1, weightDecay: 0.5, eps: 0 }), 0.5)).toBeCloseTo(0.9, decimals);
+});
+
+test("LARS", () => {
+  // l = 0.1·1/(0.5 + 0.5·1) = 0.1, d = 1·0.1·(0.5 + 0.5) = 0.1; b = 0.1, then, from θ = 0.9 and g = 0.55:
+  // l = 0.1·0.9/(0.55 + 0.45) = 0.09, d = 0.09, b = 0.5·0.1 + 0.09 = 0.14
+  expect(after(lars({ weightDecay: 0.5, trustCoefficient: 0.1, momentum: 0.5 }), 0.5, 0.55)).toBeCloseTo(
+    0.76,
+    decimals,
+  );
+});
+
+test("NovoGrad", () => {
+  // v = 0.25: g/√v = 1, m = 1 + 0.5·1;  1 − 0.1·1.5
+  expect(after(novograd({ lr: 0.1, eps: 0, weightDecay: 0.5 }), 0.5)).toBeCloseTo(0.85, decimals);
+  // β₂ = 0.75: v = 0.25, then 0.75·0.25 + 0.25·1 = 0.4375; m = 1, then 0.5·1 + 1/0.6614378 = 2.0118579
+  expect(after(novograd({ lr: 0.1, eps: 0, betas: [0.5, 0.75] }), 0.5, 1)).toBeCloseTo(0.6988142, decimals);
+});

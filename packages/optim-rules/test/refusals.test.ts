@@ -1,0 +1,96 @@
+import * as rules from "@mm/optim-rules";
+import { expect, test } from "vitest";
+import { arrayOptimizer } from "./array-optimizer.ts";
+import { pairs, type Settings } from "./expectation.ts";
+
+type Factory = (hyperparameters: Settings) => unknown;
+const make = (name: string): Factory =>
+  (rules as unknown as { readonly [rule: string]: Factory })[name] as Factory;
+const refused = (words: string): unknown =>
+  expect.objectContaining({
+    code: "invalid-hyperparameter",
+    message: expect.stringContaining(words) as unknown,
+  });
+
+test.each(pairs.map(({ name }) => name))("%s refuses a negative learning rate", (name) => {
+  expect(() => make(name)({ lr: -1e-3 })).toThrow(refused("lr of at least 0"));
+});
+
+// What a hyperparameter of this name may not be, in any rule that has it.
+const values: {
+  readonly [hyperparameter: string]: readonly (readonly [value: Settings[string], words: string])[];
+} = {
+  betas: [
+    [[1, 0.9], "betas[0] of at least 0 and below 1"],
+    [[0.9, 1], "betas[1] of at least 0 and below 1"],
+    [[0.9, -0.1], "betas[1] of at least 0 and below 1"],
+    [[0.9], "finite numbers in an array"],
+  ],
+  eps: [[-1e-8, "eps of at least 0"]],
+  weightDecay: [[-0.1, "weightDecay of at least 0"]],
+  momentum: [[-0.1, "momentum of at least 0"]],
+  alpha: [[-0.1, "alpha of at least 0"]],
+  rho: [[1, "rho of at least 0 and below 1"]],
+  lrDecay: [[-1, "lrDecay of at least 0"]],
+  initialAccumulatorValue: [[-1, "initialAccumulatorValue of at least 0"]],
+  momentumDecay: [[-1, "momentumDecay of at least 0"]],
+  lambd: [[-1, "lambd of at least 0"]],
+  t0: [[-1, "t0 of at least 0"]],
+  trustCoefficient: [[0, "trustCoefficient above 0"]],
+  etas: [
+    [[0.5, 1], "0 < minus < 1 < plus"],
+    [[0, 1.2], "0 < minus < 1 < plus"],
+    [[1, 1.2], "0 < minus < 1 < plus"],
+  ],
+  stepSizes: [
+    [[0, 50], "stepSizes[0] above 0"],
+    [[2, 1], "in this order"],
+  ],
+  amsgrad: [[1, "true or false"]],
+};
+
+const cases = pairs.flatMap(({ name, factory }) =>
+  Object.keys(factory().hyperparameters).flatMap((hyperparameter) =>
+    (values[hyperparameter] ?? [])
+      .filter(([value]) => !(Array.isArray(value) && name === "adan" && value.length === 2))
+      .map(([value, words]) => [name, hyperparameter, value, words] as const),
+  ),
+);
+
+test.each(cases)("%s refuses %s %j", (name, hyperparameter, value, words) => {
+  expect(() => make(name)({ [hyperparameter]: value })).toThrow(refused(words));
+});
+
+test.each([
+  ["sgd", { nesterov: true }],
+  ["sgd", { nesterov: true, momentum: 0.9, dampening: 0.1 }],
+  ["lars", { nesterov: true, momentum: 0 }],
+] as const)("%s refuses %j: Nesterov's needs momentum", (name, settings) => {
+  expect(() => make(name)(settings)).toThrow(refused("momentum above 0"));
+});
+
+test.each([
+  ["rmsprop", { alpha: 1 }],
+  ["signum", { momentum: 1 }],
+  ["adan", { betas: [0.98, 0.92, 1] }],
+] as const)("%s refuses an average that takes nothing in: %j", (name, settings) => {
+  expect(() => make(name)(settings)).toThrow(refused("below 1"));
+});
+
+test("every bound that a value has is in this table", () => {
+  const checked = new Set([...Object.keys(values), "lr"]);
+  const numeric = pairs.flatMap(({ factory }) =>
+    Object.entries(factory().hyperparameters).filter(([, value]) => typeof value !== "boolean"),
+  );
+  // A dampening may be any number, as PyTorch's.
+  expect([...new Set(numeric.map(([name]) => name))].filter((name) => !checked.has(name))).toEqual([
+    "dampening",
+  ]);
+});
+
+test("a refused value changes nothing when it is assigned to a group", () => {
+  const optimizer = arrayOptimizer(rules.sgd({ momentum: 0.9, nesterov: true }), { w: Float32Array.of(1) });
+  const [group] = optimizer.paramGroups;
+  expect(() => (group.momentum = 0)).toThrow(refused("nesterov"));
+  expect(group.momentum).toBe(0.9);
+});

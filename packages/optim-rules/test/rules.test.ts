@@ -1,0 +1,94 @@
+import { allSlots, structureOf, traceRule } from "@mm/optim-core/backend";
+import * as rules from "@mm/optim-rules";
+import { describe, expect, test } from "vitest";
+import { pairs, type Settings } from "./expectation.ts";
+import { numbers } from "./numbers.ts";
+
+const plain = { clipValue: false, zeroNonFinite: false };
+const combinators = ["averagedParameters", "cautious", "ema", "lookahead", "slowParameters"];
+
+test("every rule that the package exports is in the table", () => {
+  const exported = Object.keys(rules).filter((name) => !combinators.includes(name));
+  expect(pairs.map(({ name }) => name).sort()).toEqual(exported.sort());
+});
+
+describe.each(pairs)("$name", ({ factory, variants, compare }) => {
+  const init = { w: numbers(7, 1), b: numbers(3, 2) };
+  // Twelve steps. b has no gradient in two of them, so its own count lags behind.
+  const gradients = Array.from({ length: 12 }, (_, step) => ({
+    w: numbers(7, 10 + step),
+    ...(step !== 2 && step !== 5 && { b: numbers(3, 30 + step) }),
+  }));
+
+  test.each(variants.map((settings) => [JSON.stringify(settings), settings] as const))(
+    "follows its formula with %s",
+    (_, settings) => compare({ settings, init, gradients }),
+  );
+
+  test.each(variants.map((settings) => [JSON.stringify(settings), settings] as const))(
+    "takes hyperparameters live, on and off: %s",
+    (_, settings) => {
+      const all: Settings = { ...factory().hyperparameters, ...settings };
+      const decay: Settings = "weightDecay" in all ? { weightDecay: all["weightDecay"] === 0 ? 0.2 : 0 } : {};
+      const back: Settings = "weightDecay" in all ? { weightDecay: all["weightDecay"] ?? 0 } : {};
+      const lr = all["lr"] as number;
+      return compare({
+        settings,
+        init,
+        gradients,
+        changes: {
+          3: { lr: lr / 2 },
+          5: decay,
+          7: { ...back, lr: lr * 2 },
+          9: { maximize: all["maximize"] !== true },
+        },
+      });
+    },
+  );
+
+  test("leaves a parameter that has no gradient, or one without elements, alone", () =>
+    compare({
+      settings: {},
+      init: { w: numbers(3, 1), still: numbers(3, 2), empty: [] },
+      gradients: [{ w: numbers(3, 3), empty: [] }, { w: numbers(3, 4) }],
+    }));
+
+  test("treats zeros of either sign, 1e-30 and denormals as its formula does", () =>
+    // 1e-40 is a denormal float32. The gradients change sign, so that momentum and Rprop meet it too.
+    compare({
+      settings: {},
+      init: { w: numbers(6, 1) },
+      gradients: [
+        [0, -0, 1e-30, -1e-30, 1e-40, -1e-40],
+        [0, -0, 1e-30, 1e-30, -1e-40, -1e-40],
+        [-0, 0, -1e-30, 1e-30, 1e-40, 1e-40],
+      ].map((w) => ({ w: [...Float32Array.from(w)] })),
+    }));
+
+  test("lets a NaN gradient through, to its own element where the rule is elementwise", () =>
+    compare({
+      settings: {},
+      init: { w: numbers(3, 1) },
+      gradients: [{ w: [0.5, Number.NaN, -0.25] }, { w: [0.5, 0.5, 0.5] }],
+    }));
+
+  test("traces in every structure", () => {
+    const { definition, hyperparameters } = factory();
+    const names = Object.keys(structureOf(definition, hyperparameters));
+    for (let bits = 0; bits < 2 ** names.length; bits += 1) {
+      const structure = Object.fromEntries(names.map((name, index) => [name, (bits & (1 << index)) !== 0]));
+      const program = traceRule(definition, structure, plain);
+      expect(program.outputs.slots.length).toBe(program.slots.length);
+      expect(program.scalarOutputs.length).toBe(program.scalarSlots.length);
+      for (const slot of program.slots) expect(allSlots(definition, structure).slots).toContain(slot);
+    }
+  });
+
+  test("is made of defaults that it does not refuse, and refuses what it does not know", () => {
+    expect(factory().hyperparameters).toEqual(factory({}).hyperparameters);
+    expect(Object.isFrozen(factory().hyperparameters)).toBe(true);
+    expect(() => (factory as (h: object) => unknown)({ learningRate: 1 })).toThrow(
+      expect.objectContaining({ code: "unknown-option" }),
+    );
+  });
+});
