@@ -1,0 +1,49 @@
+import { type AnyOptimWrapper, isOptimError, OptimError } from "@mm/optim-core";
+
+export type Named<T> = readonly [name: string, value: T];
+
+/**
+ * Asks all wrappers in one tick and waits for all. Where some refuse, `undo` takes back what the others did, and one error tells of
+ * all: what a device reports only once is not lost behind another's error.
+ */
+export async function gather<T>(
+  wrappers: readonly Named<AnyOptimWrapper>[],
+  ask: (wrapper: AnyOptimWrapper, name: string) => Promise<T>,
+  undo?: (answer: T) => void,
+): Promise<readonly Named<T>[]> {
+  const answers: Named<T>[] = [];
+  const errors: Named<unknown>[] = [];
+  await Promise.all(
+    wrappers.map(async ([name, wrapper], index) => {
+      try {
+        answers[index] = [name, await ask(wrapper, name)];
+      } catch (error) {
+        errors.push([name, error]);
+      }
+    }),
+  );
+  const [first] = errors;
+  if (first === undefined) return answers;
+  // forEach passes the holes of those that refused.
+  answers.forEach(([, answer]) => undo?.(answer));
+  throw joined(first[1], errors as readonly Named<OptimError>[]);
+}
+
+/** One error with the code of the first, the messages of all, and their names prefixed with those of the wrappers. */
+function joined(cause: unknown, errors: readonly Named<OptimError>[]): unknown {
+  if (!isOptimError(cause)) return cause;
+  return new OptimError(cause.code, errors.map(([name, { message }]) => `${name}: ${message}`).join("\n"), {
+    cause,
+    missing: prefixed(errors, "missing"),
+    unexpected: prefixed(errors, "unexpected"),
+    mismatched: prefixed(errors, "mismatched"),
+  });
+}
+
+/** `w1` of the wrapper `generator` is `generator.w1`. */
+export function prefixed<Key extends string>(
+  answers: readonly Named<{ readonly [K in Key]?: readonly string[] | undefined }>[],
+  key: Key,
+): readonly string[] {
+  return answers.flatMap(([name, answer]) => (answer[key] ?? []).map((inner) => `${name}.${inner}`));
+}
