@@ -1,1 +1,10 @@
-export {};
+export type { TfjsLoss } from "./gradients.ts";
+export type { NativeHyperparameters, NativeOptimizer } from "./native.ts";
+export type {
+  TfjsLayerWeight,
+  TfjsParameters,
+  TfjsParamGroup,
+  TfjsVariable,
+  TfjsVariables,
+} from "./parameters.ts";
+export { tfjsOptimizer, type TfjsOptimizer, type TfjsOptimizerOptions } from "./tfjs-optimizer.ts";

@@ -1,0 +1,129 @@
+import { OptimError } from "@mm/optim-core";
+import type { GradientRequest, Gradients } from "@mm/optim-core/backend";
+import * as tf from "@tensorflow/tfjs-core";
+import { checkedVariable } from "./parameters.ts";
+import { operand, type StepScalar } from "./scalar.ts";
+
+/**
+ * The loss of one micro-batch, from the variables that are trained. Runs in a tidy of its own: what it makes is freed, but for what it
+ * returns. Synchronous, and a scalar.
+ */
+export type TfjsLoss = () => tf.Scalar;
+
+type Request<V, S> = Pick<GradientRequest<tf.Variable, V, S>, "parameters" | "returnLoss"> & {
+  readonly lossScale: StepScalar | undefined;
+};
+
+/**
+ * Runs the closure and differentiates it, the loss scale multiplied in before the backward pass. Gradients are the library's, may
+ * alias each other and anything else, and are the caller's to dispose. Where it throws, nothing is left behind.
+ *
+ * @throws OptimError `invalid-loss`, `no-gradient`, `invalid-parameter`; what the closure throws
+ */
+export function differentiate<V, S>(
+  loss: TfjsLoss,
+  { parameters, lossScale, returnLoss }: Request<V, S>,
+): Gradients<tf.Variable, V, tf.Tensor, S, tf.Scalar> {
+  for (const { value, name } of parameters)
+    checkedVariable(value, `backward: parameter ${JSON.stringify(name)}`);
+  let own: tf.Scalar | undefined;
+  let returned = false;
+  const scaled = (): tf.Scalar => {
+    const value = checkedLoss(loss());
+    returned = true;
+    if (returnLoss) own = tf.keep(tf.clone(value));
+    // Never the closure's tensor itself: it may be one that the caller keeps, or a variable.
+    return lossScale === undefined ? tf.clone(value) : tf.mul(value, operand(lossScale));
+  };
+  try {
+    const grads = gradientsOf(
+      scaled,
+      parameters.map(({ value }) => value),
+    );
+    const gradients = parameters.flatMap((parameter) => {
+      const gradient = grads[parameter.value.name];
+      return gradient === undefined ? [] : [[parameter, gradient] as const];
+    });
+    // A new handle, made in the caller's scope: the caller's tidy frees it, if there is one.
+    return { value: own === undefined ? undefined : tf.clone(own), gradients };
+  } catch (error) {
+    freeTape();
+    throw returned ? explained(error) : error;
+  } finally {
+    own?.dispose();
+  }
+}
+
+function gradientsOf(
+  scaled: TfjsLoss,
+  variables: tf.Variable[],
+): { readonly [name: string]: tf.Tensor | undefined } {
+  if (variables.length === 0) {
+    tf.tidy(() => {
+      scaled();
+    });
+    return {};
+  }
+  const { value, grads } = tf.variableGrads(scaled, variables);
+  value.dispose();
+  return grads;
+}
+
+function checkedLoss(value: unknown): tf.Scalar {
+  if (value instanceof tf.Tensor && value.shape.length === 0 && value.dtype === "float32")
+    return value as tf.Scalar;
+  const isPromise = typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
+  // It will reject, since its tensors are freed; that is not the error to show.
+  if (isPromise) (value as Promise<unknown>).then(undefined, () => {});
+  throw new OptimError("invalid-loss", "backward: loss", {
+    expected: "a function that returns a float32 scalar tensor",
+    received:
+      value instanceof tf.Tensor ? `a ${value.dtype} tensor of shape [${value.shape.join(", ")}]` : value,
+    hint: isPromise
+      ? "Await the data first; the closure itself must be synchronous"
+      : "Reduce it: tf.mean(losses)",
+  });
+}
+
+/** tfjs keeps what it saves for a backward pass. When there is no backward pass, nobody frees it. */
+function freeTape(): void {
+  const { state } = tf.engine() as unknown as {
+    readonly state?: {
+      readonly gradientDepth?: number;
+      activeTape?: readonly { readonly saved?: readonly tf.Tensor[] }[] | null;
+    };
+  };
+  if (state?.gradientDepth !== 0 || !Array.isArray(state.activeTape)) return;
+  for (const { saved = [] } of state.activeTape) tf.dispose([...saved]);
+  state.activeTape = null;
+}
+
+/** The errors of the backward pass, with what to do about them. */
+function explained(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { message } = error;
+  const missing = /gradient function not found for (\w+)/.exec(message)?.[1];
+  if (missing !== undefined) {
+    const registered = (tf.getGradient("Add") as unknown) !== undefined;
+    return new OptimError("no-gradient", `backward: tfjs has no gradient registered for ${missing}`, {
+      hint: registered
+        ? `This operation has none. Keep it out of the way from the variables to the loss, or give it one with tf.customGrad`
+        : `Gradients come with an import: add import "@tensorflow/tfjs-layers" (or "@tensorflow/tfjs"); "@tensorflow/tfjs-core" alone registers none`,
+      cause: error,
+    });
+  }
+  if (message.startsWith("Cannot find a connection")) {
+    return new OptimError("no-gradient", "backward: loss", {
+      expected: "a loss that depends on at least one of the variables",
+      hint: "Make all that leads from the variables to the loss inside the closure, with tf functions",
+      cause: error,
+    });
+  }
+  if (message.includes("not registered for backend")) {
+    return new OptimError("no-gradient", `backward: ${message}`, {
+      hint: "This backend of tfjs lacks an operation of the backward pass. Use another, or another layer",
+      cause: error,
+    });
+  }
+  return error;
+}

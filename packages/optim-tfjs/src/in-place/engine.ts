@@ -1,0 +1,71 @@
+import type { Capabilities } from "@mm/optim-core";
+import { type Engine, type EngineLossScaler, hostStages } from "@mm/optim-core/backend";
+import type * as tf from "@tensorflow/tfjs-core";
+import { differentiate, type TfjsLoss } from "../gradients.ts";
+import { TfjsLossScaler } from "../ops/loss-scaler.ts";
+import { checkAlive, describeVariable } from "../parameters.ts";
+import { hostNumber, Latch, type StepScalar } from "../scalar.ts";
+import { packed, readTensors, writeVariable } from "../transfer.ts";
+import type { VariableStorage } from "./storage.ts";
+
+/** The engine of tfjs-wasm and tfjs-cpu: fused kernels, one call per tensor, and the host decides. */
+export function inPlaceEngine<V>(
+  storage: VariableStorage<V>,
+): Engine<TfjsLoss, tf.Scalar, tf.Variable, V, tf.Tensor, number> {
+  const latch = new Latch();
+  const { kernels } = storage;
+  const stages = hostStages<tf.Variable, V>(kernels, {
+    open: ({ value }) => storage.open(value),
+    close: ({ value }, vector) => storage.close?.(value, vector),
+  });
+  return {
+    backend: "tfjs",
+    capabilities,
+    describe: describeVariable,
+    isFrozen: (variable) => !variable.trainable,
+
+    allocate: (parameter, initial) => storage.allocate(parameter, initial),
+    release: (vector) => storage.release(vector),
+    write: (vector, data) => storage.view(vector).set(data),
+    read: (vectors) => Promise.resolve(packed(vectors.map((vector) => storage.view(vector)))),
+    readParameters: (parameters) => readTensors(parameters.map(({ value }) => value)),
+    writeParameter: ({ value }, data) => writeVariable(value, data),
+    scalar: (value) => value,
+    readScalars: (scalars) => Promise.resolve(scalars.map(hostNumber)),
+
+    differentiate(loss, request) {
+      latch.hold(request.lossScale);
+      return differentiate(loss, request);
+    },
+    accumulate({ accumulator, pending }, gradient, { scale }) {
+      storage.accumulate(accumulator as V, gradient, scale, !pending);
+      gradient.dispose();
+    },
+
+    stages: {
+      ...stages,
+      check(items, request) {
+        checkAlive(items);
+        return stages.check(items, request);
+      },
+      // A scaler that is shared with an optimizer lowered to ops holds its scale in a tensor.
+      unscale: (rescale, lossScale) =>
+        stages.unscale(rescale, lossScale === undefined ? undefined : hostNumber(lossScale)),
+    },
+    createLossScaler: (settings) =>
+      new TfjsLossScaler(settings) as EngineLossScaler<StepScalar> as EngineLossScaler<number>,
+    dispose: () => latch.hold(undefined),
+  };
+}
+
+const capabilities: Capabilities = /* @__PURE__ */ Object.freeze({
+  decides: "host",
+  inPlace: true,
+  rules: true,
+  liveHyperparameters: true,
+  groups: true,
+  perParameterSteps: true,
+  portableState: true,
+  transfer: true,
+  maxParameterLength: Number.POSITIVE_INFINITY,
+});

@@ -1,0 +1,98 @@
+import { kernelsAvailable, type Vector, type WasmMemory, wasmKernels } from "@mm/optim-wasm/kernel";
+import * as tf from "@tensorflow/tfjs-core";
+import { scoped } from "../scope.ts";
+import { tensorOf } from "../transfer.ts";
+import type { VariableStorage } from "./storage.ts";
+
+/** The private parts of tfjs-wasm that are used: its memory, and where in it a tensor is. */
+interface WasmBackend {
+  readonly wasm?: {
+    readonly asm?: { readonly memory?: WasmMemory };
+    /** The threaded build imports its memory, and exports none. */
+    readonly wasmMemory?: WasmMemory;
+  };
+  readonly dataIdMap?: { get(dataId: object): { readonly memoryOffset: number } };
+  refCount(dataId: object): number;
+}
+
+/** A vector on tfjs's heap: a tensor of its own, kept until it is released. */
+interface HeapVector extends Vector {
+  readonly tensor: tf.Tensor;
+}
+
+/**
+ * tfjs-wasm: kernels on tfjs's own heap, in place. Accumulators and slots are tensors there, made once; a step allocates none.
+ *
+ * @returns `undefined` where the backend's private parts are not as expected
+ */
+export function heapStorage(backend: object): VariableStorage<Vector> | undefined {
+  const { wasm, dataIdMap } = backend as Partial<WasmBackend>;
+  const memory = wasm?.asm?.memory ?? wasm?.wasmMemory;
+  if (memory?.buffer === undefined || dataIdMap === undefined || !kernelsAvailable()) return undefined;
+  const storage = (): VariableStorage<Vector> => new HeapStorage(backend as WasmBackend, memory);
+  try {
+    return probed(backend as WasmBackend, memory) ? storage() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Looks whether a tensor is where it is thought to be. */
+function probed(backend: WasmBackend, memory: WasmMemory): boolean {
+  return scoped(() => {
+    const values = [1.5, -2.25, 3];
+    const tensor = tf.tensor1d(values);
+    const found = new Float32Array(memory.buffer, addressOf(backend, tensor), values.length);
+    return values.every((value, index) => value === found[index]) && backend.refCount(tensor.dataId) === 1;
+  });
+}
+
+function addressOf({ dataIdMap }: WasmBackend, { dataId }: tf.Tensor): number {
+  return (dataIdMap as NonNullable<WasmBackend["dataIdMap"]>).get(dataId).memoryOffset;
+}
+
+class HeapStorage implements VariableStorage<Vector> {
+  readonly kernels: VariableStorage<Vector>["kernels"];
+  readonly #backend: WasmBackend;
+  readonly #memory: WasmMemory;
+
+  constructor(backend: WasmBackend, memory: WasmMemory) {
+    this.#backend = backend;
+    this.#memory = memory;
+    this.kernels = wasmKernels(memory, { shared: isShared(memory.buffer) });
+  }
+
+  allocate({ shape }: { readonly shape: readonly number[] }, initial: number): HeapVector {
+    const tensor = tf.keep(tf.fill([...shape], initial));
+    return { ...this.#vector(tensor), tensor };
+  }
+
+  release(vector: Vector): void {
+    (vector as HeapVector).tensor.dispose();
+  }
+
+  view({ pointer, length }: Vector): Float32Array {
+    return new Float32Array(this.#memory.buffer, pointer, length);
+  }
+
+  accumulate(accumulator: Vector, gradient: tf.Tensor, scale: number, overwrite: boolean): void {
+    this.kernels.accumulate(accumulator, this.#vector(gradient), scale, overwrite);
+  }
+
+  open(variable: tf.Variable): Vector {
+    // Looked up first: where another backend has the data, that brings it here.
+    const vector = this.#vector(variable);
+    if (this.#backend.refCount(variable.dataId) === 1) return vector;
+    // A clone or a reshape, or the tensor that it was made from, shares the data and must keep its values.
+    scoped(() => variable.assign(tensorOf(this.view(vector), variable.shape)));
+    return this.#vector(variable);
+  }
+
+  #vector(tensor: tf.Tensor): Vector {
+    return { pointer: addressOf(this.#backend, tensor), length: tensor.size };
+  }
+}
+
+function isShared(buffer: ArrayBufferLike): boolean {
+  return typeof SharedArrayBuffer !== "undefined" && buffer instanceof SharedArrayBuffer;
+}

@@ -1,0 +1,23 @@
+import type { CheckRequest, StepItem } from "@mm/optim-core/backend";
+import * as tf from "@tensorflow/tfjs-core";
+import type { StepScalar } from "../scalar.ts";
+import { asNumber, finiteElements, pNorm } from "./arithmetic.ts";
+import type { TensorCell } from "./tensor-cell.ts";
+
+/** The norm of the raw accumulators, and 1 or 0 for whether all of them are finite, as scalar tensors. Call it in a tidy. */
+export function checkAccumulators(
+  items: readonly StepItem<tf.Variable, TensorCell, StepScalar>[],
+  { normType, finite, ignoreNonFinite }: CheckRequest,
+): { readonly norm: tf.Tensor | undefined; readonly finite: tf.Tensor | undefined } {
+  const accumulators = items.map(({ parameter }) => (parameter.accumulator as TensorCell).tensor);
+  if (normType !== undefined) {
+    const measured = ignoreNonFinite
+      ? accumulators.map((x) => tf.where(finiteElements(x), x, 0))
+      : accumulators;
+    const { norm, sum } = pNorm(measured, normType);
+    return { norm, finite: finite ? asNumber(finiteElements(sum)) : undefined };
+  }
+  if (!finite) return { norm: undefined, finite: undefined };
+  const all = accumulators.map((x) => tf.all(finiteElements(x)));
+  return { norm: undefined, finite: asNumber(all.reduce((a, b) => tf.logicalAnd(a, b))) };
+}

@@ -1,0 +1,53 @@
+import type { ElementNode, Program } from "@mm/optim-core/backend";
+import * as tf from "@tensorflow/tfjs-core";
+import { binary, maxWithScalar, minWithScalar, unary, type Value } from "./arithmetic.ts";
+
+/** What the elementwise part of a program reads: tensors of the parameter's shape, and uniforms. */
+export interface ElementInputs {
+  readonly param: tf.Tensor;
+  readonly grad: tf.Tensor;
+  readonly slots: readonly tf.Tensor[];
+  readonly uniforms: readonly Value[];
+}
+
+/** The values of `program.nodes` up to and including `last`, one or two tfjs ops a node. Call it in a tidy. */
+export function evaluateElements(program: Program, inputs: ElementInputs, last: number): Value[] {
+  const values: Value[] = [];
+  for (const node of program.nodes.slice(0, last + 1)) values.push(evaluate(program, node, inputs, values));
+  return values;
+}
+
+function evaluate(
+  program: Program,
+  node: ElementNode,
+  { param, grad, slots, uniforms }: ElementInputs,
+  values: readonly Value[],
+): Value {
+  const at = (operand: number): Value => values[operand] as Value;
+  switch (node.op) {
+    case "param":
+      return param;
+    case "grad":
+      return grad;
+    case "slot":
+      return slots[node.slot] as tf.Tensor;
+    case "uniform":
+      return uniforms[node.uniform] as Value;
+    case "const":
+      return node.value;
+    case "select":
+      return tf.where(at(node.condition) as tf.Tensor, at(node.a), at(node.b));
+    case "neg":
+    case "sqrt":
+    case "abs":
+    case "sign":
+      return unary[node.op](at(node.a));
+    case "min":
+    case "max": {
+      if (program.varying[node.b] === true) return binary[node.op](at(node.a), at(node.b));
+      return (node.op === "min" ? minWithScalar : maxWithScalar)(at(node.a), at(node.b));
+    }
+    default:
+      return binary[node.op](at(node.a), at(node.b));
+  }
+}

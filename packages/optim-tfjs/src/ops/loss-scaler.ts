@@ -1,0 +1,135 @@
+import { type LossScalerStateDict, type LossScaleSettings, OptimError } from "@mm/optim-core";
+import {
+  checkedLossScalerState,
+  checkedScale,
+  type EngineLossScaler,
+  lossScalerState,
+  nextLossScale,
+} from "@mm/optim-core/backend";
+import * as tf from "@tensorflow/tfjs-core";
+import { operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
+import { scoped } from "../scope.ts";
+import { binary, finiteElements } from "./arithmetic.ts";
+
+/**
+ * The loss scaler of all tfjs optimizers: numbers as long as its steps tell it numbers, scalar tensors from the first step that was
+ * decided on the device. Then `update()` only enqueues.
+ */
+export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
+  readonly kind = "loss-scaler";
+  readonly backend = "tfjs";
+  readonly settings: LossScaleSettings;
+  #scale: StepScalar;
+  #growthTracker: StepScalar = 0;
+  /** 1 while all steps since the last update found only finite gradients; absent when there was none. */
+  #finite: StepScalar | undefined;
+  #disposed = false;
+
+  constructor(settings: LossScaleSettings) {
+    this.settings = settings;
+    this.#scale = Math.fround(settings.initScale);
+  }
+
+  current(): StepScalar {
+    this.#guard("a backward or a step");
+    return this.#scale;
+  }
+
+  record(finite: StepScalar): void {
+    this.#guard("a step");
+    const before = this.#finite;
+    if (before === undefined) this.#set(finite instanceof SharedScalar ? finite.retain() : finite);
+    else if (typeof before === "number" && typeof finite === "number")
+      this.#finite = Math.min(before, finite);
+    else this.#set(scoped(() => new SharedScalar(tf.mul(operand(before), operand(finite)))));
+  }
+
+  update(newScale?: number): void {
+    this.#guard("update");
+    if (newScale !== undefined) this.#install(checkedScale(newScale), this.#growthTracker);
+    else if (this.#finite !== undefined && this.settings.dynamic) this.#advance(this.#finite);
+    this.#set(undefined);
+  }
+
+  async readScale(): Promise<number> {
+    this.#guard("readScale");
+    const [scale] = await readScalars([this.#scale]);
+    return scale as number;
+  }
+
+  async stateDict(): Promise<LossScalerStateDict> {
+    this.#guard("stateDict");
+    const [scale, growthTracker] = await readScalars([this.#scale, this.#growthTracker]);
+    return lossScalerState(this.settings, scale as number, growthTracker as number);
+  }
+
+  prepareLoad(state: LossScalerStateDict): () => void {
+    this.#guard("prepareLoad");
+    const { scale, growthTracker } = checkedLossScalerState(state);
+    return () => {
+      if (this.#disposed || !this.settings.dynamic) return;
+      this.#install(scale, growthTracker);
+      this.#set(undefined);
+    };
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#install(1, 0);
+    this.#set(undefined);
+    this.#disposed = true;
+  }
+
+  #advance(finite: StepScalar): void {
+    const [scale, tracker] = [this.#scale, this.#growthTracker];
+    if (typeof scale === "number" && typeof tracker === "number" && typeof finite === "number") {
+      const next = nextLossScale(this.settings, scale, tracker, finite === 0);
+      this.#install(next.scale, next.growthTracker);
+    } else {
+      const next = scoped(() =>
+        advanceOnDevice(this.settings, operand(scale), operand(tracker), operand(finite)),
+      );
+      this.#install(next.scale, next.growthTracker);
+    }
+  }
+
+  #install(scale: StepScalar, growthTracker: StepScalar): void {
+    if (scale !== this.#scale && this.#scale instanceof SharedScalar) this.#scale.release();
+    if (growthTracker !== this.#growthTracker && this.#growthTracker instanceof SharedScalar)
+      this.#growthTracker.release();
+    this.#scale = scale;
+    this.#growthTracker = growthTracker;
+  }
+
+  #set(finite: StepScalar | undefined): void {
+    if (this.#finite instanceof SharedScalar) this.#finite.release();
+    this.#finite = finite;
+  }
+
+  #guard(call: string): void {
+    if (this.#disposed) {
+      throw new OptimError("disposed", `loss scaler: ${call}`, {
+        expected: "a loss scaler that was not disposed",
+      });
+    }
+  }
+}
+
+/** The state machine of core's `LossScaler`, in scalar tensors. */
+function advanceOnDevice(
+  { growthFactor, backoffFactor, growthInterval, minScale }: LossScaleSettings,
+  scale: number | tf.Tensor,
+  tracker: number | tf.Tensor,
+  finite: number | tf.Tensor,
+): { readonly scale: SharedScalar; readonly growthTracker: SharedScalar } {
+  const clean = tf.greater(finite, 0.5);
+  const count = tf.add(tracker, 1);
+  const full = tf.greaterEqual(count, growthInterval);
+  const grown = tf.mul(scale, growthFactor);
+  const larger = tf.where(tf.logicalAnd(full, finiteElements(grown)), grown, scale);
+  const smaller = binary.max(tf.mul(scale, backoffFactor), minScale);
+  return {
+    scale: new SharedScalar(tf.where(clean, larger, smaller)),
+    growthTracker: new SharedScalar(tf.where(tf.logicalAnd(clean, tf.logicalNot(full)), count, 0)),
+  };
+}

@@ -1,0 +1,137 @@
+import {
+  type BaseHyperparameters,
+  OptimError,
+  type ParamGroupInput,
+  type ParametersInput,
+} from "@mm/optim-core";
+import type { ParameterDescription } from "@mm/optim-core/backend";
+import * as tf from "@tensorflow/tfjs-core";
+
+/** A weight of a tfjs-layers model (`model.trainableWeights`), as far as it is used: it reads as the variable behind it. */
+export interface TfjsLayerWeight {
+  readonly name: string;
+  read(): tf.Tensor;
+}
+
+export type TfjsVariable = tf.Variable | TfjsLayerWeight;
+
+/** Variables by name, or a list of variables that have names of their own (`variable.name`). */
+export type TfjsVariables = { readonly [name: string]: TfjsVariable } | readonly TfjsVariable[];
+
+/** A group of variables, with the hyperparameters that differ from the rule's. */
+export type TfjsParamGroup<H> = {
+  /** Default `"0"`, `"1"`, … */
+  readonly name?: string;
+  readonly params: TfjsVariables;
+} & Partial<Readonly<H>>;
+
+/** The variables of an optimizer: float32, of any shape, alive. They stay the caller's. */
+export type TfjsParameters<H extends BaseHyperparameters> = TfjsVariables | readonly TfjsParamGroup<H>[];
+
+/**
+ * Brings all ways of writing parameters into core's.
+ *
+ * @throws OptimError `duplicate-parameter` for a list that holds a name twice, `invalid-parameter`
+ */
+export function namedVariables<H extends BaseHyperparameters>(
+  parameters: TfjsParameters<H>,
+  who: string,
+): ParametersInput<tf.Variable, H> {
+  if (Array.isArray(parameters) && !parameters.every(isNamed)) {
+    // What is no group is left as it is: core says which, and what a group is.
+    const groups = parameters as readonly unknown[];
+    return groups.map((group, index) =>
+      namedGroup(group, `${who}: groups[${index}]`),
+    ) as readonly ParamGroupInput<tf.Variable, H>[];
+  }
+  return isObject(parameters) ? byName(parameters as TfjsVariables, who) : (parameters as never);
+}
+
+/** The same for one group. What is no group is left as it is. */
+export function namedGroup<G>(group: G, who: string): G {
+  if (!isObject(group) || !isObject(group["params"])) return group;
+  return { ...group, params: byName(group["params"] as TfjsVariables, who) };
+}
+
+function byName(variables: TfjsVariables, who: string): { readonly [name: string]: tf.Variable } {
+  const entries = Array.isArray(variables)
+    ? (variables as readonly TfjsVariable[]).map(
+        (variable) => [(variable as Partial<TfjsVariable> | null)?.name, variable] as const,
+      )
+    : Object.entries(variables);
+  const named = Object.create(null) as Record<string, tf.Variable>;
+  for (const [name, variable] of entries) {
+    if (typeof name !== "string") {
+      throw new OptimError("invalid-parameter", who, {
+        expected: "a list of variables, or { name: variable }",
+        received: variable,
+      });
+    }
+    if (name in named) {
+      throw new OptimError("duplicate-parameter", `${who}: parameter ${JSON.stringify(name)}`, {
+        expected: "each variable once in one optimizer",
+        hint: "Name them yourself, { name: variable }, where two variables have the same name",
+      });
+    }
+    named[name] = unwrapped(variable, `${who}: parameter ${JSON.stringify(name)}`);
+  }
+  return named;
+}
+
+function unwrapped(variable: TfjsVariable, where: string): tf.Variable {
+  if (
+    variable instanceof tf.Variable ||
+    typeof (variable as Partial<TfjsLayerWeight> | null)?.read !== "function"
+  ) {
+    return variable as tf.Variable;
+  }
+  try {
+    return variable.read() as tf.Variable;
+  } catch (cause) {
+    throw new OptimError("invalid-parameter", where, {
+      expected: "a layer weight that was not disposed",
+      cause,
+    });
+  }
+}
+
+/** @throws OptimError `invalid-parameter` */
+export function describeVariable(variable: tf.Variable, where: string): ParameterDescription {
+  const { shape, dtype } = checkedVariable(variable, where);
+  if (dtype !== "float32") {
+    throw new OptimError("invalid-parameter", where, {
+      expected: "a float32 variable",
+      received: dtype,
+      hint: "Cast its value: tf.variable(tf.cast(value, 'float32'))",
+    });
+  }
+  return { shape: [...shape], identity: variable };
+}
+
+/** @throws OptimError `invalid-parameter` for what is no variable, or no longer one */
+export function checkedVariable(variable: tf.Variable, where: string): tf.Variable {
+  if (!((variable as unknown) instanceof tf.Variable)) {
+    throw new OptimError("invalid-parameter", where, {
+      expected: "a tf.Variable or a layer's weight",
+      received: variable,
+      ...((variable as unknown) instanceof tf.Tensor && { hint: "Make it a variable: tf.variable(tensor)" }),
+    });
+  }
+  if (variable.isDisposed) {
+    throw new OptimError("invalid-parameter", where, { expected: "a variable that was not disposed" });
+  }
+  return variable;
+}
+
+/** The same for all that a step would write, before it writes any of it. @throws OptimError `invalid-parameter` */
+export function checkAlive(
+  items: readonly { readonly parameter: { readonly name: string; readonly value: tf.Variable } }[],
+): void {
+  for (const { parameter } of items)
+    checkedVariable(parameter.value, `step: parameter ${JSON.stringify(parameter.name)}`);
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null;
+const isNamed = (value: unknown): boolean =>
+  value instanceof tf.Variable || (isObject(value) && typeof value["read"] === "function");

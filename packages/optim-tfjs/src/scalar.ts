@@ -1,0 +1,63 @@
+import * as tf from "@tensorflow/tfjs-core";
+
+/**
+ * A tensor scalar with several owners: a loss scaler and the wrappers that latched its scale, or all parameters that took the same
+ * number of steps. It outlives every `tf.tidy`, and is freed when its last owner lets go.
+ */
+export class SharedScalar {
+  readonly tensor: tf.Scalar;
+  #owners = 1;
+
+  /** Its own handle on the value: `value` stays the caller's. */
+  constructor(value: tf.Tensor) {
+    this.tensor = tf.keep(tf.clone(value)) as tf.Scalar;
+  }
+
+  retain(): this {
+    this.#owners += 1;
+    return this;
+  }
+
+  release(): void {
+    this.#owners -= 1;
+    if (this.#owners === 0) this.tensor.dispose();
+  }
+}
+
+/** A scalar of a step: a number where the host knows it, else what the device computes and nobody has waited for. */
+export type StepScalar = number | SharedScalar;
+
+/** What tfjs ops take for it. */
+export function operand(scalar: StepScalar): number | tf.Scalar {
+  return typeof scalar === "number" ? scalar : scalar.tensor;
+}
+
+/** Reads as of the call. Waits for the device where a scalar is there. */
+export function readScalars(scalars: readonly StepScalar[]): Promise<readonly number[]> {
+  return Promise.all(
+    scalars.map(async (scalar) =>
+      typeof scalar === "number" ? scalar : ((await scalar.tensor.data())[0] as number),
+    ),
+  );
+}
+
+/** The number at once. Only for backends whose results are there when an op returns (cpu, wasm). */
+export function hostNumber(scalar: StepScalar): number {
+  return typeof scalar === "number" ? scalar : (scalar.tensor.dataSync()[0] as number);
+}
+
+/** Keeps the loss scale of a window alive, whatever its scaler does. */
+export class Latch {
+  #held: StepScalar | undefined;
+
+  get held(): StepScalar | undefined {
+    return this.#held;
+  }
+
+  hold(scalar: StepScalar | undefined): void {
+    if (scalar === this.#held) return;
+    if (scalar instanceof SharedScalar) scalar.retain();
+    if (this.#held instanceof SharedScalar) this.#held.release();
+    this.#held = scalar;
+  }
+}

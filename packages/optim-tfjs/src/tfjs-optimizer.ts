@@ -1,0 +1,100 @@
+import { type BaseHyperparameters, OptimError, type Optimizer, type ParametersInput } from "@mm/optim-core";
+import { createOptimizer } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import * as tf from "@tensorflow/tfjs-core";
+import type { TfjsLoss } from "./gradients.ts";
+import { arrayStorage } from "./in-place/arrays.ts";
+import { inPlaceEngine } from "./in-place/engine.ts";
+import { heapStorage } from "./in-place/heap.ts";
+import {
+  isNativeOptimizer,
+  type NativeHyperparameters,
+  type NativeOptimizer,
+  nativeOptimizer,
+} from "./native.ts";
+import { opsEngine } from "./ops/engine.ts";
+import { namedGroup, namedVariables, type TfjsParameters } from "./parameters.ts";
+
+export interface TfjsOptimizerOptions {
+  /**
+   * How the rule runs. `"auto"`: by fused kernels in place on tfjs-wasm and tfjs-cpu, by tfjs ops everywhere else and where the private
+   * parts of these two are not as expected. `"ops"`: by tfjs ops in any case. `capabilities` tells which it is. Default `"auto"`.
+   */
+  readonly lowering?: "auto" | "ops";
+}
+
+/** What {@link tfjsOptimizer} makes. */
+export type TfjsOptimizer<H extends BaseHyperparameters> = Optimizer<TfjsLoss, tf.Scalar, H>;
+
+const who = "tfjsOptimizer";
+
+/**
+ * An update rule over tfjs variables, on the backend that is active now. Wrap it with `createOptimWrapper`.
+ *
+ * - tfjs-wasm: one fused SIMD kernel per variable, in place on tfjs's own heap. A step allocates no tensor.
+ * - tfjs-cpu: the same kernels; each variable is copied into WebAssembly memory and back.
+ * - every other backend: one to two tfjs ops per operation of the rule. Nothing waits for the device, skipped steps included.
+ *
+ * Variables stay the caller's; accumulators and state are the optimizer's. Data that something else refers to (a clone, a reshape, the
+ * tensor that a variable was made from) keeps its values: the variable gets its own copy first.
+ *
+ * @throws OptimError `invalid-parameter`, `empty-parameters`, `duplicate-parameter`, `unknown-option`, `invalid-option`,
+ * `invalid-hyperparameter`, `invalid-rule`
+ */
+export function tfjsOptimizer<H extends BaseHyperparameters>(
+  rule: UpdateRule<H>,
+  variables: TfjsParameters<NoInfer<H>>,
+  options?: TfjsOptimizerOptions,
+): TfjsOptimizer<H>;
+/**
+ * A `tf.Optimizer` (`tf.train.adam(1e-3)`) with accumulation, clipping and loss scaling. It is ours from here: `dispose()` disposes it.
+ * `capabilities` tell what it cannot do: one group, `lr` alone is live, its state loads into the same `tf.Optimizer` only, and steps
+ * that may have to be skipped wait for the device.
+ *
+ * @throws OptimError `invalid-parameter`, `empty-parameters`, `duplicate-parameter`, `unsupported` for several groups
+ */
+export function tfjsOptimizer(
+  optimizer: NativeOptimizer,
+  variables: TfjsParameters<NativeHyperparameters>,
+): TfjsOptimizer<NativeHyperparameters>;
+export function tfjsOptimizer<H extends BaseHyperparameters>(
+  ruleOrNative: UpdateRule<H> | NativeOptimizer,
+  variables: TfjsParameters<H>,
+  options: TfjsOptimizerOptions = {},
+): TfjsOptimizer<H> | TfjsOptimizer<NativeHyperparameters> {
+  const lowering = checkedLowering(options);
+  const parameters = namedVariables(variables, who);
+  if (isNativeOptimizer(ruleOrNative)) return nativeOptimizer(ruleOrNative, parameters, who);
+  const optimizer = createRuleOptimizer(ruleOrNative, parameters, lowering);
+  const add = optimizer.addParamGroup.bind(optimizer);
+  optimizer.addParamGroup = (group) => add(namedGroup(group, "addParamGroup"));
+  return optimizer;
+}
+
+function createRuleOptimizer<H extends BaseHyperparameters>(
+  rule: UpdateRule<H>,
+  parameters: ParametersInput<tf.Variable, H>,
+  lowering: "auto" | "ops",
+): TfjsOptimizer<H> {
+  if (lowering === "auto") {
+    const backend = tf.backend();
+    const heap = heapStorage(backend);
+    if (heap !== undefined) return createOptimizer(who, inPlaceEngine(heap), rule, parameters);
+    const arrays = arrayStorage(backend);
+    if (arrays !== undefined) return createOptimizer(who, inPlaceEngine(arrays), rule, parameters);
+  }
+  return createOptimizer(who, opsEngine(), rule, parameters);
+}
+
+function checkedLowering(options: TfjsOptimizerOptions): "auto" | "ops" {
+  for (const name of Object.keys(options)) {
+    if (name !== "lowering")
+      throw new OptimError("unknown-option", who, { expected: "lowering", received: name });
+  }
+  const { lowering = "auto" } = options;
+  if ((lowering as string) === "auto" || (lowering as string) === "ops") return lowering;
+  throw new OptimError("invalid-option", `${who}: lowering`, {
+    expected: '"auto" or "ops"',
+    received: lowering,
+  });
+}
