@@ -1,1 +1,10 @@
-export {};
+export { type Exception, exceptions } from "./exceptions.ts";
+export { type GoldenCase, type GoldenFile, type GoldenMeta, parseGoldenFile } from "./format.ts";
+export {
+  formatResult,
+  formatSummary,
+  type GoldenOptions,
+  type GoldenResult,
+  runGolden,
+  runGoldenCase,
+} from "./run.ts";

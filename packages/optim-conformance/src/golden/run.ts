@@ -1,0 +1,162 @@
+import type { LossClosure, OptimizerFactory } from "../factory.ts";
+import { type Check, type Checks, describeError } from "./checks.ts";
+import { exceptionsOf, expected, isNamedBy } from "./exceptions.ts";
+import type { GoldenCase, GoldenFile, GoldenMeta, RunnableCase } from "./format.ts";
+import { runClip } from "./kinds/clip.ts";
+import { runDictProbe } from "./kinds/dict-probe.ts";
+import { runGan } from "./kinds/gan.ts";
+import { runOptimizer } from "./kinds/optimizer.ts";
+import { runRegression } from "./kinds/regression.ts";
+import { runScaler } from "./kinds/scaler.ts";
+import { runWrapper } from "./kinds/wrapper.ts";
+import type { Bench } from "./subject.ts";
+import type { RulesByName } from "./torch.ts";
+
+export interface GoldenOptions {
+  /** Rules beside ours, by the lower-cased name of their PyTorch class. */
+  readonly rules?: RulesByName;
+}
+
+/** The outcome of one case on one backend. */
+export interface GoldenResult {
+  readonly name: string;
+  readonly kind: string;
+  readonly status: "passed" | "failed" | "skipped";
+  /** Comparisons made. */
+  readonly checks: number;
+  /** What differs, a line each: the field, what was expected, what came. */
+  readonly failures: readonly string[];
+  /** Why it was skipped. */
+  readonly reason?: string;
+  /** Why it may differ from the recording: the exceptions that hold for it. */
+  readonly exceptions: readonly string[];
+  /** The largest |a − b| ÷ max(1, |b|). */
+  readonly largestError: number;
+  /** The largest |a − b| ÷ what is allowed, at most 1. */
+  readonly largestShare: number;
+}
+
+/** Runs the cases of a file one after the other. */
+export async function* runGolden<P, Loss extends LossClosure, LossValue>(
+  { meta, cases }: GoldenFile,
+  factory: OptimizerFactory<P, Loss, LossValue>,
+  options: GoldenOptions = {},
+): AsyncGenerator<GoldenResult, void, undefined> {
+  for (const recorded of cases) yield await runGoldenCase(recorded, meta, factory, options);
+}
+
+/** Runs one case. Never rejects: what a backend throws is a failure of the case. */
+export async function runGoldenCase<P, Loss extends LossClosure, LossValue>(
+  recorded: GoldenCase,
+  meta: GoldenMeta,
+  factory: OptimizerFactory<P, Loss, LossValue>,
+  { rules = {} }: GoldenOptions = {},
+): Promise<GoldenResult> {
+  const { name, kind } = recorded;
+  const nothing = { name, kind, checks: 0, failures: [], exceptions: [], largestError: 0, largestShare: 0 };
+  if (!isRunnable(recorded)) return { ...nothing, status: "skipped", reason: `kind ${kind} is not here yet` };
+  try {
+    return await judge(recorded, meta, { factory, rules });
+  } catch (error) {
+    return { ...nothing, status: "failed", failures: [describeError(error)] };
+  }
+}
+
+async function judge<P, Loss extends LossClosure, LossValue>(
+  recorded: RunnableCase,
+  meta: GoldenMeta,
+  bench: Bench<P, Loss, LossValue>,
+): Promise<GoldenResult> {
+  const rows = exceptionsOf(recorded, meta);
+  const { list } = await runCase(expected(recorded, rows), bench);
+  const failures = list.flatMap(failureOf);
+  if (rows.length > 0) {
+    const asRecorded = (await runCase(recorded, bench)).list.filter(({ failure }) => failure !== undefined);
+    for (const row of rows) {
+      if (!asRecorded.some(({ field }) => isNamedBy(row, field))) {
+        failures.push(
+          `${row.fields.join(", ")}: passes as recorded: no need of an exception because ${row.because}`,
+        );
+      }
+    }
+    for (const check of asRecorded) {
+      if (!rows.some((row) => isNamedBy(row, check.field))) failures.push(...failureOf(check));
+    }
+  }
+  return {
+    name: recorded.name,
+    kind: recorded.kind,
+    status: failures.length > 0 ? "failed" : "passed",
+    checks: list.length,
+    failures,
+    exceptions: rows.map(({ because, decision }) => `${because} (${decision})`),
+    largestError: Math.max(0, ...list.map(({ error }) => error)),
+    largestShare: Math.max(0, ...list.map(({ share }) => share)),
+  };
+}
+
+type Runner<K extends RunnableCase["kind"]> = <P, Loss extends LossClosure, LossValue>(
+  recorded: Extract<RunnableCase, { readonly kind: K }>,
+  bench: Bench<P, Loss, LossValue>,
+) => Promise<Checks>;
+
+const runners: { readonly [K in RunnableCase["kind"]]: Runner<K> } = {
+  optimizer: runOptimizer,
+  optimWrapper: runWrapper,
+  ampOptimWrapper: runWrapper,
+  clip: runClip,
+  gradScaler: runScaler,
+  regression: runRegression,
+  gan: runGan,
+  dictProbe: runDictProbe,
+};
+
+function runCase<P, Loss extends LossClosure, LossValue>(
+  recorded: RunnableCase,
+  bench: Bench<P, Loss, LossValue>,
+): Promise<Checks> {
+  return (runners[recorded.kind] as Runner<typeof recorded.kind>)(recorded as never, bench);
+}
+
+function isRunnable(recorded: GoldenCase): recorded is RunnableCase {
+  return Object.hasOwn(runners, recorded.kind);
+}
+
+function failureOf({ field, failure }: Check): readonly string[] {
+  return failure === undefined ? [] : [`${field}: ${failure}`];
+}
+
+/** One line for a case, and up to three more for what failed. */
+export function formatResult({
+  name,
+  status,
+  checks,
+  failures,
+  reason,
+  exceptions,
+  largestError,
+  largestShare,
+}: GoldenResult): string {
+  const title = name.padEnd(36);
+  if (status === "skipped") return `skip  ${title}  ${reason ?? ""}`;
+  const allowed = `largest error ${largestError.toExponential(1)}, ${(100 * largestShare).toFixed(0)} % of the tolerance`;
+  const [exception, ...others] = exceptions;
+  const more = others.length > 0 ? `, and ${others.length} more exceptions` : "";
+  const but = exception === undefined ? "" : `; not as recorded: ${exception}${more}`;
+  if (status === "passed") return `ok    ${title}  ${checks} checks, ${allowed}${but}`;
+  const rest = failures.length > 3 ? [`… and ${failures.length - 3} more`] : [];
+  return [`FAIL  ${title}  ${failures.length} of ${checks} checks`, ...failures.slice(0, 3), ...rest].join(
+    "\n        ",
+  );
+}
+
+/** The closing line for a backend. */
+export function formatSummary(backend: string, results: readonly GoldenResult[]): string {
+  const count = (wanted: GoldenResult["status"]): number =>
+    results.filter(({ status }) => status === wanted).length;
+  const largest = Math.max(0, ...results.map(({ largestError }) => largestError));
+  return (
+    `${backend}: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped of ` +
+    `${results.length} cases, largest error ${largest.toExponential(1)}`
+  );
+}
