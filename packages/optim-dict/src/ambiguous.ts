@@ -9,5 +9,5 @@ export type CallOneWrapper<Method extends string> = `call one wrapper: optim.get
 /** What callers meet whom types do not reach. @throws OptimError `ambiguous-wrapper` */
 export function refuseAmbiguous(dict: unknown, method: string): never {
   const names = (dict as ReadonlyMap<string, unknown>).keys();
-  return refuse("ambiguous-wrapper", `.${method}`, `get(name).${method}(…), one of ${list(names)}`, dict);
+  return refuse("ambiguous-wrapper", `.${method}`, `get(name).${method}(), one of ${list(names)}`, dict);
 }

@@ -106,11 +106,11 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   /** One line per wrapper: name, rule, backend and learning rates. What `console.log` shows in Node. */
   toString(): string {
-    const lines = this.#entries.map(
-      ([name, wrapper]) =>
-        `\n  ${name}: ${wrapper.optimizer.rule} on ${wrapper.backend}, lr ${wrapper.getLr().lr.join(", ")}`,
-    );
-    return `OptimWrapperDict(${this.size})${lines.join("")}`;
+    let text = `OptimWrapperDict(${this.size})`;
+    for (const [name, wrapper] of this.#wrappers) {
+      text += `\n  ${name}: ${wrapper.optimizer.rule} on ${wrapper.backend}, lr ${list(wrapper.getLr().lr)}`;
+    }
+    return text;
   }
 
   // All wrappers.
@@ -123,7 +123,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
   /** The live groups of every wrapper, by its name. */
   get paramGroups(): ParamGroupsByName<W> {
     return Object.fromEntries(
-      this.#entries.map(([name, wrapper]) => [name, wrapper.paramGroups]),
+      this.#named.map(([name, wrapper]) => [name, wrapper.paramGroups]),
     ) as ParamGroupsByName<W>;
   }
 
@@ -144,7 +144,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
    */
   async readMetrics(): Promise<MetricsByName<W>> {
     return Object.fromEntries(
-      await gather(this.#entries, (wrapper) => wrapper.readMetrics()),
+      await gather(this.#named, (wrapper) => wrapper.readMetrics()),
     ) as MetricsByName<W>;
   }
 
@@ -167,7 +167,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   /** The wrappers' snapshots, all taken in the tick of the call. Waits for the device. */
   async stateDict(options?: StateDictOptions): Promise<OptimWrapperDictStateDict<WrapperName<W>>> {
-    const wrappers = Object.fromEntries(await gather(this.#entries, (wrapper) => wrapper.stateDict(options)));
+    const wrappers = Object.fromEntries(await gather(this.#named, (wrapper) => wrapper.stateDict(options)));
     return { format: "optim-wrapper-dict", version: 1, wrappers } as OptimWrapperDictStateDict<
       WrapperName<W>
     >;
@@ -228,13 +228,13 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
     return refuseAmbiguous(this, "optimContext");
   }
 
-  get #entries(): readonly Named<AnyOptimWrapper>[] {
+  get #named(): readonly Named<AnyOptimWrapper>[] {
     return [...this.#wrappers];
   }
 
   #flat(read: (wrapper: AnyOptimWrapper) => object): object {
     return Object.fromEntries(
-      this.#entries.flatMap(([name, wrapper]) =>
+      this.#named.flatMap(([name, wrapper]) =>
         Object.entries(read(wrapper)).map(([key, value]) => [`${name}.${key}`, value]),
       ),
     );

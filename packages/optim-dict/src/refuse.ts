@@ -11,4 +11,4 @@ export function refuse(
   throw new OptimError(code, `OptimWrapperDict${where}`, { expected, received, ...details });
 }
 
-export const list = (names: Iterable<string>): string => [...names].join(", ");
+export const list = (items: Iterable<string | number>): string => [...items].join(", ");
