@@ -1,0 +1,82 @@
+import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
+import { adam } from "@mm/optim-rules";
+import { tfjsOptimizer } from "@mm/optim-tfjs";
+import { wasmKernels } from "@mm/optim-wasm/kernel";
+import * as tf from "@tensorflow/tfjs-core";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { paths, use } from "./backends.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** The kernels of every memory. */
+function spyOnKernels(): { [K in "update" | "reduce" | "norms" | "accumulate"]: () => number } {
+  const prototype = Object.getPrototypeOf(wasmKernels(new WebAssembly.Memory({ initial: 1 }))) as ReturnType<typeof wasmKernels>;
+  const spies = {
+    update: vi.spyOn(prototype, "update"),
+    reduce: vi.spyOn(prototype, "reduce"),
+    norms: vi.spyOn(prototype, "norms"),
+    accumulate: vi.spyOn(prototype, "accumulate"),
+  };
+  const calls = (spy: { readonly mock: { readonly calls: readonly unknown[] } }) => () => spy.mock.calls.length;
+  return {
+    update: calls(spies.update),
+    reduce: calls(spies.reduce),
+    norms: calls(spies.norms),
+    accumulate: calls(spies.accumulate),
+  };
+}
+
+const settings: readonly (readonly [string, OptimWrapperOptions, number])[] = [
+  ["plain", {}, 0],
+  ["clipped by value", { clipGrad: { type: "value", clipValue: 1 } }, 0],
+  ["clipped by norm", { clipGrad: { maxNorm: 1 } }, 1],
+  ["a loss scale", { lossScale: "dynamic" }, 1],
+  ["a loss scale, clipped by norm", { lossScale: "dynamic", clipGrad: { maxNorm: 1 } }, 1],
+];
+
+describe.each(paths.filter(({ inPlace }) => inPlace))("$name: kernel calls of a step over 3 tensors", (path) => {
+  test.each(settings)("%s", async (_, options, reductions) => {
+    await use(path);
+    const variables = Object.fromEntries(["a", "b", "c"].map((name) => [name, tf.variable(tf.ones([4, 5]))]));
+    const optimizer = tfjsOptimizer(adam(), variables);
+    const wrapper = createOptimWrapper(optimizer, options);
+    const loss = (): tf.Scalar => tf.sum(tf.addN(Object.values(variables)));
+    wrapper.updateParams(loss);
+    wrapper.backward(loss);
+    const kernels = spyOnKernels();
+    wrapper.step();
+    expect({ update: kernels.update(), reduce: kernels.reduce(), norms: kernels.norms(), accumulate: kernels.accumulate() }).toEqual(
+      { update: 3, reduce: 3 * reductions, norms: 0, accumulate: 0 },
+    );
+    wrapper.dispose();
+  });
+});
+
+test("a step on tfjs-wasm runs no tfjs kernel and allocates nothing on its heap", async () => {
+  await use({ backend: "wasm" });
+  const variables = { w: tf.variable(tf.ones([100])), b: tf.variable(tf.ones([])) };
+  const wrapper = createOptimWrapper(tfjsOptimizer(adam(), variables), {
+    accumulativeCounts: 2,
+    clipGrad: { maxNorm: 1 },
+    lossScale: "dynamic",
+  });
+  const loss = (): tf.Scalar => tf.sum(tf.mul(variables.w, variables.b));
+  for (let update = 0; update < 4; update += 1) wrapper.updateParams(loss);
+  wrapper.backward(loss);
+  const backend = tf.backend() as tf.KernelBackend & { readonly wasm: { _malloc: (bytes: number) => number } };
+  const heap = vi.spyOn(backend.wasm, "_malloc");
+  const writes = vi.spyOn(backend, "write");
+  const { kernels } = await tf.profile(() => {
+    wrapper.step();
+    wrapper.zeroGrad();
+  });
+  expect(kernels).toEqual([]);
+  expect(heap).not.toHaveBeenCalled();
+  expect(writes).not.toHaveBeenCalled();
+  // The spies see what they should: an op allocates.
+  tf.dispose(tf.add(variables.b, 1));
+  expect(writes.mock.calls.length + heap.mock.calls.length).toBeGreaterThan(0);
+  wrapper.dispose();
+});
