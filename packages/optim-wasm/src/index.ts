@@ -1,1 +1,9 @@
-export {};
+export { type Arena, type ArenaOptions, createArena } from "./arena.ts";
+export type { WasmBackward, WasmLoss } from "./differentiate.ts";
+export type { WasmCapabilities } from "./engine.ts";
+export {
+  wasmOptimizer,
+  type WasmOptimizer,
+  type WasmParameters,
+  type WasmParamGroups,
+} from "./wasm-optimizer.ts";

@@ -1,4 +1,4 @@
-import { type Program, reduceArray, type Reduction, type VectorKernels } from "@mm/optim-core/backend";
+import { memo, type Program, reduceArray, type Reduction, type VectorKernels } from "@mm/optim-core/backend";
 import { emitGeneral, emitProgram } from "./emit.ts";
 import { type WasmMemory, type WasmModule, type WasmNamespace, webAssembly } from "./webassembly.ts";
 
@@ -47,11 +47,8 @@ class Compiler {
   }
 
   program(program: Program, memory: WasmMemory): ProgramExports {
-    let module = this.#programs.get(program);
-    if (module === undefined) {
-      this.#programs.set(program, (module = new this.#namespace.Module(emitProgram(program, this.#shared))));
-    }
-    return this.#instantiate(module, memory) as ProgramExports;
+    const compile = (): WasmModule => new this.#namespace.Module(emitProgram(program, this.#shared));
+    return this.#instantiate(memo(this.#programs, program, compile), memory) as ProgramExports;
   }
 
   #instantiate(module: WasmModule, memory: WasmMemory): object {
@@ -63,11 +60,8 @@ const compilers = /* @__PURE__ */ new WeakMap<WasmNamespace, Map<boolean, Compil
 
 function compilerFor(shared: boolean): Compiler {
   const namespace = webAssembly() as WasmNamespace;
-  let known = compilers.get(namespace);
-  if (known === undefined) compilers.set(namespace, (known = new Map()));
-  let compiler = known.get(shared);
-  if (compiler === undefined) known.set(shared, (compiler = new Compiler(namespace, shared)));
-  return compiler;
+  const known = memo(compilers, namespace, () => new Map<boolean, Compiler>());
+  return memo(known, shared, () => new Compiler(namespace, shared));
 }
 
 /**
@@ -82,33 +76,37 @@ export function kernelsAvailable(): boolean {
   }
 }
 
-class WasmKernels implements VectorKernels<Vector> {
-  readonly #memory: WasmMemory;
+interface Bound {
+  readonly memory: WasmMemory;
+  readonly general: GeneralExports;
+  readonly programs: WeakMap<Program, ProgramExports>;
+}
+
+export class WasmKernels implements VectorKernels<Vector> {
   readonly #compiler: Compiler;
-  readonly #general: GeneralExports;
-  readonly #programs = new WeakMap<Program, ProgramExports>();
   /** Reused from call to call. */
   readonly #args: number[] = [];
+  #bound: Bound | undefined;
 
   constructor(memory: WasmMemory, shared: boolean) {
-    this.#memory = memory;
     this.#compiler = compilerFor(shared);
-    this.#general = this.#compiler.general(memory);
+    this.#bound = { memory, general: this.#compiler.general(memory), programs: new WeakMap() };
   }
 
   accumulate({ pointer, length }: Vector, gradient: Vector, scale: number, overwrite: boolean): void {
-    this.#general[overwrite ? "replace" : "add"](pointer, gradient.pointer, length, scale);
+    this.#live.general[overwrite ? "replace" : "add"](pointer, gradient.pointer, length, scale);
   }
 
   reduce({ pointer, length }: Vector, reduction: Reduction, finiteOnly = false): number {
+    const { general, memory } = this.#live;
     if (!finiteOnly) {
-      if (reduction === "max") return this.#general.largest(pointer, length);
+      if (reduction === "max") return general.largest(pointer, length);
       const { power, scale } = reduction;
-      if (scale === 1 && power === 2) return this.#general.squares(pointer, length);
-      if (scale === 1 && power === 1) return this.#general.sizes(pointer, length);
+      if (scale === 1 && power === 2) return general.squares(pointer, length);
+      if (scale === 1 && power === 1) return general.sizes(pointer, length);
     }
     // Any other power takes its time in Math.pow, wherever the loop is.
-    return reduceArray(new Float32Array(this.#memory.buffer, pointer, length), reduction, finiteOnly);
+    return reduceArray(new Float32Array(memory.buffer, pointer, length), reduction, finiteOnly);
   }
 
   norms(
@@ -119,8 +117,7 @@ class WasmKernels implements VectorKernels<Vector> {
     uniforms: Float32Array,
     sums: Float64Array,
   ): void {
-    const { norms } = this.#exportsOf(program);
-    const found = norms?.(...this.#arguments(param, grad, slots, uniforms)) ?? [];
+    const found = this.#exportsOf(program).norms?.(...this.#arguments(param, grad, slots, uniforms)) ?? [];
     if (typeof found === "number") sums[0] = found;
     else sums.set(found);
   }
@@ -135,11 +132,18 @@ class WasmKernels implements VectorKernels<Vector> {
     this.#exportsOf(program).update(...this.#arguments(param, grad, slots, uniforms));
   }
 
+  /** Lets go of the memory. Nothing is called after it. */
+  unbind(): void {
+    this.#bound = undefined;
+  }
+
+  get #live(): Bound {
+    return this.#bound as Bound;
+  }
+
   #exportsOf(program: Program): ProgramExports {
-    let exports = this.#programs.get(program);
-    if (exports === undefined)
-      this.#programs.set(program, (exports = this.#compiler.program(program, this.#memory)));
-    return exports;
+    const { memory, programs } = this.#live;
+    return memo(programs, program, () => this.#compiler.program(program, memory));
   }
 
   #arguments(
@@ -170,7 +174,5 @@ export function wasmKernels(
   memory: WasmMemory,
   { shared = false }: KernelOptions = {},
 ): VectorKernels<Vector> {
-  let kernels = kernelsOf.get(memory);
-  if (kernels === undefined) kernelsOf.set(memory, (kernels = new WasmKernels(memory, shared)));
-  return kernels;
+  return memo(kernelsOf, memory, () => new WasmKernels(memory, shared));
 }

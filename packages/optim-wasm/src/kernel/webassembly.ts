@@ -23,7 +23,10 @@ export interface WasmNamespace {
 
 /** The global, looked up anew each time: it may be absent, and a content security policy may forbid to use it. */
 export function webAssembly(): WasmNamespace | undefined {
-  return (globalThis as { readonly WebAssembly?: WasmNamespace }).WebAssembly;
+  return (globalThis as { readonly WebAssembly?: unknown }).WebAssembly as WasmNamespace | undefined;
 }
 
 export const pageSize = 65_536;
+
+/** All of 4 GiB but for the last page, so that no vector ends at 2³², which is address 0. */
+export const mostPages = 65_535;

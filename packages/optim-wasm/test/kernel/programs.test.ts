@@ -1,6 +1,6 @@
-import { type ElementNode, traceRule } from "@mm/optim-core/backend";
-import { add, defineUpdateRule, div, mul, norm, sub } from "@mm/optim-core/rule";
-import { adam, adamw, sgd } from "@mm/optim-rules";
+import { type ElementNode, structureOf, traceRule } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import * as rules from "@mm/optim-rules";
 import { describe, test } from "vitest";
 import { anyArray, anyNumber, compareUpdate, lengths, program, randomNumbers } from "./fixtures.ts";
 
@@ -63,42 +63,33 @@ describe("random programs equal the reference to the bit", () => {
   });
 });
 
-const lars = defineUpdateRule({
-  name: "Lars",
-  hyperparameters: { lr: 0.1, weightDecay: 1e-4 },
-  update: ({ param, grad }, { lr, weightDecay }) => {
-    const trust = div(norm(param), add(norm(grad), mul(weightDecay, norm(param))));
-    return { param: sub(param, mul(mul(lr, trust), grad)) };
-  },
-});
+const { adabelief, adadelta, adagrad, adam, adamax, adamw, adan, asgd } = rules;
+const { lamb, lars, lion, nadam, novograd, radam, rmsprop, rprop, sgd, signum } = rules;
+const all: readonly (() => UpdateRule)[] = [
+  ...[adabelief, adadelta, adagrad, adam, adamax, adamw, adan, asgd],
+  ...[lamb, lars, lion, nadam, novograd, radam, rmsprop, rprop, sgd, signum],
+];
 
 describe("rules equal the reference to the bit", () => {
-  const { definition: adamDefinition } = adam();
-  const { definition: adamwDefinition } = adamw();
-  const { definition: sgdDefinition } = sgd();
-  const { definition: larsDefinition } = lars();
   const random = randomNumbers(7);
-  test.each([
-    ["Adam", adamDefinition, {}],
-    ["Adam amsgrad", adamDefinition, { amsgrad: true, decays: true }],
-    ["AdamW", adamwDefinition, { decays: true }],
-    ["SGD", sgdDefinition, {}],
-    ["SGD nesterov", sgdDefinition, { hasMomentum: true, nesterov: true, dampens: true, decays: true }],
-    ["a rule with norms", larsDefinition, {}],
-  ])("%s, with and without clipping by value and zeroing", (_, definition, structure) => {
-    for (const clipValue of [false, true]) {
-      for (const zeroNonFinite of [false, true]) {
-        const it = traceRule(definition, structure, { clipValue, zeroNonFinite });
-        for (const length of lengths) {
-          compareUpdate(
-            it,
-            anyArray(random, length),
-            anyArray(random, length),
-            it.slots.map(() => anyArray(random, length)),
-            Float32Array.from(it.uniforms, () => Math.fround(random())),
-          );
-        }
+
+  test.each(all.map((make) => [make().name, make()] as const))(
+    "%s in every structure, with and without clipping by value and zeroing",
+    (_, { definition }) => {
+      const switches = Object.keys(structureOf(definition, definition.hyperparameters));
+      for (let bits = 0; bits < 1 << (switches.length + 2); bits += 1) {
+        const on = (place: number): boolean => (bits & (1 << place)) !== 0;
+        const structure = Object.fromEntries(switches.map((name, place) => [name, on(place + 2)]));
+        const it = traceRule(definition, structure, { clipValue: on(0), zeroNonFinite: on(1) });
+        const length = lengths[bits % lengths.length] as number;
+        compareUpdate(
+          it,
+          anyArray(random, length),
+          anyArray(random, length),
+          it.slots.map(() => anyArray(random, length)),
+          Float32Array.from(it.uniforms, () => random()),
+        );
       }
-    }
-  });
+    },
+  );
 });

@@ -1,0 +1,101 @@
+import { OptimError } from "@mm/optim-core";
+import type { GradientRequest, Gradients, Parameter } from "@mm/optim-core/backend";
+import type { Storage } from "./storage.ts";
+
+type WasmParameter<V> = Parameter<Float32Array, V, number>;
+
+/** What a loss closure is given. */
+export interface WasmBackward<in Name extends string = string> {
+  /**
+   * Where the closure puts the gradient of a parameter: zeros at first, private to this call, the same array each time it is asked for.
+   * Asking declares that the parameter has a gradient in this call. It is added to what is accumulated when the closure returns, and
+   * must not be written after that. Of a frozen parameter the gradient is dropped.
+   *
+   * @throws OptimError `unknown-parameter`
+   */
+  readonly grad: (name: Name) => Float32Array;
+  /** What the closure's backward pass starts with: the gradients are those of scale × loss (the window, and the loss scale). */
+  readonly scale: number;
+}
+
+/**
+ * A loss closure: computes the loss, and writes its gradients times `scale`. Returns the loss itself, not scaled. Synchronous.
+ *
+ * ```ts
+ * ({ grad, scale }) => {
+ *   const error = prediction - target;
+ *   grad("bias")[0] = 2 * error * scale;
+ *   return error ** 2;
+ * };
+ * ```
+ */
+export type WasmLoss<out Name extends string = string> = (backward: WasmBackward<Name>) => number;
+
+/**
+ * Runs a closure. What it can ask for has room before it runs, so that no array is detached under its hands. While nothing is pending,
+ * the accumulator itself is what it writes to: should it throw, nothing is pending still.
+ *
+ * @param lengthOf the length of any parameter, frozen ones included
+ */
+export function differentiate<V>(
+  storage: Storage<V>,
+  loss: WasmLoss,
+  { parameters, scale, lossScale = 1, returnLoss }: GradientRequest<Float32Array, V, number>,
+  lengthOf: (name: string) => number | undefined,
+): Gradients<Float32Array, V, V, number, number> {
+  storage.reserve(parameters);
+  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+  const gradients = new Map<WasmParameter<V>, V>();
+  const views = new Map<string, Float32Array>();
+  let running = true;
+
+  const make = (name: string): Float32Array => {
+    const parameter = byName.get(name);
+    if (parameter === undefined) return dropped(name, lengthOf);
+    const { accumulator, pending } = parameter;
+    const reused = pending ? undefined : accumulator;
+    const gradient = reused ?? storage.allocate(parameter, 0);
+    gradients.set(parameter, gradient);
+    const view = storage.view(gradient);
+    if (reused !== undefined) view.fill(0);
+    return view;
+  };
+  const grad = (name: string): Float32Array => {
+    if (!running) {
+      throw new OptimError("invalid-loss", "backward: grad", {
+        expected: "calls while the closure runs",
+        hint: "Is it asynchronous? Do what waits before the backward",
+      });
+    }
+    let view = views.get(name);
+    if (view === undefined) views.set(name, (view = make(name)));
+    return view;
+  };
+
+  try {
+    const value: unknown = loss({ grad, scale: scale * lossScale });
+    if (typeof value !== "number") {
+      throw new OptimError("invalid-loss", "backward: loss", {
+        expected: "a closure that returns the loss, a number",
+        received: value,
+      });
+    }
+    return { value: returnLoss ? value : undefined, gradients: [...gradients] };
+  } catch (error) {
+    for (const [parameter, gradient] of gradients) {
+      if (gradient !== parameter.accumulator) storage.release(gradient);
+    }
+    throw error;
+  } finally {
+    running = false;
+  }
+}
+
+function dropped(name: string, lengthOf: (name: string) => number | undefined): Float32Array {
+  const length = lengthOf(name);
+  if (length !== undefined) return new Float32Array(length);
+  throw new OptimError("unknown-parameter", "backward: grad", {
+    expected: "the name of a parameter",
+    received: name,
+  });
+}

@@ -1,0 +1,107 @@
+import type { Capabilities } from "@mm/optim-core";
+import { type Engine, HostLossScaler, hostStages } from "@mm/optim-core/backend";
+import { differentiate, type WasmLoss } from "./differentiate.ts";
+import { requireFloat32, requireUnchanged } from "./parameters.ts";
+import type { Storage } from "./storage.ts";
+
+/** What an optimizer of this package can do. */
+export interface WasmCapabilities extends Capabilities {
+  /**
+   * Whether rules run as WebAssembly. `false` where it may not be compiled (no SIMD, or a content security policy without
+   * `wasm-unsafe-eval`): then they are evaluated in TypeScript, with the same results to the bit, about ten times slower.
+   */
+  readonly compiled: boolean;
+  /** Whether steps copy parameters into the kernels' memory and back. `false` for those of an arena. */
+  readonly copies: boolean;
+}
+
+export const backend = "wasm";
+
+/** @param lengthOf the length of any parameter of the optimizer */
+export function createEngine<V>(
+  storage: Storage<V>,
+  lengthOf: (name: string) => number | undefined,
+): Engine<WasmLoss, number, Float32Array, V, V, number> {
+  const { kernels } = storage;
+  const capabilities: WasmCapabilities = {
+    decides: "host",
+    inPlace: true,
+    rules: true,
+    liveHyperparameters: true,
+    groups: true,
+    perParameterSteps: true,
+    portableState: true,
+    transfer: true,
+    maxParameterLength: storage.maxParameterLength,
+    compiled: storage.compiled,
+    copies: storage.copies,
+  };
+  const stages = hostStages<Float32Array, V>(kernels, {
+    open: ({ value }) => storage.open(value),
+    close: ({ value }, vector) => storage.close(value, vector),
+  });
+  const buffers = new WeakMap<ArrayBufferLike, number>();
+  let bufferCount = 0;
+  /** The same for two views of the same elements. */
+  const identityOf = ({ buffer, byteOffset, length }: Float32Array): string => {
+    let id = buffers.get(buffer);
+    if (id === undefined) buffers.set(buffer, (id = bufferCount += 1));
+    return `${id}:${byteOffset}:${length}`;
+  };
+  return {
+    backend,
+    capabilities,
+    maxSlots: storage.maxSlots,
+    describe(value, where) {
+      requireFloat32(value, where);
+      storage.admit(value, where);
+      return { shape: [value.length], identity: identityOf(value) };
+    },
+    allocate: (parameter, initial) => storage.allocate(parameter, initial),
+    release: (vector) => storage.release(vector),
+    write: (vector, data) => storage.view(vector).set(data),
+    read: (vectors) => Promise.resolve(copies(vectors.map((vector) => storage.view(vector)))),
+    async readParameters(parameters) {
+      for (const parameter of parameters) requireUnchanged(parameter, "readParameters");
+      return copies(parameters.map(({ value }) => value));
+    },
+    writeParameter(parameter, data) {
+      requireUnchanged(parameter, "writeParameters");
+      parameter.value.set(data);
+    },
+    scalar: (value) => value,
+    readScalars: (scalars) => Promise.resolve([...scalars]),
+    differentiate(loss, request) {
+      const found = differentiate(storage, loss, request, lengthOf);
+      // A first gradient becomes the accumulator; nothing else changes what the parameter has.
+      for (const [parameter, gradient] of found.gradients) parameter.accumulator ??= gradient;
+      return found;
+    },
+    accumulate(parameter, gradient) {
+      const accumulator = parameter.accumulator as V;
+      if (accumulator === gradient) return;
+      kernels.accumulate(accumulator, gradient, 1, false);
+      storage.release(gradient);
+    },
+    stages: {
+      ...stages,
+      check(items, request) {
+        for (const { parameter } of items) requireUnchanged(parameter, "step");
+        return stages.check(items, request);
+      },
+    },
+    createLossScaler: (settings) => new HostLossScaler(backend, settings),
+    dispose: () => storage.dispose(),
+  };
+}
+
+/** Copies that are views of one ArrayBuffer. */
+function copies(arrays: readonly Float32Array[]): Float32Array[] {
+  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+  let start = 0;
+  return arrays.map((array) => {
+    const copy = all.subarray(start, (start += array.length));
+    copy.set(array);
+    return copy;
+  });
+}

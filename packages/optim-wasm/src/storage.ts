@@ -1,0 +1,96 @@
+import { arrayKernels, type VectorKernels } from "@mm/optim-core/backend";
+import { createVectorMemory, type Vector } from "./kernel/index.ts";
+import { mostPages, pageSize } from "./kernel/webassembly.ts";
+
+/** What storage has to know of a parameter. */
+export interface Place {
+  readonly value: Float32Array;
+  readonly length: number;
+}
+
+/** Where the vectors of one optimizer live, and how kernels reach its parameters. */
+export interface Storage<V> {
+  readonly kernels: VectorKernels<V>;
+  /** Whether the kernels are compiled. */
+  readonly compiled: boolean;
+  /** Whether `open` and `close` copy. */
+  readonly copies: boolean;
+  /** Slots per parameter for which there is room. */
+  readonly maxSlots: number;
+  /** In elements. */
+  readonly maxParameterLength: number;
+  /** @throws OptimError `invalid-parameter` for an array that the kernels cannot reach */
+  admit(value: Float32Array, where: string): void;
+  /** Makes room for one vector per parameter, so that allocating them detaches no view. */
+  reserve(parameters: readonly Place[]): void;
+  /** A vector of the parameter's length, filled with `initial`. @throws OptimError `arena-full` */
+  allocate(parameter: Place, initial: number): V;
+  release(vector: V): void;
+  /** The elements, to use at once: what is allocated without having been reserved may detach them. */
+  view(vector: V): Float32Array;
+  /** The parameter as a vector; one is open at a time. */
+  open(value: Float32Array): V;
+  /** Ends what `open` began: the parameter takes the values of the vector. */
+  close(value: Float32Array, vector: V): void;
+  /** Frees everything. Nothing is called after it. */
+  dispose(): void;
+}
+
+/** Parameters in arrays of the caller's: a step copies each into a vector that all of them share, and back. */
+export function copyingStorage(): Storage<Vector> {
+  const store = createVectorMemory();
+  let shared: Vector | undefined;
+  // Sized before a step, so that a step finds all it needs and cannot fail half-way.
+  const fit = (length: number): void => {
+    if (shared !== undefined && length <= shared.length) return;
+    if (shared !== undefined) store.release(shared);
+    shared = store.allocate(length, 0);
+  };
+  return {
+    kernels: store.kernels,
+    compiled: true,
+    copies: true,
+    maxSlots: Number.POSITIVE_INFINITY,
+    // Beside the vector that is shared there is the accumulator, and what slots the rule has.
+    maxParameterLength: (mostPages * pageSize) / 4 / 2,
+    admit() {},
+    reserve(parameters) {
+      for (const { length } of parameters) fit(length);
+      store.reserve(parameters.map(({ length }) => length));
+    },
+    allocate({ length }, initial) {
+      fit(length);
+      return store.allocate(length, initial);
+    },
+    release: (vector) => store.release(vector),
+    view: (vector) => store.view(vector),
+    open(value) {
+      const vector = { pointer: (shared as Vector).pointer, length: value.length };
+      store.view(vector).set(value);
+      return vector;
+    },
+    close(value, vector) {
+      value.set(store.view(vector));
+    },
+    dispose: () => store.dispose(),
+  };
+}
+
+/** Without WebAssembly: the reference works on the caller's arrays themselves. */
+export function arrayStorage(): Storage<Float32Array> {
+  return {
+    kernels: arrayKernels(),
+    compiled: false,
+    copies: false,
+    maxSlots: Number.POSITIVE_INFINITY,
+    maxParameterLength: Number.POSITIVE_INFINITY,
+    admit() {},
+    reserve() {},
+    allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+    release() {},
+    view: (vector) => vector,
+    open: (value) => value,
+    close() {},
+    dispose() {},
+  };
+}

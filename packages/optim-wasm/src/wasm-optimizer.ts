@@ -1,0 +1,103 @@
+import {
+  type BaseHyperparameters,
+  hyperparameterEntries,
+  type Optimizer,
+  type ParametersInput,
+} from "@mm/optim-core";
+import { allSlots, createOptimizer, structureOf } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import { arenaOf, ArenaStorage, compiledLayout, plainLayout } from "./arena.ts";
+import type { WasmLoss } from "./differentiate.ts";
+import { createEngine, type WasmCapabilities } from "./engine.ts";
+import { kernelsAvailable } from "./kernel/index.ts";
+import { arrayStorage, copyingStorage, type Storage } from "./storage.ts";
+
+/** Parameters by name. `Name` is the union of their names. */
+export type WasmParameters<Name extends string = string> = { readonly [K in Name]: Float32Array };
+
+/** Groups of parameters with hyperparameters of their own. `Name` is the union of the names of all parameters. */
+export type WasmParamGroups<H, Name extends string = string> = readonly ({
+  readonly name?: string;
+  readonly params: { readonly [K in Name]?: Float32Array };
+} & Partial<Readonly<H>>)[];
+
+/** An optimizer of this package: {@link Optimizer} with what is its own in `capabilities`. */
+export interface WasmOptimizer<
+  Name extends string = string,
+  H extends BaseHyperparameters = BaseHyperparameters,
+> extends Optimizer<WasmLoss<Name>, number, H> {
+  readonly capabilities: WasmCapabilities;
+}
+
+const who = "wasmOptimizer";
+
+/**
+ * An update rule on Float32Arrays, as WebAssembly: one pass over parameter, gradient and slots per step and parameter, with unscaling
+ * and clipping in it.
+ *
+ * ```ts
+ * const weights = new Float32Array(784 * 10);
+ * const optim = createOptimWrapper(wasmOptimizer(adamw({ lr: 1e-3 }), { weights }));
+ * optim.updateParams(({ grad, scale }) => backward(weights, batch, grad("weights"), scale));
+ * ```
+ *
+ * Parameters stay the caller's, and have their new values when the step returns. Arrays of an arena ({@link createArena}) are updated
+ * where they are; others are copied into the kernels' memory and back by each step, which takes about as long again as the update.
+ * All parameters of an optimizer are of one arena, or none of any.
+ *
+ * Memory beside the parameters: 4 bytes per element for the accumulator and for each slot, 4 more for the gradient when a window has
+ * more than one backward, and a copy of the largest parameter; in all at most 4 GiB. `dispose()` frees it.
+ *
+ * Works without WebAssembly too, slowly: see `capabilities.compiled`. Never waits for anything.
+ *
+ * @throws OptimError `invalid-rule`, `invalid-parameter` for anything but a live Float32Array, `empty-parameters`,
+ * `duplicate-parameter` for a name or a range of a buffer that is there twice, `arena-full`, `unknown-option`,
+ * `invalid-hyperparameter`
+ */
+export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
+  rule: UpdateRule<H>,
+  groups: WasmParamGroups<H, Name>,
+): WasmOptimizer<Name, H>;
+export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
+  rule: UpdateRule<H>,
+  parameters: WasmParameters<Name>,
+): WasmOptimizer<Name, H>;
+export function wasmOptimizer<H extends BaseHyperparameters>(
+  rule: UpdateRule<H>,
+  parameters: WasmParameters | WasmParamGroups<H>,
+): WasmOptimizer<string, H> {
+  const values = valuesOf(parameters);
+  const arena = values.map(arenaOf).find((found) => found !== undefined);
+  const build = <V>(storage: Storage<V>): WasmOptimizer<string, H> => {
+    const lengthOf = (name: string): number | undefined =>
+      optimizer.parameters.find((parameter) => parameter.name === name)?.shape[0];
+    const optimizer: Optimizer<WasmLoss, number, H> = createOptimizer(
+      who,
+      createEngine(storage, lengthOf),
+      rule,
+      parameters as ParametersInput<Float32Array, H>,
+    );
+    storage.reserve((values as Float32Array[]).map((value) => ({ value, length: value.length })));
+    // The engine's capabilities are the optimizer's.
+    return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };
+  };
+  if (arena !== undefined) {
+    const slotsNeeded = (): number => slotsInAnyStructure(rule);
+    return arena.memory === undefined
+      ? build(new ArenaStorage(arena, plainLayout(arena.buffer), slotsNeeded))
+      : build(new ArenaStorage(arena, compiledLayout(arena.memory), slotsNeeded));
+  }
+  return kernelsAvailable() ? build(copyingStorage()) : build(arrayStorage());
+}
+
+function slotsInAnyStructure({ definition, hyperparameters }: UpdateRule): number {
+  return allSlots(definition, structureOf(definition, hyperparameterEntries(hyperparameters))).slots.size;
+}
+
+/** Whatever was given in the place of parameters: it is checked later. */
+function valuesOf(parameters: unknown): unknown[] {
+  if (!Array.isArray(parameters)) return Object.values(Object(parameters) as object);
+  return (parameters as unknown[]).flatMap((group) =>
+    valuesOf((group as { params?: unknown } | null)?.params ?? {}),
+  );
+}
