@@ -194,7 +194,9 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
           accept,
           `${who}: group ${JSON.stringify(name)}`,
         );
-        engine.prepareProgram?.(group.program(plain));
+        // Traced whether the engine asks for it or not: a malformed rule is refused here, not at the first step.
+        const program = group.program(plain);
+        engine.prepareProgram?.(program);
         return { group, members };
       },
     );

@@ -219,7 +219,6 @@ class Builder {
   readonly #nodeKeys = new Map<string, number>();
   readonly #scalarKeys = new Map<string, number>();
   readonly #gradient: number;
-  #insideNorm = false;
 
   constructor(slots: readonly string[], rewrite: GradientRewrite, label: string) {
     this.#slots = slots;
@@ -306,14 +305,12 @@ class Builder {
   }
 
   #norm(of: Expression): number {
-    if (this.#insideNorm) {
+    if (dependsOnNorm(of, new Set())) {
       throw new OptimError("invalid-rule", `${this.#label}: norm`, {
         expected: "norms that do not depend on a norm",
       });
     }
-    this.#insideNorm = true;
     const node = this.element(of);
-    this.#insideNorm = false;
     let index = this.norms.indexOf(node);
     if (index < 0) index = this.norms.push(node) - 1;
     return this.#instruction({ op: "norm", norm: index, dynamic: true });
@@ -333,6 +330,13 @@ class Builder {
   #instruction(instruction: ScalarInstruction): number {
     return shared(this.scalars, this.#scalarKeys, instruction);
   }
+}
+
+// Asks the expression, not the builder, which would not lower again what it has lowered before.
+function dependsOnNorm(expression: Expression, seen: Set<Expression>): boolean {
+  if (seen.has(expression)) return false;
+  seen.add(expression);
+  return expression.op === "norm" || expression.args.some((arg) => dependsOnNorm(arg, seen));
 }
 
 function varyingNodes(nodes: readonly ElementNode[]): boolean[] {

@@ -110,8 +110,25 @@ export type UpdateRuleFactory<H extends BaseHyperparameters> = (
   hyperparameters?: Partial<Readonly<H>>,
 ) => UpdateRule<H>;
 
+/** `{ lr: number; betas: readonly [number, number] }` of `{ lr: 1e-3, betas: [0.9, 0.999] }`. */
+export type Widened<Written> = {
+  -readonly [K in keyof Written]: Written[K] extends boolean
+    ? boolean
+    : Written[K] extends number
+      ? number
+      : WidenedTuple<Written[K]>;
+} extends infer H extends BaseHyperparameters
+  ? H
+  : never;
+
+type WidenedTuple<T> = { readonly [I in keyof T]: number };
+
+/** Refuses keys that `H` does not have. */
+export type NoExtras<Written, H> = { readonly [K in Exclude<keyof Written, keyof H>]: never };
+
 /**
- * Defines an update rule once, for every backend.
+ * Defines an update rule once, for every backend. The hyperparameters' type is that of the annotation where there is one (an exported
+ * rule needs it for its declaration file), and otherwise read from their defaults.
  *
  * @example
  * ```ts
@@ -128,11 +145,16 @@ export type UpdateRuleFactory<H extends BaseHyperparameters> = (
  * ```
  */
 export function defineUpdateRule<
-  H extends BaseHyperparameters,
+  const Written extends BaseHyperparameters,
   D extends Flags = Record<never, boolean>,
   Slot extends string = never,
   ScalarSlot extends string = never,
->(definition: UpdateRuleDefinition<NoInfer<H>, D, Slot, ScalarSlot>): UpdateRuleFactory<H> {
+  H extends BaseHyperparameters = Widened<Written>,
+>(
+  definition: UpdateRuleDefinition<NoInfer<H>, D, Slot, ScalarSlot> & {
+    readonly hyperparameters: Written & NoExtras<Written, NoInfer<H>>;
+  },
+): UpdateRuleFactory<H> {
   const erased = definition as unknown as ErasedDefinition;
   const make = (chosen: Partial<Readonly<H>> = {}): UpdateRule<H> => ({
     kind: "update-rule",
