@@ -76,7 +76,9 @@ function takeApart(
   name: string,
 ): { readonly before: Tensor; readonly step: Tensor } {
   const [before, step] = param?.op === "sub" ? param.args : [];
-  const held = slots.some((slot) => slot !== undefined && param !== undefined && contains(slot, param));
+  const held = slots.some(
+    (slot) => slot !== undefined && param !== undefined && contains(slot, param, new Set()),
+  );
   if (step?.elementwise === true && !held) return { before: asTensor(before), step: asTensor(step) };
   throw new OptimError("invalid-rule", name, {
     expected: "a rule whose next parameter is sub(…, step), and in no slot",
@@ -85,6 +87,9 @@ function takeApart(
   });
 }
 
-function contains(expression: Expression, part: Expression): boolean {
-  return expression === part || expression.args.some((arg) => contains(arg, part));
+function contains(expression: Expression, part: Expression, seen: Set<Expression>): boolean {
+  if (expression === part) return true;
+  if (seen.has(expression)) return false;
+  seen.add(expression);
+  return expression.args.some((arg) => contains(arg, part, seen));
 }

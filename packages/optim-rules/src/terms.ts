@@ -18,7 +18,7 @@ export function average(beta: Scalar | number, mean: Tensor, x: Tensor): Tensor 
 
 /** x² */
 export function square<A extends Operand>(x: A): Joined<A> {
-  return mul(x, x) as Joined<A>;
+  return mul(x, x);
 }
 
 /** The gradient to descend along: the negative one where the objective is maximized. */

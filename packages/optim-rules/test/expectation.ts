@@ -1,5 +1,5 @@
 import type { BaseHyperparameters } from "@mm/optim-core";
-import type { UpdateRuleFactory } from "@mm/optim-core/rule";
+import type { UpdateRule, UpdateRuleFactory } from "@mm/optim-core/rule";
 import {
   adabelief,
   adadelta,
@@ -20,18 +20,17 @@ import {
   sgd,
   signum,
 } from "@mm/optim-rules";
-import { expect } from "vitest";
 import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
 import * as formulas from "./formulas.ts";
 
 /** A rule beside its formula; the hyperparameters' type is forgotten, so that all stand in one table. */
 export interface Pair {
   readonly name: string;
-  readonly factory: UpdateRuleFactory<never>;
+  readonly factory: (settings?: Settings) => UpdateRule;
   /** Hyperparameters worth trying: each switch on and off, each slot there and not. */
   readonly variants: readonly Settings[];
-  /** Runs both over the same gradients, and compares parameters after every step and slots at the end. */
-  readonly compare: (run: Run) => Promise<void>;
+  /** Runs both over the same gradients: where parameters differ after a step, and slots and step counts at the end, in words. */
+  readonly differences: (run: Run) => Promise<readonly string[]>;
 }
 
 export type Settings = { readonly [name: string]: number | boolean | readonly number[] };
@@ -61,9 +60,10 @@ function pair<H extends BaseHyperparameters, S extends { [slot: string]: number 
 ): Pair {
   return {
     name,
-    factory,
+    factory: (settings) => factory(settings as Partial<H>),
     variants: variants as readonly Settings[],
-    async compare({ settings, init, gradients, changes = {} }) {
+    async differences({ settings, init, gradients, changes = {} }) {
+      const found: string[] = [];
       const rule = factory(settings as Partial<H>);
       const names = Object.keys(init);
       const actual = new Map(names.map((key) => [key, Float32Array.from(init[key] ?? [])]));
@@ -71,11 +71,11 @@ function pair<H extends BaseHyperparameters, S extends { [slot: string]: number 
       const expected = new Map(names.map((key) => [key, [...(actual.get(key) ?? [])]]));
       const states = new Map<string, S[]>();
       const steps = new Map<string, number>();
-      let h: H = { ...rule.hyperparameters };
+      const h: H = { ...rule.hyperparameters };
 
       for (const [index, given] of gradients.entries()) {
         const change = changes[index] ?? {};
-        h = { ...h, ...change };
+        Object.assign(h, change);
         Object.assign(optimizer.paramGroups[0], change);
         stepWith(optimizer, given);
         for (const [key, gradient] of Object.entries(given)) {
@@ -92,45 +92,52 @@ function pair<H extends BaseHyperparameters, S extends { [slot: string]: number 
             elements.map((x, i) => formula.next(state[i] as S, { ...x, r: r[i] ?? 0, norms })),
           );
         }
-        for (const key of names)
-          sameNumbers(
-            actual.get(key) ?? [],
-            expected.get(key) ?? [],
-            `${key} after step ${index}`,
-            closeParameter,
-          );
+        for (const key of names) {
+          const where = `${key} after step ${index}`;
+          found.push(...unequal(actual.get(key) ?? [], expected.get(key) ?? [], where, closeParameter));
+        }
       }
 
       const saved = await optimizer.stateDict();
       for (const { name: key, step, slots, scalarSlots } of saved.params) {
-        expect(step).toBe(steps.get(key) ?? 0);
+        if (step !== (steps.get(key) ?? 0)) found.push(`${key}: step ${step}, expected ${steps.get(key)}`);
         const state = states.get(key) ?? [];
         for (const [slot, values] of Object.entries(slots)) {
           const wanted = state.map((element) => element[slot] ?? Number.NaN);
           const largest = Math.max(0, ...wanted.filter(Number.isFinite).map(Math.abs));
-          sameNumbers(values, wanted, `${key}.${slot}`, (b) => closeSlot(b, largest));
+          found.push(...unequal(values, wanted, `${key}.${slot}`, (b) => closeSlot(b, largest)));
         }
         for (const [slot, value] of Object.entries(scalarSlots)) {
+          // Every element's formula keeps its own copy of what is one number to the rule.
           const wanted = state.slice(0, 1).map((element) => element[slot] ?? Number.NaN);
-          sameNumbers(wanted.length === 0 ? [] : [value], wanted, `${key}.${slot}`, (b) => closeSlot(b, 0));
+          found.push(
+            ...unequal(
+              wanted.map(() => value),
+              wanted,
+              `${key}.${slot}`,
+              (b) => closeSlot(b, 0),
+            ),
+          );
         }
       }
+      return found;
     },
   };
 }
 
-function sameNumbers(
+function unequal(
   actual: ArrayLike<number>,
   expected: readonly number[],
   where: string,
   tolerance: (b: number) => number,
-): void {
-  expect(actual.length, where).toBe(expected.length);
-  for (const [i, b] of expected.entries()) {
+): string[] {
+  if (actual.length !== expected.length)
+    return [`${where}: ${actual.length} elements, expected ${expected.length}`];
+  return expected.flatMap((b, i) => {
     const a = actual[i] as number;
     const same = Number.isFinite(b) ? Math.abs(a - b) <= tolerance(b) : Object.is(a, b);
-    if (!same) expect.fail(`${where}[${i}]: ${a}, expected ${b}`);
-  }
+    return same ? [] : [`${where}[${i}]: ${a}, expected ${b}`];
+  });
 }
 
 const norm = (x: readonly number[]): number => Math.sqrt(x.reduce((sum, value) => sum + value ** 2, 0));

@@ -1,0 +1,64 @@
+import type { ParamGroup } from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import {
+  adamw,
+  type AdamwHyperparameters,
+  averagedParameters,
+  cautious,
+  ema,
+  type EmaHyperparameters,
+  lion,
+  lookahead,
+  sgd,
+  type SgdHyperparameters,
+} from "@mm/optim-rules";
+import { describe, expectTypeOf, test } from "vitest";
+import { arrayOptimizer } from "./array-optimizer.ts";
+
+describe("rules", () => {
+  test("know their hyperparameters", () => {
+    expectTypeOf(adamw({ lr: 1e-3, betas: [0.9, 0.95] })).toEqualTypeOf<UpdateRule<AdamwHyperparameters>>();
+    expectTypeOf(sgd()).toEqualTypeOf<UpdateRule<SgdHyperparameters>>();
+    // @ts-expect-error AdamW has no momentum; it has betas
+    adamw({ momentum: 0.9 });
+    // @ts-expect-error betas are two
+    adamw({ betas: [0.9] });
+    // @ts-expect-error a switch is not a number
+    adamw({ amsgrad: 1 });
+    // @ts-expect-error Lion divides by nothing, so it has no eps
+    lion({ eps: 1e-8 });
+  });
+
+  test("type the groups of an optimizer", () => {
+    const [group] = arrayOptimizer(adamw(), { w: new Float32Array(1) }).paramGroups;
+    expectTypeOf(group).toEqualTypeOf<ParamGroup<AdamwHyperparameters>>();
+    expectTypeOf(group.weightDecay).toEqualTypeOf<number>();
+    group.betas = [0.5, 0.9];
+    // @ts-expect-error elements are read-only: a tuple is replaced as a whole, so that it is checked
+    group.betas[0] = 0.5;
+    // @ts-expect-error AdamW has no momentum
+    group.momentum = 0.9;
+  });
+});
+
+describe("combinators", () => {
+  test("add their hyperparameters to the rule's", () => {
+    expectTypeOf(cautious(adamw())).toEqualTypeOf<UpdateRule<AdamwHyperparameters>>();
+    expectTypeOf(ema(sgd())).toEqualTypeOf<UpdateRule<SgdHyperparameters & EmaHyperparameters>>();
+    const [group] = arrayOptimizer(lookahead(ema(cautious(adamw()))), { w: new Float32Array(1) }).paramGroups;
+    expectTypeOf(group.emaDecay).toEqualTypeOf<number>();
+    expectTypeOf(group.syncPeriod).toEqualTypeOf<number>();
+    expectTypeOf(group.weightDecay).toEqualTypeOf<number>();
+    // @ts-expect-error it is emaDecay, beside the rule's own hyperparameters
+    ema(sgd(), { decay: 0.9 });
+    // @ts-expect-error a combinator takes a rule, not its factory
+    ema(sgd);
+  });
+
+  test("averages are read from any optimizer", () => {
+    const optimizer = arrayOptimizer(ema(adamw()), { w: new Float32Array(1) });
+    expectTypeOf(averagedParameters(optimizer)).resolves.toEqualTypeOf<{
+      readonly [parameter: string]: Float32Array;
+    }>();
+  });
+});
