@@ -31,13 +31,12 @@ export async function runClip<P, Loss extends LossClosure, LossValue>(
   const given = Object.fromEntries(grads.map(({ data }, index) => [`g${index}`, data]));
   let caught: unknown;
   try {
-    wrapper.updateParams(subject.loss(given));
+    wrapper.backward(subject.loss(given));
+    wrapper.step();
     const { gradNorm } = await wrapper.readMetrics();
     if (totalNorm === null) checks.exact("totalNorm", gradNorm, undefined);
     else if (totalNorm !== undefined) {
-      checks.parameter("totalNorm", gradNorm === undefined ? undefined : [Math.fround(gradNorm)], [
-        totalNorm,
-      ]);
+      checks.parameter("totalNorm", gradNorm === undefined ? undefined : [Math.fround(gradNorm)], [totalNorm]);
     }
   } catch (thrown) {
     caught = thrown;

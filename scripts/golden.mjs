@@ -1,0 +1,86 @@
+// Runs recorded trajectories, any file of the format that packages/optim-conformance/golden/README.md describes:
+//
+//   pnpm golden FILE…                    on the backends that are installed
+//   pnpm golden FILE --backend wasm      on one (several: --backend wasm,tfjs-cpu; every one: --backend all)
+//   pnpm golden FILE --quiet             failures and closing lines only
+//   pnpm golden --table                  all recordings of this repository, into docs/conformance.md
+//
+// One line per case, a closing line per backend, exit code 1 when a case failed.
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { createServer } from "vite";
+import { aliases } from "./aliases.mjs";
+import { formatTable } from "./golden-table.mjs";
+import { root } from "./workspace.mjs";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { backend: { type: "string" }, quiet: { type: "boolean" }, table: { type: "boolean" } },
+});
+const fixtures = join(root, "packages/optim-conformance/golden");
+// Where the command was typed: pnpm runs it in the root.
+const files = positionals.map((file) => resolve(process.env.INIT_CWD ?? ".", file));
+if (values.table) {
+  files.push(
+    ...readdirSync(fixtures)
+      .filter((name) => name.endsWith(".json"))
+      .map((name) => join(fixtures, name)),
+  );
+}
+if (files.length === 0) fail("usage: pnpm golden FILE… [--backend NAME,…] [--quiet], or pnpm golden --table");
+
+// Reads TypeScript, and finds our packages where their sources are.
+const vite = await createServer({
+  configFile: false,
+  root,
+  appType: "custom",
+  logLevel: "error",
+  optimizeDeps: { noDiscovery: true },
+  resolve: { alias: aliases("source") },
+  server: { middlewareMode: true, ws: false, watch: null },
+});
+const golden = await vite.ssrLoadModule("/scripts/golden-backends.ts");
+const { backends, formatResult, formatSummary, parseGoldenFile } = golden;
+
+const wanted = values.backend && values.backend !== "all" ? values.backend.split(",") : Object.keys(backends);
+const unknown = wanted.find((name) => !(name in backends));
+if (unknown) fail(`no backend ${unknown}; there are ${Object.keys(backends).join(", ")}`);
+
+const all = {};
+for (const name of wanted) {
+  let run;
+  try {
+    run = await backends[name]();
+  } catch (error) {
+    // Without --backend a package that is not installed is left out.
+    if (values.backend || error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+    console.log(`${name}: not installed`);
+    continue;
+  }
+  all[name] = [];
+  for (const file of files) {
+    for await (const result of run(read(file))) {
+      all[name].push(result);
+      if (!values.quiet || result.status === "failed") console.log(`${name}  ${formatResult(result)}`);
+    }
+  }
+}
+for (const [name, results] of Object.entries(all)) console.log(formatSummary(name, results));
+if (values.table) writeFileSync(join(root, "docs/conformance.md"), formatTable(all));
+if (Object.values(all).some((results) => results.some(({ status }) => status === "failed")))
+  process.exitCode = 1;
+await vite.close();
+
+function read(file) {
+  try {
+    return parseGoldenFile(JSON.parse(readFileSync(file, "utf8")));
+  } catch (error) {
+    return fail(`${file}: ${error.message}`);
+  }
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(2);
+}
