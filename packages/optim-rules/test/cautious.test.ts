@@ -49,10 +49,10 @@ test("C-AdamW follows the paper, with weight decay on all elements, live changes
 });
 
 test("tells signs of products that are too small for float32", () => {
-  // lr·sign(…) · g = 1e-4·1e-42 is 0 in float32, its sign is not.
-  const w = Float32Array.of(1);
-  stepWith(arrayOptimizer(cautious(lion({ lr: 0.25 })), { w }), { w: [1e-42] });
-  expect(w[0]).toBe(0.875); // 0.25·1/(1 + 1)
+  // The step is 2⁻¹³ = 1.2e-4; times 1e-42 it is 0 in float32, and its sign is not.
+  const w = Float32Array.of(0);
+  stepWith(arrayOptimizer(cautious(lion({ lr: 2 ** -13 })), { w }), { w: [1e-42] });
+  expect(w[0]).toBe(-(2 ** -14)); // 2⁻¹³·1/(1 + 1)
 });
 
 test("lets NaN through to its own element", () => {

@@ -13,6 +13,7 @@ import {
 } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
+import { numbers } from "./numbers.ts";
 
 describe("SGD's momentum buffer", () => {
   test("takes the first gradient whole, whenever momentum is switched on, and goes on when it is switched on again", async () => {
@@ -107,6 +108,18 @@ test("ASGD takes a new learning rate one step later, as PyTorch", () => {
   expect(w[0]).toBeCloseTo(0.8, 6);
   stepWith(optimizer, { w: [1] }); // 0.2
   expect(w[0]).toBeCloseTo(0.6, 6);
+});
+
+test("ASGD's average is the parameter, to the bit, until averaging begins", async () => {
+  const first = Float32Array.from(numbers(32, 1));
+  const w = first.slice();
+  const optimizer = arrayOptimizer(asgd({ lr: 0.1, lambd: 0 }), { w });
+  stepWith(optimizer, { w: new Float32Array(32) }); // x = θ
+  stepWith(optimizer, { w: numbers(32, 2).map((g) => 100 * g) });
+  // x + (θ − x)·1 would have rounded some elements away from θ:
+  const rounded = first.map((x, i) => x + Math.fround((w[i] as number) - x));
+  expect(rounded).not.toEqual(w);
+  expect((await optimizer.stateDict()).params[0]?.slots["ax"]).toEqual(w);
 });
 
 test("Adan reads no gradient before the first: what the slot holds then does not matter", async () => {
