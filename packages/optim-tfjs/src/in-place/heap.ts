@@ -4,15 +4,24 @@ import { scoped } from "../scope.ts";
 import { tensorOf } from "../transfer.ts";
 import type { VariableStorage } from "./storage.ts";
 
-/** The private parts of tfjs-wasm that are used: its memory, and where in it a tensor is. */
+/** The private parts of tfjs-wasm that are used: its memory, where in it a tensor is, and its kernels' register of tensors. */
 interface WasmBackend {
   readonly wasm?: {
     readonly asm?: { readonly memory?: WasmMemory };
     /** The threaded build imports its memory, and exports none. */
     readonly wasmMemory?: WasmMemory;
+    readonly tfjs?: {
+      registerTensor(id: number, size: number, memoryOffset: number): void;
+      disposeData(id: number): void;
+    };
   };
-  readonly dataIdMap?: { get(dataId: object): { readonly memoryOffset: number } };
+  readonly dataIdMap?: { get(dataId: object): TensorRecord };
   refCount(dataId: object): number;
+}
+
+interface TensorRecord {
+  readonly id: number;
+  readonly memoryOffset: number;
 }
 
 /** A vector on tfjs's heap: a tensor of its own, kept until it is released. */
@@ -29,6 +38,7 @@ export function heapStorage(backend: object): VariableStorage<Vector> | undefine
   const { wasm, dataIdMap } = backend as Partial<WasmBackend>;
   const memory = wasm?.asm?.memory ?? wasm?.wasmMemory;
   if (memory?.buffer === undefined || dataIdMap === undefined || !kernelsAvailable()) return undefined;
+  if (wasm?.tfjs?.registerTensor === undefined) return undefined;
   const storage = (): VariableStorage<Vector> => new HeapStorage(backend as WasmBackend, memory);
   try {
     return probed(backend as WasmBackend, memory) ? storage() : undefined;
@@ -43,12 +53,17 @@ function probed(backend: WasmBackend, memory: WasmMemory): boolean {
     const values = [1.5, -2.25, 3];
     const tensor = tf.tensor1d(values);
     const found = new Float32Array(memory.buffer, addressOf(backend, tensor), values.length);
-    return values.every((value, index) => value === found[index]) && backend.refCount(tensor.dataId) === 1;
+    if (!values.every((value, index) => value === found[index])) return false;
+    return Number.isInteger(recordOf(backend, tensor).id) && backend.refCount(tensor.dataId) === 1;
   });
 }
 
-function addressOf({ dataIdMap }: WasmBackend, { dataId }: tf.Tensor): number {
-  return (dataIdMap as NonNullable<WasmBackend["dataIdMap"]>).get(dataId).memoryOffset;
+function addressOf(backend: WasmBackend, tensor: tf.Tensor): number {
+  return recordOf(backend, tensor).memoryOffset;
+}
+
+function recordOf({ dataIdMap }: WasmBackend, { dataId }: tf.Tensor): TensorRecord {
+  return (dataIdMap as NonNullable<WasmBackend["dataIdMap"]>).get(dataId);
 }
 
 class HeapStorage implements VariableStorage<Vector> {
@@ -86,6 +101,17 @@ class HeapStorage implements VariableStorage<Vector> {
     // A clone or a reshape, or the tensor that it was made from, shares the data and must keep its values.
     scoped(() => variable.assign(tensorOf(this.view(vector), variable.shape)));
     return this.#vector(variable);
+  }
+
+  /**
+   * tfjs's kernels pack weights once per tensor (matMul, convolutions, biases) and go on with the packed copy. Taking the tensor off
+   * their register drops what was packed; its memory and its number stay.
+   */
+  close(variable: tf.Variable): void {
+    const { id, memoryOffset } = recordOf(this.#backend, variable);
+    const register = this.#backend.wasm?.tfjs;
+    register?.disposeData(id);
+    register?.registerTensor(id, variable.size, memoryOffset);
   }
 
   #vector(tensor: tf.Tensor): Vector {
