@@ -149,17 +149,22 @@ const changing: Readonly<Record<string, (wrapper: Wrapper) => unknown>> = {
   readMetrics: (wrapper) => wrapper.readMetrics(),
 };
 
-const getters = (wrapper: Wrapper): unknown => [
-  ...[wrapper.kind, wrapper.backend, wrapper.innerCount, wrapper.accumulativeCounts, wrapper.defaults],
-  ...[wrapper.paramGroups[0].lr, wrapper.baseParamSettings, wrapper.lossScaler, wrapper.optimizer.rule],
-  ...[
-    wrapper.getLr(),
-    wrapper.getMomentum(),
-    wrapper.lossFactor(),
-    wrapper.shouldSync(),
-    wrapper.shouldUpdate(),
-  ],
-];
+const getters = (wrapper: Wrapper): unknown => ({
+  kind: wrapper.kind,
+  backend: wrapper.backend,
+  rule: wrapper.optimizer.rule,
+  lossScaler: wrapper.lossScaler,
+  innerCount: wrapper.innerCount,
+  accumulativeCounts: wrapper.accumulativeCounts,
+  defaults: wrapper.defaults,
+  paramGroups: [...wrapper.paramGroups],
+  baseParamSettings: wrapper.baseParamSettings,
+  lr: wrapper.getLr(),
+  momentum: wrapper.getMomentum(),
+  lossFactor: wrapper.lossFactor(),
+  shouldSync: wrapper.shouldSync(),
+  shouldUpdate: wrapper.shouldUpdate(),
+});
 
 test.each([...Object.keys(changing), "dispose"])(
   "%s from the wrapper's own loss closure is an error",

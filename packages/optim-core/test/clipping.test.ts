@@ -1,0 +1,108 @@
+import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
+import { expect, test } from "vitest";
+import { arrayOptimizer, descent, gradients } from "./backend.ts";
+import { refusal } from "./refusal.ts";
+
+function model(options: OptimWrapperOptions) {
+  const [a, b] = [new Float32Array(1), new Float32Array(1)];
+  return { a, b, wrapper: createOptimWrapper(arrayOptimizer(descent(), { a, b }), options) };
+}
+
+// Quotients are float64 and rounded to float32 with the gradient: what is left is half a unit in the last place of numbers up to 4.
+const digits = 6;
+
+test("by norm: one norm for the whole wrapper, across parameters", async () => {
+  const { a, b, wrapper } = model({ clipGrad: { maxNorm: 2.5 } });
+  wrapper.updateParams(gradients({ a: [3], b: [4] }));
+  // √(9 + 16) = 5; 2.5 / (5 + 1e-6) ≈ 0.5
+  expect(a[0]).toBeCloseTo(-1.5, digits);
+  expect(b[0]).toBeCloseTo(-2, digits);
+  expect((await wrapper.readMetrics()).gradNorm).toBe(5);
+});
+
+test("a norm below the limit changes nothing; one of exactly the limit shrinks by a hair, as PyTorch's", () => {
+  const below = model({ clipGrad: { maxNorm: 6 } });
+  below.wrapper.updateParams(gradients({ a: [3], b: [4] }));
+  expect([below.a[0], below.b[0]]).toEqual([-3, -4]);
+  const exact = model({ clipGrad: { maxNorm: 5 } });
+  exact.wrapper.updateParams(gradients({ a: [3], b: [4] }));
+  // 5 / 5.000001 = 1 − 2e-7, in float32 1 − 3 · 2⁻²⁴ = 1 − 1.79e-7
+  expect(exact.b[0]).toBeGreaterThan(-4);
+  expect(exact.b[0]).toBeCloseTo(-4, 5);
+});
+
+test("the norm is that of the whole window, divided", async () => {
+  const { a, wrapper } = model({ clipGrad: { maxNorm: 1 }, accumulativeCounts: 2 });
+  for (const gradient of [3, 5]) wrapper.updateParams(gradients({ a: [gradient] }));
+  // (3 + 5) / 2 = 4, clipped to 1
+  expect((await wrapper.readMetrics()).gradNorm).toBe(4);
+  expect(a[0]).toBeCloseTo(-1, digits);
+});
+
+test("other norms", async () => {
+  for (const [normType, norm] of [
+    [1, 7],
+    [2, 5],
+    [3, Math.cbrt(27 + 64)],
+    [Number.POSITIVE_INFINITY, 4],
+  ] as const) {
+    const { a, wrapper } = model({ clipGrad: { maxNorm: 1, normType } });
+    wrapper.updateParams(gradients({ a: [3], b: [4] }));
+    expect((await wrapper.readMetrics()).gradNorm).toBeCloseTo(norm, 12);
+    expect(a[0]).toBeCloseTo(-3 / norm, digits);
+  }
+});
+
+test("a finite gradient has a finite norm, where float32 squares overflow", async () => {
+  const { a, wrapper } = model({ clipGrad: { maxNorm: 1 } });
+  const huge = Math.fround(3e30);
+  wrapper.updateParams(gradients({ a: [huge] }));
+  expect((await wrapper.readMetrics()).gradNorm).toBe(huge);
+  expect(a[0]).toBeCloseTo(-1, digits);
+});
+
+test("by value: each element is clamped, and no norm is measured", async () => {
+  const { a, b, wrapper } = model({ clipGrad: { type: "value", clipValue: 0.5 }, accumulativeCounts: 2 });
+  for (const gradient of [4, -3.5]) wrapper.updateParams(gradients({ a: [gradient], b: [-gradient * 4] }));
+  // (4 − 3.5) / 2 = 0.25 and four times that below 0, clamped after the division
+  expect([a[0], b[0]]).toEqual([-0.25, 0.5]);
+  expect(await wrapper.readMetrics()).not.toHaveProperty("gradNorm");
+});
+
+test("the norm is measured without clipping when asked for, and of all backwards together", async () => {
+  const { a, b, wrapper } = model({ gradNorm: true });
+  wrapper.updateParams(gradients({ a: [3], b: [4] }));
+  expect((await wrapper.readMetrics()).gradNorm).toBe(5);
+  expect([a[0], b[0]]).toEqual([-3, -4]);
+  const clipped = model({ gradNorm: true, clipGrad: { type: "value", clipValue: 1 } });
+  clipped.wrapper.updateParams(gradients({ a: [3], b: [4] }));
+  // Before clipping.
+  expect((await clipped.wrapper.readMetrics()).gradNorm).toBe(5);
+});
+
+test("errorIfNonfinite throws in the step, parameters unchanged", async () => {
+  const { a, b, wrapper } = model({ clipGrad: { maxNorm: 1, errorIfNonfinite: true } });
+  const error = await refusal(() =>
+    wrapper.updateParams(gradients({ a: [1], b: [Number.POSITIVE_INFINITY] })),
+  );
+  expect(error.code).toBe("non-finite-gradient");
+  expect(error.message).toContain('"b"');
+  expect([a[0], b[0]]).toEqual([0, 0]);
+});
+
+test.each<[NonNullable<OptimWrapperOptions["onNonFinite"]>, number, number, number, number]>([
+  ["propagate", -1, Number.NaN, 1, 0],
+  ["skip", 0, 0, 0, 1],
+  ["zero", -1, 0, 1, 0],
+])("a NaN with onNonFinite %s", async (onNonFinite, a, b, steps, skipped) => {
+  const made = model({ onNonFinite });
+  made.wrapper.updateParams(gradients({ a: [1], b: [Number.NaN] }));
+  expect([made.a[0], made.b[0]]).toEqual([a, b]);
+  expect(await made.wrapper.readMetrics()).toEqual({ lossScale: 1, steps, skipped });
+});
+
+test("clipping by value does not hide an overflow from the check, which is on the raw gradients", () => {
+  const { a, wrapper } = model({ onNonFinite: "skip", clipGrad: { type: "value", clipValue: 1 } });
+  wrapper.updateParams(gradients({ a: [Number.POSITIVE_INFINITY] }));
+  expect(a[0]).toBe(0);
+});
