@@ -8,7 +8,7 @@ import {
   type WasmNamespace,
   webAssembly,
 } from "./kernel/webassembly.ts";
-import type { Place, Storage } from "./storage.ts";
+import { arenaOf, type ArenaRoom, type Place, registerArena, type Storage } from "./storage.ts";
 
 /** Float32Arrays by name, in one memory. They hold zeros at first, and are never moved or detached. */
 export type Arena<Name extends string = string> = { readonly [K in Name]: Float32Array };
@@ -65,8 +65,7 @@ const alignment = 256;
 /** Beside the slots: the accumulator, and the gradient of a backward while another is pending. */
 const cellsBesideSlots = 2;
 
-/** What `createArena` made. */
-export class ArenaMemory {
+class ArenaMemory implements ArenaRoom {
   readonly slots: number;
   readonly arrays: Float32Array[] = [];
   /** By the addresses of the array and of its cells. */
@@ -102,15 +101,15 @@ export class ArenaMemory {
         address += sizeOf(length);
       }
     }
-    arenas.set(this.buffer, this);
+    registerArena(this.buffer, this);
   }
-}
 
-const arenas = /* @__PURE__ */ new WeakMap<ArrayBufferLike, ArenaMemory>();
-
-/** The arena in which an array lies. */
-export function arenaOf(value: unknown): ArenaMemory | undefined {
-  return ArrayBuffer.isView(value) ? arenas.get(value.buffer) : undefined;
+  build<T>(slotsNeeded: () => number, onStorage: <V>(storage: Storage<V>) => T): T {
+    const { memory, buffer } = this;
+    return memory === undefined
+      ? onStorage(new ArenaStorage(this, plainLayout(buffer), slotsNeeded))
+      : onStorage(new ArenaStorage(this, compiledLayout(memory), slotsNeeded));
+  }
 }
 
 /** How the vectors of a kind lie in an arena. */
@@ -122,7 +121,7 @@ interface Layout<V> {
   view(vector: V): Float32Array;
 }
 
-export function compiledLayout(memory: WasmMemory): Layout<Vector> {
+function compiledLayout(memory: WasmMemory): Layout<Vector> {
   return {
     kernels: wasmKernels(memory),
     compiled: true,
@@ -132,7 +131,7 @@ export function compiledLayout(memory: WasmMemory): Layout<Vector> {
   };
 }
 
-export function plainLayout(buffer: ArrayBufferLike): Layout<Float32Array> {
+function plainLayout(buffer: ArrayBufferLike): Layout<Float32Array> {
   return {
     kernels: arrayKernels(),
     compiled: false,
@@ -143,7 +142,7 @@ export function plainLayout(buffer: ArrayBufferLike): Layout<Float32Array> {
 }
 
 /** Parameters in an arena: kernels work on them where they are. */
-export class ArenaStorage<V> implements Storage<V> {
+class ArenaStorage<V> implements Storage<V> {
   readonly kernels: VectorKernels<V>;
   readonly compiled: boolean;
   readonly copies = false;
@@ -154,7 +153,6 @@ export class ArenaStorage<V> implements Storage<V> {
   readonly #slotsNeeded: () => number;
   readonly #claimed = new Set<Region>();
 
-  /** @param slotsNeeded slots per parameter that the rule has at most, in any structure */
   constructor(arena: ArenaMemory, layout: Layout<V>, slotsNeeded: () => number) {
     this.kernels = layout.kernels;
     this.compiled = layout.compiled;

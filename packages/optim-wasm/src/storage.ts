@@ -94,3 +94,24 @@ export function arrayStorage(): Storage<Float32Array> {
     dispose() {},
   };
 }
+
+/** The memory of an arena, as an optimizer sees it. */
+export interface ArenaRoom {
+  /**
+   * Builds an optimizer on it.
+   *
+   * @param slotsNeeded slots per parameter that the rule has at most, in any structure
+   */
+  build<T>(slotsNeeded: () => number, onStorage: <V>(storage: Storage<V>) => T): T;
+}
+
+const arenas = /* @__PURE__ */ new WeakMap<ArrayBufferLike, ArenaRoom>();
+
+export function registerArena(buffer: ArrayBufferLike, room: ArenaRoom): void {
+  arenas.set(buffer, room);
+}
+
+/** The arena in which an array lies, if it is in one. Whoever makes no arena does not pay for the code that makes them. */
+export function arenaOf(value: unknown): ArenaRoom | undefined {
+  return ArrayBuffer.isView(value) ? arenas.get(value.buffer) : undefined;
+}

@@ -6,11 +6,10 @@ import {
 } from "@mm/optim-core";
 import { allSlots, createOptimizer, structureOf } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
-import { arenaOf, ArenaStorage, compiledLayout, plainLayout } from "./arena.ts";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
 import { kernelsAvailable } from "./kernel/index.ts";
-import { arrayStorage, copyingStorage, type Storage } from "./storage.ts";
+import { arenaOf, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
 
 /** Parameters by name. `Name` is the union of their names. */
 export type WasmParameters<Name extends string = string> = { readonly [K in Name]: Float32Array };
@@ -81,12 +80,7 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
     // The engine's capabilities are the optimizer's.
     return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };
   };
-  if (arena !== undefined) {
-    const slotsNeeded = (): number => slotsInAnyStructure(rule);
-    return arena.memory === undefined
-      ? build(new ArenaStorage(arena, plainLayout(arena.buffer), slotsNeeded))
-      : build(new ArenaStorage(arena, compiledLayout(arena.memory), slotsNeeded));
-  }
+  if (arena !== undefined) return arena.build(() => slotsInAnyStructure(rule), build);
   return kernelsAvailable() ? build(copyingStorage()) : build(arrayStorage());
 }
 

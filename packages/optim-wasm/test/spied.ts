@@ -61,10 +61,8 @@ export const withoutWebAssembly: readonly (readonly [string, object | undefined]
     {
       ...WebAssembly,
       Memory: WebAssembly.Memory,
-      Module: class {
-        constructor() {
-          throw new WebAssembly.CompileError("refused by Content Security Policy");
-        }
+      Module: function Module() {
+        throw new WebAssembly.CompileError("refused by Content Security Policy");
       },
     },
   ],

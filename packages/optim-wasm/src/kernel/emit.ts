@@ -1,5 +1,6 @@
 import { type ElementNode, operandsOf, type Program } from "@mm/optim-core/backend";
-import { assemble, f32, f64, FunctionWriter, i32, type Opcode, v128 } from "./assembler.ts";
+import { assemble, f32, f64, FunctionWriter, i32, v128 } from "./assembler.ts";
+import * as op from "./opcodes.ts";
 
 /** What a reduction adds up (in float64, element i into partial i mod 4) or looks for. */
 type Measure = "squares" | "sizes" | "largest";
@@ -88,161 +89,173 @@ function vectorsPerTurn(nodes: number): number {
   return nodes > 40 ? 2 : 4;
 }
 
+/** The operations that are one instruction on their operands. */
+const arithmetic = {
+  neg: op.f32x4Neg,
+  sqrt: op.f32x4Sqrt,
+  abs: op.f32x4Abs,
+  add: op.f32x4Add,
+  sub: op.f32x4Sub,
+  mul: op.f32x4Mul,
+  div: op.f32x4Div,
+  gt: op.f32x4Gt,
+  lt: op.f32x4Lt,
+  eq: op.f32x4Eq,
+};
+
+/** With a scalar as the second operand, pmin is `s < x ? s : x`: it keeps the NaN of x, and costs a third. */
+const extremes = { min: [op.f32x4Min, op.f32x4Pmin], max: [op.f32x4Max, op.f32x4Pmax] } as const;
+
 function emitPass({ nodes, varying, vectors, uniforms, stores, measures }: Pass): FunctionWriter {
   const code = new FunctionWriter(
     [...Array<number>(vectors).fill(i32), i32, ...Array<number>(uniforms).fill(f32)],
     measures.map(() => f64),
   );
-  // Functions take their arguments as the first locals; an address is that of the next element.
+  // The parameters: addresses, which move on to the next element, then the length, then the uniforms.
   const length = vectors;
   const firstUniform = vectors + 1;
   const needed = neededNodes(nodes, [...stores, ...measures]);
-  const addresses = new Set(stores.map(({ vector }) => vector));
-  for (const index of needed) {
-    const vector = vectorOf(nodes[index]);
-    if (vector !== undefined) addresses.add(vector);
-  }
+  const touched = needed.map((index) => vectorOf(nodes[index])).concat(stores.map(({ vector }) => vector));
+  const addresses = new Set(touched.filter((vector) => vector !== undefined));
   const [lead] = addresses;
   if (lead === undefined) return code;
 
-  const values = new Map(needed.map((index) => [index, code.local(v128)]));
-  const valueOf = (index: number): number => values.get(index) as number;
-  const partials = measures.map(() => [code.local(v128), code.local(v128)] as const);
-  const [end, limit] = [code.local(i32), code.local(i32)];
+  const locals = new Map(needed.map((index) => [index, code.local(v128)]));
+  const local = (index: number): number => locals.get(index) as number;
+  const [end, bound] = [code.local(i32), code.local(i32)];
   const [scratch, lane] = [code.local(v128), code.local(v128)];
+  const gauges = measures.map(({ node, what }) => ({
+    value: local(node),
+    gauge: { what, first: code.local(v128), second: code.local(v128), scratch },
+  }));
 
-  const operation = (node: ElementNode, load: Opcode, offset: number): FunctionWriter => {
+  const operation = (node: ElementNode, load: number, offset: number): FunctionWriter => {
     switch (node.op) {
       case "param":
       case "grad":
       case "slot":
         return code.get(vectorOf(node) as number).access(load, offset);
       case "uniform":
-        return code.get(firstUniform + node.uniform).op("f32x4.splat");
+        return code.get(firstUniform + node.uniform).op(op.f32x4Splat);
       case "const":
         return code.splat(node.value);
       case "select":
-        return code.get(valueOf(node.a), valueOf(node.b), valueOf(node.condition)).op("v128.bitselect");
+        return code.get(local(node.a), local(node.b), local(node.condition)).op(op.v128Bitselect);
       case "sign":
-        return emitSign(code, valueOf(node.a));
+        return emitSign(code, local(node.a));
       case "min":
       case "max":
-        // pmin(x, s) is s < x ? s : x: it keeps the NaN of x, at a third of the cost of min, which looks for NaN in both.
         return code
-          .get(valueOf(node.a), valueOf(node.b))
-          .op(varying[node.b] === false ? `f32x4.p${node.op}` : `f32x4.${node.op}`);
+          .get(local(node.a), local(node.b))
+          .op(extremes[node.op][varying[node.b] === false ? 1 : 0]);
       default:
-        return code.get(...operandsOf(node).map(valueOf)).op(`f32x4.${node.op}`);
+        return code.get(...operandsOf(node).map(local)).op(arithmetic[node.op]);
     }
   };
-  const evaluate = (index: number, load: Opcode, offset: number): void => {
-    operation(nodes[index] as ElementNode, load, offset).set(valueOf(index));
+  const evaluate = (whichVary: boolean, load = op.v128Load, offset = 0): void => {
+    for (const index of needed) {
+      if (varying[index] === whichVary)
+        operation(nodes[index] as ElementNode, load, offset).set(local(index));
+    }
   };
-  const evaluateVarying = (load: Opcode, offset: number): void => {
-    for (const index of needed) if (varying[index] === true) evaluate(index, load, offset);
+  const advance = (bytes: number): void => {
+    for (const address of addresses) code.get(address).int(bytes).op(op.i32Add).set(address);
   };
-  /** Repeats `body` while a turn fits below `bound`, a whole number of turns away. */
-  const whileBelow = (bound: number, bytesPerTurn: number, body: () => void): void => {
-    code.op("block void").get(lead, bound).op("i32.ge_u").op("br_if", 0).op("loop void");
-    body();
-    for (const address of addresses) code.get(address).int(bytesPerTurn).op("i32.add").set(address);
-    code.get(lead, bound).op("i32.lt_u").op("br_if", 0).op("end").op("end");
-  };
-  const whileGroups = (vectorsPerGroup: number): void => {
-    const bytes = 16 * vectorsPerGroup;
-    code
-      .get(end, end, lead)
-      .op("i32.sub")
-      .int(bytes - 1)
-      .op("i32.and")
-      .op("i32.sub")
-      .set(limit);
-    whileBelow(limit, bytes, () => {
+  /** As many turns as fit, of `count` vectors each. */
+  const vectorLoop = (count: number): void => {
+    const bytes = 16 * count;
+    // bound = end − (end − lead) mod bytes
+    code.get(end, end, lead).op(op.i32Sub);
+    code.int(bytes - 1).op(op.i32And);
+    code.op(op.i32Sub).set(bound);
+    code.whileBelow(lead, bound, () => {
       for (let offset = 0; offset < bytes; offset += 16) {
-        evaluateVarying("v128.load", offset);
-        for (const { node, vector } of stores) code.get(vector, valueOf(node)).access("v128.store", offset);
-        for (const [index, { node, what }] of measures.entries()) {
-          emitMeasure(code, what, valueOf(node), partials[index] as Partials, scratch);
-        }
+        evaluate(true, op.v128Load, offset);
+        for (const { node, vector } of stores) code.get(vector, local(node)).access(op.v128Store, offset);
+        for (const { gauge, value } of gauges) emitMeasure(code, gauge, value);
       }
+      advance(bytes);
     });
   };
 
-  for (const index of needed) if (varying[index] === false) evaluate(index, "v128.load", 0);
-  code.get(lead, length).int(2).op("i32.shl").op("i32.add").set(end);
+  evaluate(false);
+  code.get(lead, length).int(2).op(op.i32Shl).op(op.i32Add).set(end);
   const unrolled = vectorsPerTurn(needed.length);
-  if (unrolled > 1) whileGroups(unrolled);
-  whileGroups(1);
+  if (unrolled > 1) vectorLoop(unrolled);
+  vectorLoop(1);
 
-  // The last elements, one at a time: it is in all lanes, and is measured in the lane where a whole vector would have it.
-  if (measures.length > 0)
-    code.op("v128.const", ...Array<number>(4).fill(0xff), ...Array<number>(12).fill(0)).set(lane);
-  whileBelow(end, 4, () => {
-    evaluateVarying("v128.load32_splat", 0);
-    for (const { node, vector } of stores) code.get(vector, valueOf(node)).access("v128.store32_lane", 0, 0);
-    for (const [index, { node, what }] of measures.entries()) {
-      code.get(valueOf(node), lane).op("v128.and").set(valueOf(node));
-      emitMeasure(code, what, valueOf(node), partials[index] as Partials, scratch);
+  // The last elements, one at a time: each is in all lanes, and is measured in the lane that it would have in a vector.
+  if (gauges.length > 0) {
+    code.op(op.v128Const, ...Array<number>(4).fill(0xff), ...Array<number>(12).fill(0)).set(lane);
+  }
+  code.whileBelow(lead, end, () => {
+    evaluate(true, op.v128Load32Splat);
+    for (const { node, vector } of stores) code.get(vector, local(node)).access(op.v128Store32Lane, 0, 0);
+    for (const { gauge, value } of gauges) {
+      code.get(value, lane).op(op.v128And).set(value);
+      emitMeasure(code, gauge, value);
     }
-    if (measures.length > 0)
+    if (gauges.length > 0)
       code
         .get(lane, lane)
-        .op("i8x16.shuffle", ...lanes(3, 0, 1, 2))
+        .op(op.i8x16Shuffle, ...lanes(3, 0, 1, 2))
         .set(lane);
+    advance(4);
   });
-  for (const [index, { what }] of measures.entries()) emitResult(code, what, partials[index] as Partials);
+  for (const { gauge } of gauges) emitResult(code, gauge);
   return code;
 }
 
-/** `squares` and `sizes`: partials 0 and 1, and 2 and 3, of two float64 each. `largest`: the first alone, as bits. */
-type Partials = readonly [first: number, second: number];
+/** The state of a measurement. Sums: two float64 each, partials 0 and 1, 2 and 3. Largest: `first` alone, float32 as bits. */
+interface Gauge {
+  readonly what: Measure;
+  readonly first: number;
+  readonly second: number;
+  readonly scratch: number;
+}
 
-function emitMeasure(
-  code: FunctionWriter,
-  what: Measure,
-  x: number,
-  [first, second]: Partials,
-  scratch: number,
-): void {
+function emitMeasure(code: FunctionWriter, { what, first, second, scratch }: Gauge, x: number): void {
   if (what === "largest") {
     // Of values without a sign the greater has the greater bits, and NaN the greatest.
-    code.get(first, x).op("f32x4.abs").op("i32x4.max_s").set(first);
+    code.get(first, x).op(op.f32x4Abs).op(op.i32x4MaxS).set(first);
     return;
   }
-  const addTo = (partial: number): void => {
-    code.op("f64x2.promote_low_f32x4").set(scratch).get(partial);
-    if (what === "squares") code.get(scratch, scratch).op("f64x2.mul");
-    else code.get(scratch).op("f64x2.abs");
-    code.op("f64x2.add").set(partial);
+  const addLowHalf = (to: number): void => {
+    code.op(op.f64x2PromoteLowF32x4).set(scratch).get(to);
+    if (what === "squares") code.get(scratch, scratch).op(op.f64x2Mul);
+    else code.get(scratch).op(op.f64x2Abs);
+    code.op(op.f64x2Add).set(to);
   };
-  addTo((code.get(x), first));
-  addTo((code.get(x, x).op("i8x16.shuffle", ...lanes(2, 3, 2, 3)), second));
+  code.get(x);
+  addLowHalf(first);
+  code.get(x, x).op(op.i8x16Shuffle, ...lanes(2, 3, 2, 3));
+  addLowHalf(second);
 }
 
 /** (0 + 1) + (2 + 3), or the largest of four. */
-function emitResult(code: FunctionWriter, what: Measure, [first, second]: Partials): void {
+function emitResult(code: FunctionWriter, { what, first, second }: Gauge): void {
   if (what === "largest") {
     for (const order of [lanes(2, 3, 0, 1), lanes(1, 0, 3, 2)]) {
       code
         .get(first, first, first)
-        .op("i8x16.shuffle", ...order)
-        .op("i32x4.max_s")
+        .op(op.i8x16Shuffle, ...order)
+        .op(op.i32x4MaxS)
         .set(first);
     }
-    code.get(first).op("i32x4.extract_lane", 0).op("f32.reinterpret_i32").op("f64.promote_f32");
+    code.get(first).op(op.i32x4ExtractLane, 0).op(op.f32ReinterpretI32).op(op.f64PromoteF32);
     return;
   }
-  for (const partial of [first, second]) {
-    code.get(partial).op("f64x2.extract_lane", 0).get(partial).op("f64x2.extract_lane", 1).op("f64.add");
+  for (const partials of [first, second]) {
+    code.get(partials).op(op.f64x2ExtractLane, 0).get(partials).op(op.f64x2ExtractLane, 1).op(op.f64Add);
   }
-  code.op("f64.add");
+  code.op(op.f64Add);
 }
 
 /** ±1 by the sign bit where |x| > −0, else x − (−0): 0 for both zeros, NaN for NaN. */
 function emitSign(code: FunctionWriter, x: number): FunctionWriter {
-  code.get(x).splat(-0).op("v128.and").splat(1).op("v128.or");
-  code.get(x).splat(-0).op("f32x4.sub");
-  return code.get(x).op("f32x4.abs").splat(-0).op("f32x4.gt").op("v128.bitselect");
+  code.get(x).splat(-0).op(op.v128And).splat(1).op(op.v128Or);
+  code.get(x).splat(-0).op(op.f32x4Sub);
+  return code.get(x).op(op.f32x4Abs).splat(-0).op(op.f32x4Gt).op(op.v128Bitselect);
 }
 
 function vectorOf(node: ElementNode | undefined): number | undefined {
