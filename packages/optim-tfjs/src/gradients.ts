@@ -27,7 +27,7 @@ export function differentiate<V, S>(
   for (const { value, name } of parameters)
     checkedVariable(value, `backward: parameter ${JSON.stringify(name)}`);
   let own: tf.Scalar | undefined;
-  let returned = false;
+  let returned = false as boolean;
   const scaled = (): tf.Scalar => {
     const value = checkedLoss(loss());
     returned = true;
@@ -54,31 +54,37 @@ export function differentiate<V, S>(
   }
 }
 
+/** Gradients by variable name, each a tensor of its own to dispose. In a tidy, because a backward pass that fails leaves the loss. */
 function gradientsOf(
   scaled: TfjsLoss,
   variables: tf.Variable[],
 ): { readonly [name: string]: tf.Tensor | undefined } {
-  if (variables.length === 0) {
-    tf.tidy(() => {
+  return tf.tidy(() => {
+    if (variables.length === 0) {
       scaled();
-    });
-    return {};
-  }
-  const { value, grads } = tf.variableGrads(scaled, variables);
-  value.dispose();
-  return grads;
+      return {};
+    }
+    const { value, grads } = tf.variableGrads(scaled, variables);
+    const seen = new Set<tf.Tensor>();
+    for (const [name, gradient] of Object.entries(grads)) {
+      // A custom gradient may give one tensor twice, or one that the caller keeps: it has the scope of where it was made.
+      if (seen.has(gradient) || gradient.scopeId !== value.scopeId) grads[name] = tf.clone(gradient);
+      seen.add(gradient);
+    }
+    value.dispose();
+    return grads;
+  });
 }
 
 function checkedLoss(value: unknown): tf.Scalar {
-  if (value instanceof tf.Tensor && value.shape.length === 0 && value.dtype === "float32")
-    return value as tf.Scalar;
+  const tensor = value instanceof tf.Tensor ? (value as tf.Tensor) : undefined;
+  if (tensor?.shape.length === 0 && tensor.dtype === "float32") return tensor as tf.Scalar;
   const isPromise = typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
   // It will reject, since its tensors are freed; that is not the error to show.
   if (isPromise) (value as Promise<unknown>).then(undefined, () => {});
   throw new OptimError("invalid-loss", "backward: loss", {
     expected: "a function that returns a float32 scalar tensor",
-    received:
-      value instanceof tf.Tensor ? `a ${value.dtype} tensor of shape [${value.shape.join(", ")}]` : value,
+    received: tensor === undefined ? value : `a ${tensor.dtype} tensor of shape [${tensor.shape.join(", ")}]`,
     hint: isPromise
       ? "Await the data first; the closure itself must be synchronous"
       : "Reduce it: tf.mean(losses)",
@@ -90,11 +96,11 @@ function freeTape(): void {
   const { state } = tf.engine() as unknown as {
     readonly state?: {
       readonly gradientDepth?: number;
-      activeTape?: readonly { readonly saved?: readonly tf.Tensor[] }[] | null;
+      activeTape?: readonly { readonly saved: tf.Tensor[] }[] | null;
     };
   };
-  if (state?.gradientDepth !== 0 || !Array.isArray(state.activeTape)) return;
-  for (const { saved = [] } of state.activeTape) tf.dispose([...saved]);
+  if (state?.gradientDepth !== 0) return;
+  for (const { saved } of state.activeTape ?? []) tf.dispose(saved);
   state.activeTape = null;
 }
 

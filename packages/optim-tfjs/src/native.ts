@@ -47,12 +47,11 @@ export function nativeOptimizer(
       hint: "A wrapped tf.Optimizer has one learning rate. Use an update rule of @mm/optim-rules for groups",
     });
   };
-  const groups = Array.isArray(parameters) ? parameters : [];
+  const groups = (Array.isArray(parameters) ? parameters : [{ params: parameters }]) as readonly {
+    readonly params: { readonly [name: string]: tf.Variable };
+  }[];
   if (groups.length > 1) refuseGroups();
-  const params = (groups.length === 1 ? groups[0]?.params : parameters) as {
-    readonly [name: string]: tf.Variable;
-  };
-  const { engine, rule } = nativeEngine(native, Object.values(params));
+  const { engine, rule } = nativeEngine(native, Object.values(groups[0]?.params ?? {}));
   const optimizer = createOptimizer(who, engine, rule, parameters);
   optimizer.addParamGroup = refuseGroups;
   return optimizer;

@@ -44,7 +44,7 @@ export function namedVariables<H extends BaseHyperparameters>(
       namedGroup(group, `${who}: groups[${index}]`),
     ) as readonly ParamGroupInput<tf.Variable, H>[];
   }
-  return isObject(parameters) ? byName(parameters as TfjsVariables, who) : (parameters as never);
+  return isObject(parameters) ? byName(parameters, who) : (parameters as never);
 }
 
 /** The same for one group. What is no group is left as it is. */

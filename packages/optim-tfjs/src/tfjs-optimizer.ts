@@ -87,6 +87,8 @@ function createRuleOptimizer<H extends BaseHyperparameters>(
 }
 
 function checkedLowering(options: TfjsOptimizerOptions): "auto" | "ops" {
+  if (Object(options) !== options)
+    throw new OptimError("invalid-option", `${who}: options`, { expected: "an object", received: options });
   for (const name of Object.keys(options)) {
     if (name !== "lowering")
       throw new OptimError("unknown-option", who, { expected: "lowering", received: name });

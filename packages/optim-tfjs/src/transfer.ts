@@ -22,6 +22,11 @@ export function writeVariable(variable: tf.Variable, data: Float32Array): void {
   scoped(() => variable.assign(tensorOf(data, variable.shape)));
 }
 
+/** A tensor of one value. */
+export function filled(shape: readonly number[], value: number): tf.Tensor {
+  return tf.fill(shape.slice(), value);
+}
+
 export function tensorOf(data: Float32Array, shape: readonly number[]): tf.Tensor {
   return tf.tensor(data.slice(), [...shape], "float32");
 }

@@ -12,14 +12,17 @@ afterEach(() => {
 
 /** The kernels of every memory. */
 function spyOnKernels(): { [K in "update" | "reduce" | "norms" | "accumulate"]: () => number } {
-  const prototype = Object.getPrototypeOf(wasmKernels(new WebAssembly.Memory({ initial: 1 }))) as ReturnType<typeof wasmKernels>;
+  const prototype = Object.getPrototypeOf(wasmKernels(new WebAssembly.Memory({ initial: 1 }))) as ReturnType<
+    typeof wasmKernels
+  >;
   const spies = {
     update: vi.spyOn(prototype, "update"),
     reduce: vi.spyOn(prototype, "reduce"),
     norms: vi.spyOn(prototype, "norms"),
     accumulate: vi.spyOn(prototype, "accumulate"),
   };
-  const calls = (spy: { readonly mock: { readonly calls: readonly unknown[] } }) => () => spy.mock.calls.length;
+  const calls = (spy: { readonly mock: { readonly calls: readonly unknown[] } }) => () =>
+    spy.mock.calls.length;
   return {
     update: calls(spies.update),
     reduce: calls(spies.reduce),
@@ -36,23 +39,31 @@ const settings: readonly (readonly [string, OptimWrapperOptions, number])[] = [
   ["a loss scale, clipped by norm", { lossScale: "dynamic", clipGrad: { maxNorm: 1 } }, 1],
 ];
 
-describe.each(paths.filter(({ inPlace }) => inPlace))("$name: kernel calls of a step over 3 tensors", (path) => {
-  test.each(settings)("%s", async (_, options, reductions) => {
-    await use(path);
-    const variables = Object.fromEntries(["a", "b", "c"].map((name) => [name, tf.variable(tf.ones([4, 5]))]));
-    const optimizer = tfjsOptimizer(adam(), variables);
-    const wrapper = createOptimWrapper(optimizer, options);
-    const loss = (): tf.Scalar => tf.sum(tf.addN(Object.values(variables)));
-    wrapper.updateParams(loss);
-    wrapper.backward(loss);
-    const kernels = spyOnKernels();
-    wrapper.step();
-    expect({ update: kernels.update(), reduce: kernels.reduce(), norms: kernels.norms(), accumulate: kernels.accumulate() }).toEqual(
-      { update: 3, reduce: 3 * reductions, norms: 0, accumulate: 0 },
-    );
-    wrapper.dispose();
-  });
-});
+describe.each(paths.filter(({ inPlace }) => inPlace))(
+  "$name: kernel calls of a step over 3 tensors",
+  (path) => {
+    test.each(settings)("%s", async (_, options, reductions) => {
+      await use(path);
+      const variables = Object.fromEntries(
+        ["a", "b", "c"].map((name) => [name, tf.variable(tf.ones([4, 5]))]),
+      );
+      const optimizer = tfjsOptimizer(adam(), variables);
+      const wrapper = createOptimWrapper(optimizer, options);
+      const loss = (): tf.Scalar => tf.sum(tf.addN(Object.values(variables)));
+      wrapper.updateParams(loss);
+      wrapper.backward(loss);
+      const kernels = spyOnKernels();
+      wrapper.step();
+      expect({
+        update: kernels.update(),
+        reduce: kernels.reduce(),
+        norms: kernels.norms(),
+        accumulate: kernels.accumulate(),
+      }).toEqual({ update: 3, reduce: 3 * reductions, norms: 0, accumulate: 0 });
+      wrapper.dispose();
+    });
+  },
+);
 
 test("a step on tfjs-wasm runs no tfjs kernel and allocates nothing on its heap", async () => {
   await use({ backend: "wasm" });
@@ -65,7 +76,9 @@ test("a step on tfjs-wasm runs no tfjs kernel and allocates nothing on its heap"
   const loss = (): tf.Scalar => tf.sum(tf.mul(variables.w, variables.b));
   for (let update = 0; update < 4; update += 1) wrapper.updateParams(loss);
   wrapper.backward(loss);
-  const backend = tf.backend() as tf.KernelBackend & { readonly wasm: { _malloc: (bytes: number) => number } };
+  const backend = tf.backend() as tf.KernelBackend & {
+    readonly wasm: { _malloc: (bytes: number) => number };
+  };
   const heap = vi.spyOn(backend.wasm, "_malloc");
   const writes = vi.spyOn(backend, "write");
   const { kernels } = await tf.profile(() => {

@@ -71,3 +71,14 @@ export function randomNumbers(seed: number): () => number {
 export function randomArray(length: number, random: () => number): Float32Array {
   return Float32Array.from({ length }, random);
 }
+
+/** The largest difference between two arrays; NaN where only one of two elements is NaN, or their lengths differ. */
+export function distance(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (found.length !== expected.length) return Number.NaN;
+  let worst = 0;
+  for (let index = 0; index < expected.length; index += 1) {
+    if (!Object.is(found[index], expected[index]))
+      worst = Math.max(worst, Math.abs(found[index]! - expected[index]!));
+  }
+  return worst;
+}

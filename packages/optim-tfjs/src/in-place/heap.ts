@@ -1,7 +1,7 @@
 import { kernelsAvailable, type Vector, type WasmMemory, wasmKernels } from "@mm/optim-wasm/kernel";
 import * as tf from "@tensorflow/tfjs-core";
 import { scoped } from "../scope.ts";
-import { tensorOf } from "../transfer.ts";
+import { filled, tensorOf } from "../transfer.ts";
 import type { VariableStorage } from "./storage.ts";
 
 /** The private parts of tfjs-wasm that are used: its memory, where in it a tensor is, and its kernels' register of tensors. */
@@ -78,7 +78,7 @@ class HeapStorage implements VariableStorage<Vector> {
   }
 
   allocate({ shape }: { readonly shape: readonly number[] }, initial: number): HeapVector {
-    const tensor = tf.keep(tf.fill([...shape], initial));
+    const tensor = tf.keep(filled(shape, initial));
     return { ...this.#vector(tensor), tensor };
   }
 

@@ -36,7 +36,7 @@ function evaluate(
     case "const":
       return node.value;
     case "select":
-      return tf.where(at(node.condition) as tf.Tensor, at(node.a), at(node.b));
+      return tf.where(at(node.condition), at(node.a), at(node.b));
     case "neg":
     case "sqrt":
     case "abs":

@@ -14,7 +14,7 @@ import { differentiate, type TfjsLoss } from "../gradients.ts";
 import { checkAlive, describeVariable } from "../parameters.ts";
 import { Latch, operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
-import { readTensors, tensorOf, writeVariable } from "../transfer.ts";
+import { filled, readTensors, tensorOf, writeVariable } from "../transfer.ts";
 import type { Value } from "./arithmetic.ts";
 import { checkAccumulators } from "./check.ts";
 import { clipFactor } from "./clip.ts";
@@ -53,7 +53,7 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
   return {
     describe: describeVariable,
     isFrozen: (variable) => !variable.trainable,
-    allocate: ({ shape }, initial) => scoped(() => new TensorCell(tf.fill([...shape], initial))),
+    allocate: ({ shape }, initial) => scoped(() => new TensorCell(filled(shape, initial))),
     release: (cell) => cell.dispose(),
     write: (cell, data) => scoped(() => cell.replace(tensorOf(data, cell.tensor.shape))),
     read: (cells) => readTensors(cells.map(({ tensor }) => tensor)),

@@ -83,7 +83,7 @@ function onDevice(
     case "log":
       return tf.log(at(instruction.a));
     case "pow":
-      return tf.pow(at(instruction.a) as tf.Tensor, at(instruction.b));
+      return tf.pow(at(instruction.a), at(instruction.b));
     case "biasCorrection":
       return biasCorrection(at(instruction.a), at(instruction.b));
     case "neg":

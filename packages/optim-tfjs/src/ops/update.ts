@@ -2,6 +2,7 @@ import type { ClipGrad } from "@mm/optim-core";
 import type { Program, StepItem } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, type StepScalar } from "../scalar.ts";
+import { filled } from "../transfer.ts";
 import { pNorm, type Value } from "./arithmetic.ts";
 import { evaluateElements } from "./elements.ts";
 import { evaluateStepScalars } from "./scalars.ts";
@@ -115,6 +116,6 @@ export function uniformValues(
 
 /** A value that may be the same for all elements, as a tensor of the parameter's shape. */
 function spread(value: Value, shape: readonly number[]): tf.Tensor {
-  if (typeof value === "number") return tf.fill([...shape], value);
+  if (typeof value === "number") return filled(shape, value);
   return value.shape.length === shape.length ? value : tf.broadcastTo(value, [...shape]);
 }

@@ -1,0 +1,20 @@
+import "@tensorflow/tfjs-backend-cpu";
+import { adam } from "@mm/optim-rules";
+import { tfjsOptimizer } from "@mm/optim-tfjs";
+import * as tf from "@tensorflow/tfjs-core";
+import { expect, test } from "vitest";
+import { refusal } from "./refusal.ts";
+
+// In a file of its own: here nothing has registered gradients.
+test("tfjs-core alone has no gradients: the error names the import", async () => {
+  tf.enableProdMode();
+  await tf.setBackend("cpu");
+  const w = tf.variable(tf.ones([2]));
+  const optimizer = tfjsOptimizer(adam(), { w });
+  const before = tf.memory().numTensors;
+  const error = refusal(() => optimizer.backward(() => tf.sum(tf.square(w))));
+  expect(error.code).toBe("no-gradient");
+  expect(error.message).toContain('import "@tensorflow/tfjs-layers"');
+  expect((error.cause as Error).message).toContain("gradient function not found");
+  expect(tf.memory().numTensors).toBe(before);
+});
