@@ -35,7 +35,7 @@ export interface Pair {
 
 export type Settings = { readonly [name: string]: number | boolean | readonly number[] };
 
-export interface Run {
+interface Run {
   readonly settings: Settings;
   readonly init: { readonly [name: string]: readonly number[] };
   /** By step; a parameter that is not named has no gradient then. Numbers that float32 holds. */

@@ -20,7 +20,7 @@ import type {
 } from "@mm/optim-rules";
 
 /** What an element's update reads beside its own state. */
-export interface Element<H> {
+interface Element<H> {
   readonly p: number;
   /** As the loss gave it. */
   readonly g: number;
