@@ -31,27 +31,32 @@ export interface WasmBackward<in Name extends string = string> {
  */
 export type WasmLoss<out Name extends string = string> = (backward: WasmBackward<Name>) => number;
 
+/** Parameters by name, as closures ask for them. */
+export interface ParameterIndex<V> {
+  readonly seen: Map<string, WasmParameter<V>>;
+  /** The length of any parameter, frozen ones included. */
+  readonly lengthOf: (name: string) => number | undefined;
+}
+
 /**
  * Runs a closure. What it can ask for has room before it runs, so that no array is detached under its hands. While nothing is pending,
  * the accumulator itself is what it writes to: should it throw, nothing is pending still.
- *
- * @param lengthOf the length of any parameter, frozen ones included
  */
 export function differentiate<V>(
   storage: Storage<V>,
+  index: ParameterIndex<V>,
   loss: WasmLoss,
   { parameters, scale, lossScale = 1, returnLoss }: GradientRequest<Float32Array, V, number>,
-  lengthOf: (name: string) => number | undefined,
 ): Gradients<Float32Array, V, V, number, number> {
-  storage.reserve(parameters);
-  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+  storage.reserve(parameters.filter(({ accumulator, pending }) => pending || accumulator === undefined));
   const gradients = new Map<WasmParameter<V>, V>();
   const views = new Map<string, Float32Array>();
   let running = true;
 
   const make = (name: string): Float32Array => {
-    const parameter = byName.get(name);
-    if (parameter === undefined) return dropped(name, lengthOf);
+    if (!index.seen.has(name)) for (const parameter of parameters) index.seen.set(parameter.name, parameter);
+    const parameter = index.seen.get(name);
+    if (parameter === undefined || parameter.frozen) return dropped(name, index.lengthOf);
     const { accumulator, pending } = parameter;
     const reused = pending ? undefined : accumulator;
     const gradient = reused ?? storage.allocate(parameter, 0);

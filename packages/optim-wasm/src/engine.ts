@@ -40,6 +40,7 @@ export function createEngine<V>(
     open: ({ value }) => storage.open(value),
     close: ({ value }, vector) => storage.close(value, vector),
   });
+  const index = { seen: new Map(), lengthOf };
   const buffers = new WeakMap<ArrayBufferLike, number>();
   let bufferCount = 0;
   /** The same for two views of the same elements. */
@@ -72,7 +73,7 @@ export function createEngine<V>(
     scalar: (value) => value,
     readScalars: (scalars) => Promise.resolve([...scalars]),
     differentiate(loss, request) {
-      const found = differentiate(storage, loss, request, lengthOf);
+      const found = differentiate(storage, index, loss, request);
       // A first gradient becomes the accumulator; nothing else changes what the parameter has.
       for (const [parameter, gradient] of found.gradients) parameter.accumulator ??= gradient;
       return found;
