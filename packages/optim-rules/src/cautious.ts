@@ -26,9 +26,9 @@ import { square } from "./terms.ts";
  * θ ← θ − φu·d/(‖φ‖₀ + 1)              d elements, ‖φ‖₀ of them kept
  * ```
  *
- * Hyperparameters and slots are those of the rule. Costs a second pass over the tensors, which counts φ. For rules whose next parameter is
- * `sub(…, step)`, which take no norm, and whose slots do not hold the parameter: all here but LAMB, LARS, NovoGrad, ASGD, and Adan with
- * its proximal decay. `ema` and `lookahead` go around it.
+ * Hyperparameters and slots are those of the rule, whose saved state loads with `strict: false` (the rule's name differs). Costs a second
+ * pass over the tensors, which counts φ. For rules whose next parameter is `sub(…, step)`, which take no norm, and whose slots do not hold
+ * the parameter: all here but LAMB, LARS, NovoGrad, ASGD, and Adan with its proximal decay. `ema` and `lookahead` go around it.
  *
  * A NaN in the gradient reaches its own element, as without it.
  *
