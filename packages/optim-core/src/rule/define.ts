@@ -181,7 +181,13 @@ export function resolveHyperparameters(
   chosen: object,
   who: string,
 ): HyperparameterRecord {
-  const resolved: Record<string, HyperparameterValue> = { ...base };
+  // Tuples too: the defaults of a definition are one object for all rules that are made with it.
+  const resolved: Record<string, HyperparameterValue> = Object.fromEntries(
+    Object.entries(base).map(([name, value]) => [
+      name,
+      typeof value === "object" ? Object.freeze([...value]) : value,
+    ]),
+  );
   for (const [name, value] of Object.entries(hyperparameterEntries(chosen))) {
     if ((value as unknown) === undefined) continue;
     if (!Object.hasOwn(definition.hyperparameters, name)) {
