@@ -6,8 +6,8 @@ import { type Case, type Effort, ratio, type Section, sideBySide } from "./measu
 export async function wasm(effort: Effort): Promise<readonly Section[]> {
   const scale = effort.smoke ? 1000 : 1;
   return [
-    await adamOn({ tensors: 4, length: 2 ** 20 / scale, label: "4 × 1M" }, effort),
-    await adamOn({ tensors: 100, length: 10_000 / scale, label: "100 × 10k" }, effort),
+    await adamOn({ tensors: 4, length: 2 ** 20 / scale, label: "4 × 1M", goals: true }, effort),
+    await adamOn({ tensors: 100, length: 10_000 / scale, label: "100 × 10k", goals: false }, effort),
   ];
 }
 
@@ -15,13 +15,14 @@ interface Size {
   readonly tensors: number;
   readonly length: number;
   readonly label: string;
+  /** DESIGN has goals for 4 × 1M, which fits into no cache. */
+  readonly goals: boolean;
 }
 
-async function adamOn({ tensors, length, label }: Size, effort: Effort): Promise<Section> {
+async function adamOn({ tensors, length, label, goals }: Size, effort: Effort): Promise<Section> {
   const names = Array.from({ length: tensors }, (_, index) => `w${index}`);
   const gradient = Float32Array.from({ length }, (_, index) => Math.sin(index));
-  const own = (): Arena =>
-    Object.fromEntries(names.map((name) => [name, new Float32Array(length).fill(1)]));
+  const own = (): Arena => Object.fromEntries(names.map((name) => [name, new Float32Array(length).fill(1)]));
   const arena = (): Arena => {
     const made = createArena(Object.fromEntries(names.map((name) => [name, length])), { slots: 3 });
     for (const array of Object.values(made)) array.fill(1);
@@ -74,10 +75,10 @@ async function adamOn({ tensors, length, label }: Size, effort: Effort): Promise
       "One step of `@mm/optim-wasm`. The JS loop is one loop per tensor over parameter, gradient and both averages, the way one would write it. The copy moves the bytes that Adam moves, 28 a parameter (14 read, 14 written).",
     timings,
     ratios: [
-      ratio(timings, "arena", "copy", { atMost: 0.75 }),
-      ratio(timings, "JS loop", "arena", { atLeast: 5 }),
-      ratio(timings, "JS loop", "caller's arrays", { atLeast: 3 }),
-      ratio(timings, "arena, unscaled and clipped by value", "arena", { atMost: 1.1 }),
+      ratio(timings, "arena", "copy", goals ? { atMost: 0.75 } : undefined),
+      ratio(timings, "JS loop", "arena", goals ? { atLeast: 5 } : undefined),
+      ratio(timings, "JS loop", "caller's arrays", goals ? { atLeast: 3 } : undefined),
+      ratio(timings, "arena, unscaled and clipped by value", "arena", goals ? { atMost: 1.1 } : undefined),
       ratio(timings, "arena, clipped by norm", "arena"),
     ],
   };

@@ -15,7 +15,7 @@ export interface WasmCapabilities extends Capabilities {
   readonly copies: boolean;
 }
 
-export const backend = "wasm";
+const backend = "wasm";
 
 /** @param lengthOf the length of any parameter of the optimizer */
 export function createEngine<V>(

@@ -51,7 +51,7 @@ const who = "wasmOptimizer";
  *
  * @throws OptimError `invalid-rule`, `invalid-parameter` for anything but a live Float32Array, `empty-parameters`,
  * `duplicate-parameter` for a name or a range of a buffer that is there twice, `arena-full`, `unknown-option`,
- * `invalid-hyperparameter`
+ * `invalid-hyperparameter`, `unsupported` where there is not enough memory
  */
 export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
   rule: UpdateRule<H>,

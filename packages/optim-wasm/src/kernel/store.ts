@@ -1,3 +1,4 @@
+import { OptimError } from "@mm/optim-core";
 import { arrayKernels, type VectorKernels } from "@mm/optim-core/backend";
 import { type Vector, WasmKernels } from "./kernels.ts";
 import { mostPages, pageSize, type WasmMemory, type WasmNamespace, webAssembly } from "./webassembly.ts";
@@ -5,11 +6,15 @@ import { mostPages, pageSize, type WasmMemory, type WasmNamespace, webAssembly }
 /** Vectors of float32, with the kernels that work on them. */
 export interface VectorStore<V> {
   readonly kernels: VectorKernels<V>;
-  /** A vector of `length` elements, filled with `initial`. May grow the memory, which detaches views made before. */
+  /**
+   * A vector of `length` elements, filled with `initial`. May grow the memory, which detaches views made before.
+   *
+   * @throws OptimError `unsupported` where there is no memory left; nothing has changed then
+   */
   allocate(length: number, initial: number): V;
   /** Gives a vector back: the next one of the same length takes its place. */
   release(vector: V): void;
-  /** Makes room, so that vectors of all these lengths can be allocated without growing the memory. */
+  /** Makes room, so that vectors of all these lengths can be allocated without growing the memory. @throws OptimError `unsupported` */
   reserve(lengths: readonly number[]): void;
   /** The elements of a vector, to use at once: the next `allocate` or `reserve` may detach it. */
   view(vector: V): Float32Array;
@@ -88,7 +93,17 @@ class VectorMemory implements VectorStore<Vector> {
     const memory = this.#memory as WasmMemory;
     const pages = memory.buffer.byteLength / pageSize;
     const missing = Math.ceil((this.#top + bytes) / pageSize) - pages;
-    if (missing > 0) memory.grow(Math.max(missing, Math.min(fewestNewPages, mostPages - pages)));
+    if (missing <= 0) return;
+    try {
+      memory.grow(Math.max(missing, Math.min(fewestNewPages, mostPages - pages)));
+    } catch (cause) {
+      throw new OptimError("unsupported", "@mm/optim-wasm", {
+        expected: "to keep no more than 4 GiB in all beside the parameters, and that the system has them",
+        received: this.#top + bytes,
+        hint: "Give the parameters to several optimizers",
+        cause,
+      });
+    }
   }
 }
 
