@@ -4,7 +4,7 @@ import {
   type OptimWrapperOptions,
   type OptimWrapperStateDict,
 } from "@mm/optim-core";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   arrayOptimizer,
   descent,
@@ -247,4 +247,20 @@ test("a parameter that the loss does not reach is left alone, its step count too
   expect([a[0], b[0]]).toEqual([-2.5, -1]);
   const { params } = (await wrapper.stateDict()).optimizer;
   expect(params.map(({ step }) => step)).toEqual([2, 1]);
+});
+
+test("where there is no Symbol.dispose, dispose() is the same", () => {
+  const older = new Proxy(Symbol, {
+    get: (symbol, key): unknown => (key === "dispose" ? undefined : Reflect.get(symbol, key)),
+  });
+  vi.stubGlobal("Symbol", older);
+  try {
+    const { seen, wrapper } = model();
+    wrapper.updateParams(of(1, 1));
+    wrapper.dispose();
+    wrapper.dispose();
+    expect(seen.live).toBe(0);
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { FakeWrapper } from "./fake-wrapper.ts";
 import { refusal } from "./refusal.ts";
@@ -80,4 +80,20 @@ test("the record is copied", () => {
   const [before, after] = [wrappers.generator, sgd()];
   wrappers.generator = after;
   expect(dict.get("generator")).toBe(before);
+});
+
+test("where there is no Symbol.dispose, there is no such member, and all else is the same", () => {
+  const older = new Proxy(Symbol, {
+    get: (symbol, key): unknown => (key === "dispose" ? undefined : Reflect.get(symbol, key)),
+  });
+  vi.stubGlobal("Symbol", older);
+  try {
+    const log: string[] = [];
+    const dict = new OptimWrapperDict({ generator: new FakeWrapper({ groups: [{ lr: 0.1 }], log }) });
+    expect(Reflect.ownKeys(dict)).not.toContain("undefined");
+    dict.dispose();
+    expect(log).toEqual(["dispose fake"]);
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
