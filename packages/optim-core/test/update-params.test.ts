@@ -250,8 +250,12 @@ test("a parameter that the loss does not reach is left alone, its step count too
 });
 
 test("where there is no Symbol.dispose, dispose() is the same", async () => {
-  const { for: shared, iterator, toPrimitive } = Symbol;
-  const without = Object.assign((name: string) => Symbol(name), { for: shared, iterator, toPrimitive });
+  const native = Symbol;
+  const without = Object.assign((name: string) => native(name), {
+    for: native.for,
+    iterator: native.iterator,
+    toPrimitive: native.toPrimitive,
+  });
   vi.stubGlobal("Symbol", without);
   try {
     vi.resetModules();

@@ -83,8 +83,12 @@ test("the record is copied", () => {
 });
 
 test("where there is no Symbol.dispose, there is no such member, and all else is the same", () => {
-  const { for: shared, iterator, toPrimitive } = Symbol;
-  const older = Object.assign((name: string) => Symbol(name), { for: shared, iterator, toPrimitive });
+  const native = Symbol;
+  const older = Object.assign((name: string) => native(name), {
+    for: native.for,
+    iterator: native.iterator,
+    toPrimitive: native.toPrimitive,
+  });
   vi.stubGlobal("Symbol", older);
   try {
     const log: string[] = [];
