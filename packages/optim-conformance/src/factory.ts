@@ -31,7 +31,8 @@ export interface OptimizerFactory<P, Loss extends LossClosure, LossValue> {
   readonly name: string;
 
   /**
-   * A parameter with these values, a private copy, row-major. `shape` may be `[]` (a scalar) and may hold a 0 (an empty tensor).
+   * A parameter with these values, a private copy, row-major. `shape` may be `[]` (a scalar) and may hold a 0 (an empty tensor). A backend
+   * without shapes drops it.
    */
   createParameter(values: Float32Array, shape: readonly number[]): P;
   /** Frees what `createParameter` made. Leave it out where garbage collection does. */
@@ -50,6 +51,11 @@ export interface OptimizerFactory<P, Loss extends LossClosure, LossValue> {
   linearLoss(terms: readonly LinearTerm<P>[]): Loss;
   /** The number that a closure returned, which is then freed. */
   readLoss(value: LossValue): number | Promise<number>;
+
+  /**
+   * The elements of a parameter. Only where `capabilities.transfer` is false: otherwise the kit asks the optimizer, `readParameters()`.
+   */
+  readParameter?(parameter: P): Promise<Float32Array>;
 
   /**
    * How many allocations of the backend are alive, in a unit of your choice (tensors, buffers, vectors): the kit compares counts. It

@@ -15,3 +15,4 @@ export {
   type ReferenceOptions,
   type ReferenceParameter,
 } from "./reference.ts";
+export { type TestFunction, testOptimizer, type TestOptimizerOptions } from "./kit/test-optimizer.ts";

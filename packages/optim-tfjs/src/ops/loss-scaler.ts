@@ -125,11 +125,43 @@ function advanceOnDevice(
   const clean = tf.greater(finite, 0.5);
   const count = tf.add(tracker, 1);
   const full = tf.greaterEqual(count, growthInterval);
-  const grown = tf.mul(scale, growthFactor);
+  const grown = product(scale, growthFactor);
   const larger = tf.where(tf.logicalAnd(full, finiteElements(grown)), grown, scale);
-  const smaller = binary.max(tf.mul(scale, backoffFactor), minScale);
+  const smaller = binary.max(product(scale, backoffFactor), minScale);
   return {
     scale: new SharedScalar(tf.where(clean, larger, smaller)),
     growthTracker: new SharedScalar(tf.where(tf.logicalAnd(clean, tf.logicalNot(full)), count, 0)),
   };
+}
+
+/**
+ * scale × factor, rounded to float32 once, as on the host, where the factor is float64: both are split into halves whose products are
+ * exact (Dekker, "A floating-point technique for extending the available precision", 1971). A power of two needs none of that.
+ */
+function product(scale: number | tf.Tensor, factor: number): tf.Tensor {
+  const high = Math.fround(factor);
+  if (Number.isInteger(Math.log2(factor))) return tf.mul(scale, factor);
+  // Splitting multiplies by 4097, and halves of tiny numbers are lost: meanwhile the scale is of moderate size.
+  const shift = tf.where(
+    tf.greater(scale, 2 ** 60),
+    2 ** -80,
+    tf.where(tf.less(scale, 2 ** -40), 2 ** 80, 1),
+  );
+  const x = tf.mul(scale, shift);
+  const spread = tf.mul(x, splitter);
+  const [x1, f1] = [tf.sub(spread, tf.sub(spread, x)), upperHalf(high)];
+  const [x2, f2] = [tf.sub(x, x1), high - f1];
+  const rounded = tf.mul(x, high);
+  const error = [tf.mul(x1, f2), tf.mul(x2, f1), tf.mul(x2, f2)].reduce(
+    (sum, part) => tf.add(sum, part),
+    tf.sub(tf.mul(x1, f1), rounded),
+  );
+  return tf.div(tf.add(rounded, tf.add(error, tf.mul(x, factor - high))), shift);
+}
+
+const splitter = 2 ** 12 + 1;
+
+function upperHalf(high: number): number {
+  const spread = Math.fround(high * splitter);
+  return Math.fround(spread - Math.fround(spread - high));
 }

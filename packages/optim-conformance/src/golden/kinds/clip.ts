@@ -36,7 +36,9 @@ export async function runClip<P, Loss extends LossClosure, LossValue>(
     const { gradNorm } = await wrapper.readMetrics();
     if (totalNorm === null) checks.exact("totalNorm", gradNorm, undefined);
     else if (totalNorm !== undefined) {
-      checks.parameter("totalNorm", gradNorm === undefined ? undefined : [Math.fround(gradNorm)], [totalNorm]);
+      checks.parameter("totalNorm", gradNorm === undefined ? undefined : [Math.fround(gradNorm)], [
+        totalNorm,
+      ]);
     }
   } catch (thrown) {
     caught = thrown;

@@ -1,0 +1,167 @@
+import type { BaseHyperparameters } from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import {
+  adabelief,
+  adadelta,
+  adagrad,
+  adam,
+  adamax,
+  adamw,
+  adan,
+  asgd,
+  cautious,
+  ema,
+  lamb,
+  lars,
+  lion,
+  lookahead,
+  nadam,
+  novograd,
+  radam,
+  rmsprop,
+  rprop,
+  sgd,
+  signum,
+} from "@mm/optim-rules";
+import type { Gradients, Kit, KitTest } from "./kit.ts";
+import { noise, repeatable } from "./numbers.ts";
+
+/** Every rule, and every structure in which it computes something else. */
+const rules: readonly (readonly [name: string, rule: UpdateRule])[] = [
+  ["SGD", sgd({ lr: 0.1 })],
+  ["SGD, momentum and dampening", sgd({ lr: 0.1, momentum: 0.9, dampening: 0.3 })],
+  ["SGD, Nesterov and weight decay", sgd({ lr: 0.1, momentum: 0.8, nesterov: true, weightDecay: 0.1 })],
+  ["SGD, maximize", sgd({ lr: 0.1, momentum: 0.8, maximize: true })],
+  ["Adam", adam({ lr: 0.1 })],
+  ["Adam, amsgrad and weight decay", adam({ lr: 0.1, amsgrad: true, weightDecay: 0.1 })],
+  ["AdamW", adamw({ lr: 0.1, betas: [0.8, 0.95] })],
+  ["NAdam", nadam({ lr: 0.1 })],
+  ["RAdam, from plain to rectified", radam({ lr: 0.1, betas: [0.9, 0.9] })],
+  ["Adamax", adamax({ lr: 0.1 })],
+  ["Adagrad", adagrad({ lr: 0.1, lrDecay: 0.1, initialAccumulatorValue: 0.2 })],
+  ["Adadelta", adadelta({ lr: 1 })],
+  ["RMSprop", rmsprop({ lr: 0.05 })],
+  ["RMSprop, centered with momentum", rmsprop({ lr: 0.01, centered: true, momentum: 0.9, eps: 1e-3 })],
+  ["Rprop", rprop({ lr: 0.05 })],
+  ["ASGD, averaging", asgd({ lr: 0.1, t0: 3, lambd: 0.01 })],
+  ["Lion", lion({ lr: 0.01, weightDecay: 0.1 })],
+  ["Signum", signum({ lr: 0.01 })],
+  ["AdaBelief", adabelief({ lr: 0.1, eps: 1e-6 })],
+  ["Adan", adan({ lr: 0.05 })],
+  ["LAMB", lamb({ lr: 0.1 })],
+  ["LARS", lars({ lr: 1 })],
+  ["NovoGrad", novograd({ lr: 0.1 })],
+  ["cautious AdamW", cautious(adamw({ lr: 0.1 }))],
+  ["EMA of Adam", ema(adam({ lr: 0.1 }), { emaDecay: 0.8 })],
+  ["Lookahead of SGD", lookahead(sgd({ lr: 0.1, momentum: 0.9 }), { syncPeriod: 3 })],
+];
+
+const lengths = { w: 6, b: 3, s: 1 };
+
+export const ruleTests: readonly KitTest[] = [
+  {
+    name: "rules: Adam adds eps outside the root",
+    needs: ["rules"],
+    async run(kit) {
+      const subject = kit.subject(adam({ lr: 0.5, eps: 1 }), { w: [1] });
+      subject.train({ w: [3] });
+      // m̂ = 3, v̂ = 9: 0.5 × 3 ÷ (√9 + 1). With ε inside the root it would be 0.5 × 3 ÷ √10.
+      await kit.expectParameters("update", subject, { w: [1 - 0.375] });
+    },
+  },
+  {
+    name: "rules: Adam corrects its bias from the first step",
+    needs: ["rules"],
+    async run(kit) {
+      const subject = kit.subject(adam({ lr: 0.5, betas: [0.5, 0.75], eps: 0 }), { w: [0] });
+      subject.train({ w: [4] });
+      // m = 2, v = 4; m̂ = 2 ÷ (1 − 0.5), v̂ = 4 ÷ (1 − 0.75): 0.5 × 4 ÷ √16
+      await kit.expectParameters("update: the first step", subject, { w: [-0.5] });
+      subject.train({ w: [0] });
+      // m = 1, v = 3; m̂ = 1 ÷ 0.75, v̂ = 3 ÷ 0.4375
+      await kit.expectParameters("update: the second step", subject, {
+        w: [-0.5 - (0.5 * (1 / 0.75)) / Math.sqrt(3 / 0.4375)],
+      });
+    },
+  },
+  {
+    name: "rules: momentum takes the whole first gradient, dampening the later ones",
+    needs: ["rules"],
+    async run(kit) {
+      const subject = kit.subject(sgd({ lr: 1, momentum: 0.5, dampening: 0.25 }), { w: [0] });
+      subject.train({ w: [4] });
+      await kit.expectParameters("update: the first step", subject, { w: [-4] });
+      subject.train({ w: [8] });
+      // 0.5 × 4 + 0.75 × 8 = 8
+      await kit.expectParameters("update: the second step", subject, { w: [-12] });
+    },
+  },
+  ...rules.flatMap(([name, rule]): readonly KitTest[] => [
+    { name: `rules: ${name}`, needs: ["rules"], run: (kit) => compare(kit, rule) },
+    {
+      name: `rules: ${name}, with a dynamic loss scale and skipped steps`,
+      needs: ["rules"],
+      run: (kit) => compareScaled(kit, rule),
+    },
+  ]),
+];
+
+/** 12 steps beside the reference: random gradients, some zero, one tiny, one parameter without a gradient for a while. */
+async function compare<H extends BaseHyperparameters>(kit: Kit, rule: UpdateRule<H>): Promise<void> {
+  const next = repeatable(7);
+  const initials = tensors(next);
+  const subject = kit.subject(rule, initials);
+  const reference = kit.reference(subject, rule, initials);
+  for (let step = 0; step < 12; step += 1) {
+    const { s, ...others } = gradientsOf(step, next);
+    const gradients = step === 4 || step === 5 ? others : { ...others, s: s as Float32Array };
+    subject.train(gradients);
+    reference.train(gradients);
+    await kit.expectReference(`update: step ${step + 1}`, subject, reference);
+  }
+  kit.expectState(
+    "update: state",
+    await subject.optimizer.stateDict(),
+    await reference.optimizer.stateDict(),
+  );
+}
+
+/** The same with a loss scale that grows every second step; three steps overflow and are skipped. */
+async function compareScaled<H extends BaseHyperparameters>(kit: Kit, rule: UpdateRule<H>): Promise<void> {
+  const next = repeatable(8);
+  const initials = tensors(next);
+  const subject = kit.subject(rule, initials);
+  const reference = kit.reference(subject, rule, initials);
+  const scale = { initScale: 1024, growthInterval: 2 };
+  const both = [subject, reference].map((one) => ({
+    one,
+    lossScaler: one.optimizer.createLossScaler(scale),
+  }));
+  for (let step = 0; step < 10; step += 1) {
+    const gradients = gradientsOf(step, next);
+    if (step === 0 || step === 4 || step === 5)
+      (gradients["b"] as Float32Array)[1] = step === 4 ? Number.NaN : Infinity;
+    for (const { one, lossScaler } of both) {
+      one.train(gradients, { lossScaler });
+      lossScaler.update();
+    }
+    await kit.expectReference(`update: step ${step + 1}`, subject, reference);
+  }
+  kit.expectState(
+    "update: state",
+    await subject.optimizer.stateDict(),
+    await reference.optimizer.stateDict(),
+  );
+  for (const { lossScaler } of both) lossScaler.dispose();
+}
+
+function tensors(next: () => number): Record<string, Float32Array> {
+  return Object.fromEntries(Object.entries(lengths).map(([name, length]) => [name, noise(next, length)]));
+}
+
+function gradientsOf(step: number, next: () => number): Record<string, Float32Array> & Gradients {
+  const gradients = tensors(next);
+  if (step === 2) gradients["w"]?.fill(0);
+  if (step === 6) (gradients["w"] as Float32Array)[0] = 1e-30;
+  return gradients;
+}

@@ -1,0 +1,125 @@
+import { sgd } from "@mm/optim-rules";
+import type { Capabilities } from "@mm/optim-core";
+import type { LossClosure, OptimizerFactory } from "../factory.ts";
+import { accumulationTests } from "./accumulation.ts";
+import { clipTests } from "./clip.ts";
+import { errorTests } from "./errors.ts";
+import { freezeTests } from "./freeze.ts";
+import { gradientTests } from "./gradients.ts";
+import { groupTests } from "./groups.ts";
+import { hyperparameterTests } from "./hyperparameters.ts";
+import { type AnyFactory, Kit, type KitTest } from "./kit.ts";
+import { lifecycleTests } from "./lifecycle.ts";
+import { lossScaleTests } from "./loss-scale.ts";
+import { metricsTests } from "./metrics.ts";
+import { missingGradientTests } from "./missing-gradients.ts";
+import { nonFiniteTests } from "./non-finite.ts";
+import { ruleTests } from "./rules.ts";
+import { sharedScalerTests } from "./shared-scaler.ts";
+import { stateTests } from "./state.ts";
+import { transferTests } from "./transfer.ts";
+import { unscaleTests } from "./unscale.ts";
+
+/** Every test of the kit, in the order of the stages. */
+export const kitTests: readonly KitTest[] = [
+  ...gradientTests,
+  ...missingGradientTests,
+  ...accumulationTests,
+  ...nonFiniteTests,
+  ...unscaleTests,
+  ...clipTests,
+  ...ruleTests,
+  ...groupTests,
+  ...hyperparameterTests,
+  ...freezeTests,
+  ...lossScaleTests,
+  ...sharedScalerTests,
+  ...metricsTests,
+  ...stateTests,
+  ...transferTests,
+  ...lifecycleTests,
+  ...errorTests,
+];
+
+/**
+ * The `test` of a runner: vitest's, `node:test`'s, mocha's `it`. It takes a title and a function that throws or rejects where something is
+ * wrong. Tests have to run one after the other.
+ */
+export interface TestFunction {
+  (title: string, run: () => Promise<void>): unknown;
+  /** Shows a test that does not run. */
+  readonly skip?: (title: string, run: () => Promise<void>) => unknown;
+}
+
+export interface TestOptimizerOptions<P, Loss extends LossClosure, LossValue> {
+  readonly test: TestFunction;
+  readonly factory: OptimizerFactory<P, Loss, LossValue>;
+  /** Where the closing line goes, and lines for skipped tests where the runner cannot show them. Default `console.log`. */
+  readonly print?: (line: string) => void;
+}
+
+/**
+ * Proves that a backend keeps the contract of `Optimizer`: registers every test of the kit with a runner, and one more that prints
+ * `NAME: N passed, N failed, N skipped of N`.
+ *
+ * What `optimizer.capabilities` says is not there is skipped, and nothing else: accumulation, missing gradients, state round trips, live
+ * learning rates, `dispose` and coded errors are tested of every backend.
+ *
+ * ```ts
+ * import { testOptimizer } from "@mm/optim-conformance";
+ * import { test } from "vitest";
+ *
+ * testOptimizer({ test, factory });
+ * ```
+ */
+export function testOptimizer<P, Loss extends LossClosure, LossValue>({
+  test,
+  factory,
+  print = printToConsole,
+}: TestOptimizerOptions<P, Loss, LossValue>): void {
+  // Tests pass parameters, closures and losses back to the factory, and never look at them.
+  const erased = factory as unknown as AnyFactory;
+  const capabilities = capabilitiesOf(erased);
+  const count = { passed: 0, failed: 0, skipped: 0 };
+  for (const { name, needs = [], run } of kitTests) {
+    const title = `${factory.name}: ${name}`;
+    const lacking = needs.find((capability) => !capabilities[capability]);
+    const runInKit = async (): Promise<void> => {
+      const kit = new Kit(erased, capabilities);
+      // Counted as failed until it has passed: a runner may give up on it.
+      count.failed += 1;
+      try {
+        await run(kit);
+      } finally {
+        kit.dispose();
+      }
+      count.failed -= 1;
+      count.passed += 1;
+    };
+    if (lacking === undefined) test(title, runInKit);
+    else {
+      count.skipped += 1;
+      const reason = `${title} (capabilities.${lacking} is false)`;
+      if (test.skip) test.skip(reason, runInKit);
+      else print(`skipped: ${reason}`);
+    }
+  }
+  test(`${factory.name}: summary`, () => {
+    const { passed, failed, skipped } = count;
+    print(`${factory.name}: ${passed} passed, ${failed} failed, ${skipped} skipped of ${kitTests.length}`);
+    return Promise.resolve();
+  });
+}
+
+function capabilitiesOf(factory: AnyFactory): Capabilities {
+  const kit = new Kit(factory, {} as Capabilities);
+  try {
+    return kit.subject(sgd({ lr: 1 }), { w: [0] }).optimizer.capabilities;
+  } finally {
+    kit.dispose();
+  }
+}
+
+function printToConsole(line: string): void {
+  (globalThis as { readonly console?: { log(line: string): void } }).console?.log(line);
+}
