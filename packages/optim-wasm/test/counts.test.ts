@@ -6,10 +6,10 @@ import { createArena, wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
 import { type Spied, spyOnWebAssembly } from "./spied.ts";
 
-const lengths = { w1: 1000, b1: 10, w2: 300, b2: 3 };
+const lengths = { w1: 10_000, b1: 10, w2: 300, b2: 3 };
 const names = Object.keys(lengths) as (keyof typeof lengths)[];
 const arrays = () => ({
-  w1: new Float32Array(1000),
+  w1: new Float32Array(10_000),
   b1: new Float32Array(10),
   w2: new Float32Array(300),
   b2: new Float32Array(3),
