@@ -60,7 +60,8 @@ export function median(values: readonly number[]): number {
 export function ratio(timings: readonly Timing[], over: string, under: string, goal?: Ratio["goal"]): Ratio {
   const of = (name: string): number => {
     const timing = timings.find((candidate) => candidate.name === name);
-    if (timing === undefined) throw new Error(`no timing ${name} among ${timings.map((known) => known.name).join(", ")}`);
+    if (timing === undefined)
+      throw new Error(`no timing ${name} among ${timings.map((known) => known.name).join(", ")}`);
     return timing.medianMs;
   };
   return { what: `${over} ÷ ${under}`, value: of(over) / of(under), ...(goal && { goal }) };

@@ -50,5 +50,7 @@ function figure(value: number): string {
 export function writeReport(file: string, text: string): void {
   writeFileSync(file, text);
   // Formatted like every other page, so that the check of the formatting holds.
-  execFileSync("npx", ["--no-install", "prettier", "--write", "--log-level", "warn", file], { stdio: "inherit" });
+  execFileSync("npx", ["--no-install", "prettier", "--write", "--log-level", "warn", file], {
+    stdio: "inherit",
+  });
 }
