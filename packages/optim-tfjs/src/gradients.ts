@@ -32,8 +32,7 @@ export function differentiate<V, S>(
     const value = checkedLoss(loss());
     returned = true;
     if (returnLoss) own = tf.keep(tf.clone(value));
-    // Never the closure's tensor itself: it may be one that the caller keeps, or a variable.
-    return lossScale === undefined ? tf.clone(value) : tf.mul(value, operand(lossScale));
+    return lossScale === undefined ? value : tf.mul(value, operand(lossScale));
   };
   try {
     const grads = gradientsOf(
@@ -54,7 +53,7 @@ export function differentiate<V, S>(
   }
 }
 
-/** Gradients by variable name, each a tensor of its own to dispose. In a tidy, because a backward pass that fails leaves the loss. */
+/** Gradients by variable name, each a tensor of its own to dispose. The tidy frees the loss, unless it is one that the caller keeps. */
 function gradientsOf(
   scaled: TfjsLoss,
   variables: tf.Variable[],
@@ -64,14 +63,14 @@ function gradientsOf(
       scaled();
       return {};
     }
-    const { value, grads } = tf.variableGrads(scaled, variables);
+    const { scopeId } = tf.scalar(0);
+    const { grads } = tf.variableGrads(scaled, variables);
     const seen = new Set<tf.Tensor>();
     for (const [name, gradient] of Object.entries(grads)) {
       // A custom gradient may give one tensor twice, or one that the caller keeps: it has the scope of where it was made.
-      if (seen.has(gradient) || gradient.scopeId !== value.scopeId) grads[name] = tf.clone(gradient);
+      if (seen.has(gradient) || gradient.scopeId !== scopeId) grads[name] = tf.clone(gradient);
       seen.add(gradient);
     }
-    value.dispose();
     return grads;
   });
 }

@@ -3,6 +3,7 @@ import { adam } from "@mm/optim-rules";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { heapStorage } from "../src/in-place/heap.ts";
 import { linearLoss, use } from "./backends.ts";
 
 const undo: (() => void)[] = [];
@@ -73,6 +74,35 @@ test("where WebAssembly may not be compiled, tfjs-cpu runs the reference evaluat
   const found = await train();
   expect(found).toEqual(expected);
   expect(found.inPlace).toBe(true);
+});
+
+test("the threaded build of tfjs-wasm imports its memory, which is shared, and exports none", async () => {
+  await use({ backend: "cpu" });
+  const memory = new WebAssembly.Memory({ initial: 2, maximum: 4, shared: true });
+  // Stands in for the backend of a browser: it puts each tensor that is looked up into the shared memory.
+  const addresses = new Map<object, number>();
+  const backend = {
+    wasm: { asm: {}, wasmMemory: memory, tfjs: { registerTensor() {}, disposeData() {} } },
+    dataIdMap: {
+      get(dataId: object) {
+        const known = addresses.get(dataId);
+        const memoryOffset = known ?? 64 + 64 * addresses.size;
+        if (known === undefined) {
+          addresses.set(dataId, memoryOffset);
+          const values = tf.backend().readSync(dataId) as Float32Array;
+          new Float32Array(memory.buffer, memoryOffset, values.length).set(values);
+        }
+        return { id: addresses.size, memoryOffset };
+      },
+    },
+    refCount: () => 1,
+  };
+  const storage = heapStorage(backend)!;
+  const parameter = { shape: [3], length: 3 } as never;
+  const accumulator = storage.allocate(parameter, 2);
+  storage.accumulate(accumulator, tf.tensor1d([1, 2, 3]), 0.5, false);
+  expect([...storage.view(accumulator)]).toEqual([2.5, 3, 3.5]);
+  expect(storage.view(accumulator).buffer).toBeInstanceOf(SharedArrayBuffer);
 });
 
 test("a variable whose data another backend took over comes back", async () => {

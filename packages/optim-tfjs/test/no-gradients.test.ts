@@ -5,6 +5,20 @@ import * as tf from "@tensorflow/tfjs-core";
 import { expect, test } from "vitest";
 import { refusal } from "./refusal.ts";
 
+test("a loss of custom gradients alone needs none registered", async () => {
+  tf.enableProdMode();
+  await tf.setBackend("cpu");
+  const w = tf.variable(tf.ones([2]));
+  const sum = tf.customGrad((x) => ({
+    value: tf.sum(x as tf.Tensor),
+    gradFunc: (dy) => tf.fill([2], dy.dataSync()[0]!),
+  }));
+  const optimizer = tfjsOptimizer(adam(), { w });
+  const loss = optimizer.backward(() => sum(w) as tf.Scalar, { returnLoss: true });
+  expect(loss?.dataSync()[0]).toBe(2);
+  expect((await optimizer.readGradients())["w"]).toEqual(Float32Array.of(1, 1));
+});
+
 // In a file of its own: here nothing has registered gradients.
 test("tfjs-core alone has no gradients: the error names the import", async () => {
   tf.enableProdMode();

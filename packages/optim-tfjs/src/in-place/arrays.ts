@@ -84,6 +84,7 @@ class ArrayStorage<V> implements VariableStorage<V> {
       this.view(accumulator).set(values);
       if (scale !== 1) this.kernels.accumulate(accumulator, accumulator, scale, true);
     }
+    gradient.dispose();
   }
 
   open(variable: tf.Variable): V {

@@ -39,7 +39,6 @@ export function inPlaceEngine<V>(
     },
     accumulate({ accumulator, pending }, gradient, { scale }) {
       storage.accumulate(accumulator as V, gradient, scale, !pending);
-      gradient.dispose();
     },
 
     stages: {

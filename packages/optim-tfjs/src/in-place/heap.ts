@@ -26,7 +26,8 @@ interface TensorRecord {
 
 /** A vector on tfjs's heap: a tensor of its own, kept until it is released. */
 interface HeapVector extends Vector {
-  readonly tensor: tf.Tensor;
+  pointer: number;
+  tensor: tf.Tensor;
 }
 
 /**
@@ -91,13 +92,21 @@ class HeapStorage implements VariableStorage<Vector> {
   }
 
   accumulate(accumulator: Vector, gradient: tf.Tensor, scale: number, overwrite: boolean): void {
-    this.kernels.accumulate(accumulator, this.#vector(gradient), scale, overwrite);
+    const vector = this.#vector(gradient);
+    if (overwrite && scale === 1 && this.#isOwned(gradient)) {
+      // Nobody else has this gradient: it becomes the accumulator, and saves a pass.
+      (accumulator as HeapVector).tensor.dispose();
+      Object.assign(accumulator, vector, { tensor: tf.keep(gradient) });
+    } else {
+      this.kernels.accumulate(accumulator, vector, scale, overwrite);
+      gradient.dispose();
+    }
   }
 
   open(variable: tf.Variable): Vector {
     // Looked up first: where another backend has the data, that brings it here.
     const vector = this.#vector(variable);
-    if (this.#backend.refCount(variable.dataId) === 1) return vector;
+    if (this.#isOwned(variable)) return vector;
     // A clone or a reshape, or the tensor that it was made from, shares the data and must keep its values.
     scoped(() => variable.assign(tensorOf(this.view(vector), variable.shape)));
     return this.#vector(variable);
@@ -112,6 +121,10 @@ class HeapStorage implements VariableStorage<Vector> {
     const register = this.#backend.wasm?.tfjs;
     register?.disposeData(id);
     register?.registerTensor(id, variable.size, memoryOffset);
+  }
+
+  #isOwned({ dataId }: tf.Tensor): boolean {
+    return this.#backend.refCount(dataId) === 1;
   }
 
   #vector(tensor: tf.Tensor): Vector {

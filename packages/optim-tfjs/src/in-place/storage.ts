@@ -12,7 +12,7 @@ export interface VariableStorage<V> {
   release(vector: V): void;
   /** The elements of a vector, to use at once. */
   view(vector: V): Float32Array;
-  /** Adds scale × gradient to the accumulator, or overwrites it. Only reads the gradient. */
+  /** Adds scale × gradient to the accumulator, or overwrites it. Takes the gradient over; what shares its data is not written. */
   accumulate(accumulator: V, gradient: tf.Tensor, scale: number, overwrite: boolean): void;
   /** The variable's data as a vector that a kernel may write: nothing else refers to it. */
   open(variable: tf.Variable): V;
