@@ -45,7 +45,7 @@ async function adamOn(backend: "wasm" | "cpu", size: Size, effort: Effort): Prom
       value: tf.scalar(0),
       gradFunc: () => variables.map(() => tf.clone(gradient)),
     }));
-    return () => withGradients(...variables) as tf.Scalar;
+    return () => withGradients(...variables);
   };
 
   const native = { variables: make(), optimizer: tf.train.adam(1e-3) };
