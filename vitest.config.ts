@@ -19,7 +19,7 @@ const node = {
   test: {
     ...timeouts,
     name: "node",
-    include: ["packages/*/test/**/*.test.ts"],
+    include: ["{packages,examples}/*/test/**/*.test.ts"],
     exclude: ["packages/*/test/browser/**"],
     typecheck: {
       enabled: true,

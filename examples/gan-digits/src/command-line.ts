@@ -1,0 +1,131 @@
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { UsageError } from "./errors.ts";
+import { backends, completeSettings, rules, type Settings } from "./settings.ts";
+
+export interface CommandLine {
+  /** What was given, without defaults. */
+  readonly given: Partial<Settings>;
+  /** Folder of all that is written. */
+  readonly out: string;
+  readonly checkpointEvery: number;
+  /** The checkpoint to go on from. */
+  readonly resume?: string;
+}
+
+interface ParsedOptions extends Partial<Settings> {
+  readonly lr?: number;
+  readonly out?: string;
+  readonly checkpointEvery: number;
+  readonly resume?: string | true;
+}
+
+const defaultOut = fileURLToPath(new URL("../runs/latest", import.meta.url));
+export const checkpointName = "checkpoint.json";
+
+/** @returns `undefined` when help was asked for, and printed. @throws UsageError */
+export function parseCommandLine(argv: readonly string[]): CommandLine | undefined {
+  const program = describe();
+  try {
+    program.parse(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    throw new UsageError(error.message.replace(/^error: /, ""), { cause: error });
+  }
+  const { lr, out, checkpointEvery, resume, ...rest } = program.opts<ParsedOptions>();
+  const given = { ...(lr !== undefined && { generatorLr: lr, discriminatorLr: lr }), ...rest };
+  const checkpoint = typeof resume === "string" ? resume : join(out ?? defaultOut, checkpointName);
+  return {
+    given,
+    out: resolve(out ?? (resume === undefined ? defaultOut : dirname(checkpoint))),
+    checkpointEvery,
+    ...(resume !== undefined && { resume: resolve(checkpoint) }),
+  };
+}
+
+/**
+ * The settings of a run that goes on: those it was started with. Only `iterations` may grow.
+ *
+ * @throws UsageError for any other that was given and differs
+ */
+export function resumedSettings(saved: Settings, given: Partial<Settings>, iteration: number): Settings {
+  for (const [name, value] of Object.entries(given)) {
+    const before = saved[name as keyof Settings];
+    if (name === "iterations" || before === value) continue;
+    const started = before === undefined ? "without it" : `with ${flag(name)} ${before}`;
+    throw new UsageError(
+      `${flag(name)} ${value}: the run was started ${started}, and goes on as it was started. Leave the option out`,
+    );
+  }
+  const iterations = given.iterations ?? saved.iterations;
+  if (iterations < iteration) {
+    throw new UsageError(`--iterations ${iterations}: the checkpoint is at iteration ${iteration} already`);
+  }
+  return { ...saved, iterations };
+}
+
+function describe(): Command {
+  const defaults = completeSettings({});
+  const perRule = (name: keyof Settings) =>
+    `default: ${String(defaults[name])}, sgd: ${String(completeSettings({ rule: "sgd" })[name])}`;
+  return new Command("gan-digits")
+    .description("Trains two networks against each other, until one draws digits.")
+    .addOption(
+      new Option("--tfjs-backend <name>", "where TensorFlow.js computes (default: wasm)").choices(backends),
+    )
+    .addOption(new Option("--rule <name>", "update rule of both optimizers (default: adam)").choices(rules))
+    .option("--lr <number>", `learning rate of both (${perRule("generatorLr")})`, above(0))
+    .option("--generator-lr <number>", "learning rate of the generator alone", above(0))
+    .option("--discriminator-lr <number>", "learning rate of the discriminator alone", above(0))
+    .option("--momentum <number>", "first beta, or momentum of sgd (default: 0.5)", fraction)
+    .option("--weight-decay <number>", "weight decay (default: 0, adamw: 0.01)", atLeast(0))
+    .option("--accumulate <count>", "micro-batches per step (default: 1)", whole(1))
+    .addOption(
+      new Option("--clip-norm <number>", "clip gradients by their norm, for each network").argParser(
+        above(0),
+      ),
+    )
+    .addOption(
+      new Option("--clip-value <number>", "clip each element of the gradients")
+        .argParser(above(0))
+        .conflicts("clipNorm"),
+    )
+    .option("--batch <count>", `images in a micro-batch (default: ${defaults.batch})`, whole(1))
+    .option(
+      "--iterations <count>",
+      `micro-batches for each network (default: ${defaults.iterations})`,
+      whole(1),
+    )
+    .option("--seed <number>", `same seed, same numbers (default: ${defaults.seed})`, whole(0, 2 ** 31 - 1))
+    .option("--log-every <count>", `iterations between two metrics (default: ${defaults.logEvery})`, whole(1))
+    .option("--checkpoint-every <count>", "iterations between two checkpoints", whole(1), 500)
+    .option(
+      "--out <folder>",
+      "where pictures, metrics and checkpoint go (default: runs/latest of this example)",
+    )
+    .option("--resume [file]", `go on from a checkpoint (default: ${checkpointName} in --out)`)
+    .addHelpText("after", "\nCtrl-C writes a checkpoint before it stops.")
+    .configureOutput({ outputError: () => undefined }) // who catches the error prints it
+    .exitOverride();
+}
+
+const flag = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+const above = (limit: number) => number((value) => value > limit, `a number above ${limit}`);
+const atLeast = (limit: number) => number((value) => value >= limit, `a number, ${limit} or more`);
+const fraction = /* @__PURE__ */ number((value) => value >= 0 && value < 1, "a number from 0 to below 1");
+const whole = (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  number(
+    (value) => Number.isInteger(value) && value >= least && value <= most,
+    `a whole number, ${least} or more${most < Number.MAX_SAFE_INTEGER ? `, at most ${most}` : ""}`,
+  );
+
+function number(accepts: (value: number) => boolean, expected: string): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    if (!Number.isFinite(value) || !accepts(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
+    return value;
+  };
+}

@@ -1,0 +1,8 @@
+/** What was asked for cannot be done, and the message says why: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

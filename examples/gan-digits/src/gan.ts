@@ -1,0 +1,118 @@
+import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import { OptimWrapperDict } from "@mm/optim-dict";
+import { adam, adamw, sgd } from "@mm/optim-rules";
+import { tfjsOptimizer } from "@mm/optim-tfjs";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { Digits } from "./data.ts";
+import type { Metrics } from "./metrics.ts";
+import {
+  createAverage,
+  createDiscriminator,
+  createGenerator,
+  disposeWeights,
+  readWeights,
+  type Weights,
+  writeWeights,
+} from "./models.ts";
+import { createRandom, type Random, restoreRandom } from "./random.ts";
+import type { Settings } from "./settings.ts";
+
+function createOptim(settings: Settings, generator: Weights, discriminator: Weights) {
+  const { accumulate, clipNorm, clipValue, generatorLr, discriminatorLr } = settings;
+  const options: OptimWrapperOptions = {
+    accumulativeCounts: accumulate,
+    gradNorm: true,
+    ...(clipNorm !== undefined && { clipGrad: { maxNorm: clipNorm } }),
+    ...(clipValue !== undefined && { clipGrad: { type: "value", clipValue } }),
+  };
+  return new OptimWrapperDict({
+    generator: createOptimWrapper(tfjsOptimizer(updateRule(settings, generatorLr), generator), options),
+    discriminator: createOptimWrapper(
+      tfjsOptimizer(updateRule(settings, discriminatorLr), discriminator),
+      options,
+    ),
+  });
+}
+
+export type GanOptim = ReturnType<typeof createOptim>;
+
+function updateRule({ rule, momentum, weightDecay }: Settings, lr: number): UpdateRule {
+  const betas = [momentum, 0.999] as const;
+  if (rule === "adam") return adam({ lr, betas, weightDecay });
+  if (rule === "adamw") return adamw({ lr, betas, weightDecay });
+  return sgd({ lr, momentum, weightDecay });
+}
+
+/** Ten samples, one of each class, always from the same latents. */
+export interface Frame {
+  readonly iteration: number;
+  readonly images: Float32Array;
+}
+
+/** A training run between two iterations. */
+export interface GanRun {
+  readonly settings: Settings;
+  readonly digits: Digits;
+  readonly random: Random;
+  readonly generator: Weights;
+  readonly discriminator: Weights;
+  /** The moving average of the generator that samples are drawn from. */
+  readonly average: Weights;
+  readonly optim: GanOptim;
+  iteration: number;
+  seconds: number;
+  readonly history: Metrics[];
+  readonly frames: Frame[];
+}
+
+export function startRun(settings: Settings, digits: Digits): GanRun {
+  const random = createRandom(settings.seed, "training");
+  const generator = createGenerator(random);
+  const discriminator = createDiscriminator(random);
+  const average = createAverage(generator);
+  const optim = createOptim(settings, generator, discriminator);
+  const start = { iteration: 0, seconds: 0, history: [], frames: [] };
+  return { settings, digits, random, generator, discriminator, average, optim, ...start };
+}
+
+/** A run that goes on from a checkpoint, and gives the very numbers that it would have given without the pause. */
+export async function resumeRun(settings: Settings, digits: Digits, checkpoint: Checkpoint): Promise<GanRun> {
+  const run = startRun(settings, digits);
+  writeWeights(run.generator, checkpoint.generator);
+  writeWeights(run.discriminator, checkpoint.discriminator);
+  writeWeights(run.average, checkpoint.average);
+  await run.optim.loadStateDict(checkpoint.optim);
+  return {
+    ...run,
+    random: restoreRandom(checkpoint.random),
+    iteration: checkpoint.iteration,
+    seconds: checkpoint.seconds,
+    history: [...checkpoint.history],
+    frames: [...checkpoint.frames],
+  };
+}
+
+export async function snapshot(run: GanRun): Promise<Checkpoint> {
+  const { settings, iteration, seconds, random, generator, discriminator, average, optim, history, frames } =
+    run;
+  return {
+    format: "gan-digits-checkpoint (temporary)",
+    version: 1,
+    settings,
+    iteration,
+    seconds,
+    random: random.state(),
+    generator: await readWeights(generator),
+    discriminator: await readWeights(discriminator),
+    average: await readWeights(average),
+    optim: await optim.stateDict(),
+    history,
+    frames,
+  };
+}
+
+export function disposeRun({ optim, generator, discriminator, average }: GanRun): void {
+  optim.dispose();
+  for (const weights of [generator, discriminator, average]) disposeWeights(weights);
+}

@@ -1,0 +1,108 @@
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Checkpoint } from "../src/checkpoint.ts";
+
+const example = fileURLToPath(new URL("..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+// What runs as a process is the build; where it is up to date this does nothing.
+beforeAll(() => {
+  const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
+  execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
+});
+
+it("ends with 2 and a message for bad options", async () => {
+  const { code, stdout, stderr } = await run(["--accumulate", "0"]);
+  expect(code).toBe(2);
+  expect(stdout).toBe("");
+  expect(stderr).toBe(
+    "error: option '--accumulate <count>' argument '0' is invalid. Expected a whole number, 1 or more.\nSee --help.\n",
+  );
+});
+
+it("ends with 2 where there is nothing to resume, or something else", async () => {
+  const missing = await run(["--resume", join(folder, "none.json")]);
+  expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining("no checkpoint at")]);
+  const other = join(folder, "other.json");
+  writeFileSync(other, "{ half a checkp");
+  const damaged = await run(["--resume", other]);
+  expect([damaged.code, damaged.stderr]).toEqual([2, expect.stringContaining("damaged or no checkpoint")]);
+});
+
+// Some seconds; long on a machine that is busy otherwise.
+it(
+  "writes a checkpoint on Ctrl-C, and goes on from it; without a terminal in plain lines",
+  { timeout: 120_000 },
+  async () => {
+    const out = join(folder, "run");
+    const stopped = await run(
+      ["--iterations", "100000", "--batch", "4", "--log-every", "1", "--out", out],
+      (child) => {
+        child.stdout.once("data", () => child.kill("SIGINT"));
+      },
+    );
+    expect(stopped.code).toBe(130);
+    expect(stopped.stdout).toContain("go on with: --resume");
+    expect(readdirSync(out).sort()).toEqual([
+      "checkpoint.json",
+      "losses.png",
+      "metrics.jsonl",
+      "samples.png",
+    ]);
+    const { iteration } = JSON.parse(readFileSync(join(out, "checkpoint.json"), "utf8")) as Checkpoint;
+    expect(iteration).toBeGreaterThan(0);
+    const before = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+    expect(before.length).toBe(1 + iteration);
+
+    const resumed = await run(["--out", out, "--resume", "--iterations", String(iteration + 3)]);
+    expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
+    const after = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
+    // The settings, where one number differs; the earlier iterations; three more; the quality.
+    expect(after.slice(1, before.length)).toEqual(before.slice(1));
+    expect(after.slice(before.length).map(summary)).toEqual(
+      ["train", "train", "train", "quality"].map((kind, i) => ({
+        kind,
+        ...(kind === "train" && { iteration: iteration + 1 + i }),
+      })),
+    );
+    const { heldOut } = JSON.parse(after.at(-1) ?? "") as { heldOut: { agreement: number } };
+    expect(heldOut.agreement).toBeGreaterThan(0.9);
+
+    // No escape codes, no carriage returns, and each line whole.
+    expect(stripVTControlCharacters(resumed.stdout)).toBe(resumed.stdout);
+    expect(resumed.stdout).not.toContain("\r");
+    expect(resumed.stdout.split("\n")[0]).toMatch(
+      /^\d+\/\d+ \| generator: loss [\d.]+, lr 0\.002, gradient norm [\d.]+ \| discriminator: .* \| \d+ it\/s, \d+ s left$/,
+    );
+    expect(existsSync(join(out, "checkpoint.json.unfinished"))).toBe(false);
+  },
+);
+
+function summary(line: string): { kind: string; iteration?: number } {
+  const { kind, iteration } = JSON.parse(line) as { kind: string; iteration?: number };
+  return { kind, ...(iteration !== undefined && { iteration }) };
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(args: readonly string[], watch?: (child: ReturnType<typeof start>) => void): Promise<Ended> {
+  const child = start(args);
+  const output = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
+  watch?.(child);
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...output })));
+}
+
+const start = (args: readonly string[]) =>
+  spawn(process.execPath, [join(example, "dist/main.js"), ...args], { stdio: ["ignore", "pipe", "pipe"] });

@@ -1,0 +1,120 @@
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as tf from "@tensorflow/tfjs-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startBackend } from "../src/backend.ts";
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../src/checkpoint.ts";
+import { loadDigits } from "../src/data.ts";
+import { disposeRun, type GanRun, resumeRun, snapshot, startRun } from "../src/gan.ts";
+import type { Settings } from "../src/settings.ts";
+import { train } from "../src/train.ts";
+import { shortSettings } from "./settings.ts";
+
+const { training } = loadDigits();
+const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
+beforeAll(() => startBackend("wasm"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe("a resumed run", () => {
+  const cases: [string, Partial<Settings>][] = [
+    ["plain", {}],
+    ["in the middle of a window", { accumulate: 3 }],
+    ["in the middle of a window, before a short last one", { accumulate: 5, clipNorm: 0.5 }],
+    ["AdamW, clipped by norm", { rule: "adamw", clipNorm: 0.1 }],
+    ["SGD, clipped by value", { rule: "sgd", clipValue: 0.01 }],
+  ];
+
+  it.each(cases)("gives the bits of an uninterrupted one: %s", async (_, options) => {
+    const settings = shortSettings(options);
+    const whole = startRun(settings, training);
+    expect(await train(whole)).toBe(true);
+
+    const first = startRun(settings, training);
+    expect(await train(first, stopAfter(4))).toBe(false);
+    expect(first.iteration).toBe(4);
+    const file = join(folder, "checkpoint.json");
+    await writeCheckpoint(file, await snapshot(first));
+    const second = await resumeRun(settings, training, await readCheckpoint(file));
+    expect(await train(second)).toBe(true);
+
+    expect(bits(await snapshot(second))).toEqual(bits(await snapshot(whole)));
+    expect(bits(await snapshot(first))).not.toEqual(bits(await snapshot(whole)));
+    for (const run of [whole, first, second]) disposeRun(run);
+  });
+
+  it("logs what an uninterrupted one logs", async () => {
+    const settings = shortSettings({ accumulate: 2, logEvery: 1 });
+    const run = startRun(settings, training);
+    await train(run);
+    // Two iterations a step: every other one has a gradient norm.
+    expect(run.history.map(({ iteration }) => iteration)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(run.history.map(({ generator }) => generator.gradNorm !== undefined)).toEqual([
+      false,
+      true,
+      false,
+      true,
+      false,
+      true,
+      false,
+      true,
+    ]);
+    disposeRun(run);
+  });
+});
+
+it("steps the last window though it is short", async () => {
+  // 7 micro-batches in windows of 3: steps after 3, 6 and 7.
+  const run = startRun(shortSettings({ iterations: 7, accumulate: 3 }), training);
+  await train(run);
+  const { generator, discriminator } = await run.optim.readMetrics();
+  expect([generator.steps, discriminator.steps]).toEqual([3, 3]);
+  disposeRun(run);
+});
+
+it.each([
+  ["plain", {}],
+  ["accumulating and clipping", { accumulate: 2, clipNorm: 0.5 }],
+])("holds as many tensors after 40 iterations as after 6: %s", async (_, options) => {
+  const atStart = tf.memory().numTensors;
+  const run = startRun(shortSettings({ iterations: 40, ...options }), training);
+  const counts: string[] = [];
+  await train(run, {
+    onIteration: async ({ iteration }) => {
+      const { numTensors, numBytes } = tf.memory();
+      if (iteration >= 6) counts.push(`${numTensors} tensors, ${numBytes} bytes`);
+    },
+  });
+  expect(counts.length).toBe(35);
+  expect(new Set(counts).size).toBe(1);
+  disposeRun(run);
+  expect(tf.memory().numTensors).toBe(atStart);
+});
+
+it("keeps twelve frames, the last after the last iteration", async () => {
+  const run = startRun(shortSettings({ iterations: 121 }), training);
+  await train(run);
+  // 121 (i / 11)² = i²
+  expect(run.frames.map(({ iteration }) => iteration)).toEqual([
+    0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121,
+  ]);
+  disposeRun(run);
+});
+
+function stopAfter(iterations: number): Parameters<typeof train>[1] {
+  const stop = new AbortController();
+  const onIteration = async ({ iteration }: GanRun) => {
+    if (iteration === iterations) stop.abort();
+  };
+  return { signal: stop.signal, onIteration };
+}
+
+/** All of a checkpoint but the time it took; tensors by a hash of their bytes, where −0 is not 0. */
+function bits(checkpoint: Checkpoint): unknown {
+  const text = JSON.stringify(checkpoint, (key, value: unknown) => {
+    if (key === "seconds") return undefined;
+    return value instanceof Float32Array ? createHash("sha256").update(value).digest("hex") : value;
+  });
+  return JSON.parse(text);
+}
