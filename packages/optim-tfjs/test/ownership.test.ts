@@ -83,6 +83,23 @@ describe.each(paths)("$name: gradients are only read", (path) => {
     expect([...variables.b.dataSync()]).toEqual([-2, -2, -2]);
   });
 
+  test("one tensor for two variables", async () => {
+    await use(path);
+    const variables = { a: tf.variable(tf.zeros([2])), b: tf.variable(tf.zeros([2])) };
+    const loss = tf.customGrad((...[a, b]) => ({
+      value: tf.add(tf.sum(a as tf.Tensor), tf.sum(b as tf.Tensor)),
+      gradFunc: (dy) => {
+        const gradient = tf.mul(dy, tf.tensor1d([1, 2]));
+        return [gradient, gradient];
+      },
+    }));
+    const wrapper = createOptimWrapper(tfjsOptimizer(sgd({ lr: 1 }), variables, path.options), {
+      clipGrad: { type: "value", clipValue: 1.5 },
+    });
+    wrapper.updateParams(() => loss(variables.a, variables.b) as tf.Scalar);
+    for (const variable of Object.values(variables)) expect([...variable.dataSync()]).toEqual([-1, -1.5]);
+  });
+
   test("one tensor that is the caller's, for two variables", async () => {
     await use(path);
     const variables = { a: tf.variable(tf.zeros([2])), b: tf.variable(tf.zeros([2])) };
