@@ -29,7 +29,7 @@ export function checkOptions<T extends object>(
     throw new OptimError(code, who, { expected: "an object", received: options });
   for (const [name, received] of Object.entries(options) as [keyof T & string, never][]) {
     if (!Object.hasOwn(checks, name)) {
-      throw new OptimError("unknown-option", who, {
+      throw new OptimError(code === "invalid-option" ? "unknown-option" : code, who, {
         expected: Object.keys(checks).join(", "),
         received: name,
       });

@@ -13,7 +13,7 @@ import type {
   WrapperBackwardOptions,
 } from "./optim-wrapper.ts";
 import type { Optimizer } from "./optimizer.ts";
-import type { LoadOptions, OptimWrapperStateDict, PreparedLoad } from "./state.ts";
+import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
 import { accumulationWindow, checkCounts } from "./window.ts";
 
 /** Where the symbol does not exist, a key that nobody has. */
@@ -126,7 +126,8 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       live("backward");
       return differentiate(loss, scale, returnLoss, false);
     },
-    step({ rescale = 1 }: { readonly rescale?: number } = {}) {
+    step(given: { readonly rescale?: number } = {}) {
+      const { rescale = 1 } = checkOptions("step", given, { rescale: aNumber });
       live("step").step({ ...settings, rescale, lossScaler });
       own?.update();
     },
@@ -189,7 +190,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
 
     async stateDict(given = {}) {
       const saving = live("stateDict").stateDict(given);
-      const counts = window.save(given.pending !== false);
+      const counts = window.save((given as StateDictOptions | null)?.pending !== false);
       const [state, scalerState] = await Promise.all([saving, lossScaler?.stateDict()]);
       return {
         format: "optim-wrapper",
@@ -210,22 +211,27 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
         });
       }
       const counts = checkCounts(state.counts);
-      const { restore = {} } = given;
+      const restore = (given as LoadOptions | null)?.restore;
       const commitScaler =
-        saved.lossScaler && restore.lossScaler !== false
+        saved.lossScaler && restore?.lossScaler !== false
           ? lossScaler?.prepareLoad(saved.lossScaler)
           : undefined;
       const prepared = await optimizer.prepareLoad(state.optimizer, given);
+      let open = true;
       return {
         commit() {
           const report = prepared.commit();
-          if (disposed) return report;
+          if (!open || disposed) return report;
+          open = false;
           commitScaler?.();
-          if (restore.counts === false) window.restart();
-          else window.load(counts, restore.pending !== false);
+          if (restore?.counts === false) window.restart();
+          else window.load(counts, restore?.pending !== false);
           return report;
         },
-        dispose: prepared.dispose,
+        dispose() {
+          open = false;
+          prepared.dispose();
+        },
       };
     },
 

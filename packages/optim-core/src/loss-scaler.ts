@@ -70,7 +70,7 @@ export interface LossScaler {
 
 /** Whether a loss scale is a scaler that somebody else made. */
 export function isLossScaler(lossScale: LossScale | LossScaler | undefined): lossScale is LossScaler {
-  return typeof lossScale === "object" && "kind" in lossScale;
+  return (lossScale as Partial<LossScaler> | undefined | null)?.kind === "loss-scaler";
 }
 
 /**

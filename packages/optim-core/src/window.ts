@@ -94,16 +94,21 @@ const empty = (innerCount: number, maxCounts?: number): WindowCounts => ({
 
 /** Checked and copied. @throws OptimError `invalid-state` */
 export function checkCounts(counts: WindowCounts): WindowCounts {
-  return checkOptions(
+  // NaN in place of what is missing, so that it is refused by name.
+  const {
+    innerCount = Number.NaN,
+    windowStart = Number.NaN,
+    scaleSum = Number.NaN,
+    weighted = false,
+    ...others
+  } = Object(counts) as Partial<WindowCounts>;
+  return checkOptions<WindowCounts>(
     "counts",
-    counts,
+    { innerCount, windowStart, scaleSum, weighted, ...others },
     {
       innerCount: aCount,
-      maxCounts: aCount,
-      windowStart: [
-        (value: number) => isCount(value) && value <= counts.innerCount,
-        "a count up to innerCount",
-      ],
+      maxCounts: [(value: number) => isCount(value) && value >= innerCount, "a count, at least innerCount"],
+      windowStart: [(value: number) => isCount(value) && value <= innerCount, "a count up to innerCount"],
       scaleSum: aNumber,
       weighted: aBoolean,
     },

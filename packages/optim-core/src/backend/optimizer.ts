@@ -1,4 +1,5 @@
 import type { Capabilities } from "../capabilities.ts";
+import { aBoolean, checkOptions } from "../check-options.ts";
 import { OptimError } from "../errors.ts";
 import { type BaseHyperparameters, hyperparameterEntries } from "../hyperparameters.ts";
 import { type LossScale, type LossScaler, resolveLossScale } from "../loss-scaler.ts";
@@ -320,8 +321,11 @@ class EngineOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters
     });
   }
 
-  stateDict({ pending = true }: StateDictOptions = {}): Promise<OptimizerStateDict> {
-    return this.#reading("stateDict", () => saveOptimizerState(this.#state, this.rule, pending));
+  stateDict(options: StateDictOptions = {}): Promise<OptimizerStateDict> {
+    return this.#reading("stateDict", () => {
+      const { pending = true } = checkOptions("stateDict", options, { pending: aBoolean });
+      return saveOptimizerState(this.#state, this.rule, pending);
+    });
   }
 
   prepareLoad(saved: OptimizerStateDict, options: LoadOptions = {}): Promise<PreparedLoad> {

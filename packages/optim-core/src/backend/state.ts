@@ -1,3 +1,4 @@
+import { aBoolean, anything, checkOptions } from "../check-options.ts";
 import { OptimError } from "../errors.ts";
 import type { HyperparameterRecord } from "../hyperparameters.ts";
 import type {
@@ -90,8 +91,9 @@ export async function prepareOptimizerState<P, V, S>(
   optimizer: OptimizerInternals<P, V, S>,
   rule: string,
   saved: OptimizerStateDict,
-  { strict = true, rename = (name) => name, restore = {} }: LoadOptions,
+  options: LoadOptions,
 ): Promise<PreparedLoad> {
+  const { strict = true, rename = (name: string) => name, restore = {} } = checkLoadOptions(options);
   if (optimizer.loading) {
     throw new OptimError("load-pending", "prepareLoad", {
       expected: "one load at a time",
@@ -192,6 +194,25 @@ export async function prepareOptimizerState<P, V, S>(
       release();
     },
   };
+}
+
+/** @throws OptimError `invalid-option`, `unknown-option` */
+function checkLoadOptions(options: LoadOptions): LoadOptions {
+  const who = "prepareLoad";
+  const checked = checkOptions(who, options, {
+    strict: aBoolean,
+    rename: [(value: unknown) => typeof value === "function", "a function (saved) => current"],
+    restore: anything,
+  });
+  if (checked.restore !== undefined) {
+    checkOptions(`${who}: restore`, checked.restore, {
+      hyperparameters: aBoolean,
+      counts: aBoolean,
+      lossScaler: aBoolean,
+      pending: aBoolean,
+    });
+  }
+  return checked;
 }
 
 interface Problems {
