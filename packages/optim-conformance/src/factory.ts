@@ -66,3 +66,13 @@ export interface OptimizerFactory<P, Loss extends LossClosure, LossValue> {
   /** Default {@link defaultTolerance}. `"exact"`: every result is that of the reference backend, to the bit. */
   readonly tolerance?: Tolerance | "exact";
 }
+
+/**
+ * The `test` of a runner: vitest's, `node:test`'s, mocha's `it`. It takes a title and a function that throws or rejects where something is
+ * wrong. Tests have to run one after the other.
+ */
+export interface TestFunction {
+  (title: string, run: () => Promise<void>): unknown;
+  /** Shows a test that does not run. */
+  readonly skip?: (title: string, run: () => Promise<void>) => unknown;
+}

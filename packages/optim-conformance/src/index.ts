@@ -3,6 +3,7 @@ export {
   type LinearTerm,
   type LossClosure,
   type OptimizerFactory,
+  type TestFunction,
   type Tolerance,
 } from "./factory.ts";
 export {
@@ -15,4 +16,4 @@ export {
   type ReferenceOptions,
   type ReferenceParameter,
 } from "./reference.ts";
-export { type TestFunction, testOptimizer, type TestOptimizerOptions } from "./kit/test-optimizer.ts";
+export { testOptimizer, type TestOptimizerOptions } from "./kit/test-optimizer.ts";

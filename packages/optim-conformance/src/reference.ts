@@ -178,12 +178,14 @@ export function linearClosure<P>(
   dataOf: (parameter: P) => Float32Array,
 ): GradientClosure {
   return ({ grad, scale }) => {
+    // As a library in float32 would have it.
+    const seed = Math.fround(scale);
     let loss = 0;
     for (const { name, parameter, gradient } of terms) {
       const into = grad(name);
       const data = dataOf(parameter);
       for (let i = 0; i < into.length; i += 1) {
-        into[i] = (gradient[i] as number) * scale;
+        into[i] = (gradient[i] as number) * seed;
         loss += (data[i] as number) * (gradient[i] as number);
       }
     }

@@ -10,19 +10,20 @@ import { operand, type StepScalar } from "./scalar.ts";
  */
 export type TfjsLoss = () => tf.Scalar;
 
-type Request<V, S> = Pick<GradientRequest<tf.Variable, V, S>, "parameters" | "returnLoss"> & {
+type Request<V, S> = Pick<GradientRequest<tf.Variable, V, S>, "parameters" | "returnLoss" | "scale"> & {
   readonly lossScale: StepScalar | undefined;
 };
 
 /**
- * Runs the closure and differentiates it, the loss scale multiplied in before the backward pass. Gradients are the library's, may
- * alias each other and anything else, and are the caller's to dispose. Where it throws, nothing is left behind.
+ * Runs the closure and differentiates it. Where there is a loss scale, it is multiplied in before the backward pass, times `scale`, so
+ * that nothing overflows that the window would have made smaller; {@link scaleLeft} is what gradients still lack. Gradients are the
+ * library's, may alias each other and anything else, and are the caller's to dispose. Where it throws, nothing is left behind.
  *
  * @throws OptimError `invalid-loss`, `no-gradient`, `invalid-parameter`; what the closure throws
  */
 export function differentiate<V, S>(
   loss: TfjsLoss,
-  { parameters, lossScale, returnLoss }: Request<V, S>,
+  { parameters, scale, lossScale, returnLoss }: Request<V, S>,
 ): Gradients<tf.Variable, V, tf.Tensor, S, tf.Scalar> {
   for (const { value, name } of parameters)
     checkedVariable(value, `backward: parameter ${JSON.stringify(name)}`);
@@ -32,7 +33,7 @@ export function differentiate<V, S>(
     const value = checkedLoss(loss());
     returned = true;
     if (returnLoss) own = tf.keep(tf.clone(value));
-    return lossScale === undefined ? value : tf.mul(value, operand(lossScale));
+    return lossScale === undefined ? value : tf.mul(value, seed(scale, lossScale));
   };
   try {
     const grads = gradientsOf(
@@ -51,6 +52,19 @@ export function differentiate<V, S>(
   } finally {
     own?.dispose();
   }
+}
+
+/** What gradients are multiplied by when they are accumulated. */
+export function scaleLeft<V, S>({
+  scale,
+  lossScale,
+}: Pick<GradientRequest<tf.Variable, V, S>, "scale" | "lossScale">): number {
+  return lossScale === undefined ? scale : 1;
+}
+
+function seed(scale: number, lossScale: StepScalar): number | tf.Scalar {
+  if (typeof lossScale === "number") return scale * lossScale;
+  return scale === 1 ? operand(lossScale) : tf.mul(operand(lossScale), scale);
 }
 
 /** Gradients by variable name, each a tensor of its own to dispose. The tidy frees the loss, unless it is one that the caller keeps. */

@@ -7,4 +7,6 @@ export {
   type GoldenResult,
   runGolden,
   runGoldenCase,
+  testGolden,
+  type TestGoldenOptions,
 } from "./run.ts";

@@ -1,4 +1,4 @@
-import type { LossClosure, OptimizerFactory } from "../factory.ts";
+import type { LossClosure, OptimizerFactory, TestFunction } from "../factory.ts";
 import { type Check, type Checks, describeError } from "./checks.ts";
 import { exceptionsOf, expected, isNamedBy } from "./exceptions.ts";
 import type { GoldenCase, GoldenFile, GoldenMeta, RunnableCase } from "./format.ts";
@@ -34,6 +34,37 @@ export interface GoldenResult {
   readonly largestError: number;
   /** The largest |a − b| ÷ what is allowed, at most 1. */
   readonly largestShare: number;
+}
+
+export interface TestGoldenOptions<P, Loss extends LossClosure, LossValue> extends GoldenOptions {
+  readonly test: TestFunction;
+  readonly factory: OptimizerFactory<P, Loss, LossValue>;
+  readonly file: GoldenFile;
+}
+
+/**
+ * Registers a test for each case of a file with a runner.
+ *
+ * ```ts
+ * import adam from "@mm/optim-conformance/golden/optimizer-adam.json" with { type: "json" };
+ * testGolden({ test, factory, file: parseGoldenFile(adam) });
+ * ```
+ */
+export function testGolden<P, Loss extends LossClosure, LossValue>({
+  test,
+  factory,
+  file: { meta, cases },
+  ...options
+}: TestGoldenOptions<P, Loss, LossValue>): void {
+  for (const recorded of cases) {
+    const title = `${factory.name}: ${recorded.name}`;
+    const run = async (): Promise<void> => {
+      const { failures } = await runGoldenCase(recorded, meta, factory, options);
+      if (failures.length > 0) throw new Error(failures.join("\n"));
+    };
+    if (isRunnable(recorded)) test(title, run);
+    else test.skip?.(title, run);
+  }
 }
 
 /** Runs the cases of a file one after the other. */

@@ -1,6 +1,6 @@
 import { sgd } from "@mm/optim-rules";
 import type { Capabilities } from "@mm/optim-core";
-import type { LossClosure, OptimizerFactory } from "../factory.ts";
+import type { LossClosure, OptimizerFactory, TestFunction } from "../factory.ts";
 import { accumulationTests } from "./accumulation.ts";
 import { clipTests } from "./clip.ts";
 import { errorTests } from "./errors.ts";
@@ -40,16 +40,6 @@ export const kitTests: readonly KitTest[] = [
   ...lifecycleTests,
   ...errorTests,
 ];
-
-/**
- * The `test` of a runner: vitest's, `node:test`'s, mocha's `it`. It takes a title and a function that throws or rejects where something is
- * wrong. Tests have to run one after the other.
- */
-export interface TestFunction {
-  (title: string, run: () => Promise<void>): unknown;
-  /** Shows a test that does not run. */
-  readonly skip?: (title: string, run: () => Promise<void>) => unknown;
-}
 
 export interface TestOptimizerOptions<P, Loss extends LossClosure, LossValue> {
   readonly test: TestFunction;

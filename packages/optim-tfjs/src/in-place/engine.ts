@@ -1,7 +1,7 @@
 import type { Capabilities } from "@mm/optim-core";
 import { type Engine, type EngineLossScaler, hostStages } from "@mm/optim-core/backend";
 import type * as tf from "@tensorflow/tfjs-core";
-import { differentiate, type TfjsLoss } from "../gradients.ts";
+import { differentiate, type TfjsLoss, scaleLeft } from "../gradients.ts";
 import { TfjsLossScaler } from "../ops/loss-scaler.ts";
 import { checkAlive, describeVariable } from "../parameters.ts";
 import { hostNumber, Latch, type StepScalar } from "../scalar.ts";
@@ -37,8 +37,8 @@ export function inPlaceEngine<V>(
       latch.hold(request.lossScale);
       return differentiate(loss, request);
     },
-    accumulate({ accumulator, pending }, gradient, { scale }) {
-      storage.accumulate(accumulator as V, gradient, scale, !pending);
+    accumulate({ accumulator, pending }, gradient, request) {
+      storage.accumulate(accumulator as V, gradient, scaleLeft(request), !pending);
     },
 
     stages: {

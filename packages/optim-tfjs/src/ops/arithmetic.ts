@@ -65,7 +65,12 @@ export function biasCorrection(beta: Value, t: Value): Value {
 export function pNorm(
   tensors: readonly tf.Tensor[],
   p: number,
-): { readonly norm: tf.Tensor; readonly sum: tf.Tensor } {
+): {
+  readonly norm: tf.Tensor;
+  readonly sum: tf.Tensor;
+  /** Two finite numbers whose product the norm is, though that may overflow: what it is multiplied by goes between them. */
+  readonly factors: tf.Tensor;
+} {
   const sizes = tensors.map((tensor) => tf.abs(tensor));
   const largest = sizes.map((size) => tf.max(size)).reduce((a, b) => binary.max(a, b));
   const usable = tf.logicalAnd(tf.greater(largest, 0), finiteElements(largest));
@@ -78,10 +83,12 @@ export function pNorm(
   });
   const total = powers.reduce((a, b) => tf.add(a, b));
   // tf.max may lose a NaN; the sum does not.
-  if (p === Number.POSITIVE_INFINITY)
-    return { norm: tf.where(finiteElements(total), largest, total), sum: total };
+  if (p === Number.POSITIVE_INFINITY) {
+    const norm = tf.where(finiteElements(total), largest, total);
+    return { norm, sum: total, factors: tf.stack([norm, tf.onesLike(norm)]) };
+  }
   const root = p === 1 ? total : p === 2 ? tf.sqrt(total) : tf.pow(total, 1 / p);
-  return { norm: tf.mul(scale, root), sum: total };
+  return { norm: tf.mul(scale, root), sum: total, factors: tf.stack([scale, root]) };
 }
 
 /** Below this many elements one sum is exact enough. */

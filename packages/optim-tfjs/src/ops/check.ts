@@ -4,7 +4,10 @@ import type { StepScalar } from "../scalar.ts";
 import { asNumber, finiteElements, pNorm } from "./arithmetic.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 
-/** The norm of the raw accumulators, and 1 or 0 for whether all of them are finite, as scalar tensors. Call it in a tidy. */
+/**
+ * The norm of the raw accumulators, in two factors since a loss scale may be in it, and 1 or 0 for whether all of them are finite, a
+ * scalar. Call it in a tidy.
+ */
 export function checkAccumulators(
   items: readonly StepItem<tf.Variable, TensorCell, StepScalar>[],
   { normType, finite, ignoreNonFinite }: CheckRequest,
@@ -14,8 +17,8 @@ export function checkAccumulators(
     const measured = ignoreNonFinite
       ? accumulators.map((x) => tf.where(finiteElements(x), x, 0))
       : accumulators;
-    const { norm, sum } = pNorm(measured, normType);
-    return { norm, finite: finite ? asNumber(finiteElements(sum)) : undefined };
+    const { factors, sum } = pNorm(measured, normType);
+    return { norm: factors, finite: finite ? asNumber(finiteElements(sum)) : undefined };
   }
   if (!finite) return { norm: undefined, finite: undefined };
   const all = accumulators.map((x) => tf.all(finiteElements(x)));

@@ -10,7 +10,7 @@ import type {
   StepStages,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
-import { differentiate, type TfjsLoss } from "../gradients.ts";
+import { differentiate, type TfjsLoss, scaleLeft } from "../gradients.ts";
 import { checkAlive, describeVariable } from "../parameters.ts";
 import { Latch, operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
@@ -68,9 +68,10 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
       latch.hold(request.lossScale);
       return differentiate(loss, request);
     },
-    accumulate({ accumulator, pending }, gradient, { scale }) {
+    accumulate({ accumulator, pending }, gradient, request) {
       const cell = accumulator as TensorCell;
       tf.tidy(() => {
+        const scale = scaleLeft(request);
         const scaled = scale === 1 ? gradient : tf.mul(gradient, scale);
         cell.replace(pending ? tf.add(cell.tensor, scaled) : scaled);
       });

@@ -79,13 +79,13 @@ function updateOne(
     taken === undefined ? next : tf.where(taken, next, before);
   tf.tidy(() => {
     const values = evaluateElements(program, { ...tensors, uniforms }, program.nodes.length - 1);
+    // Handles of their own: what comes next may be what was there, in another slot or in the parameter, which lets go of it.
     const at = (node: number, before: tf.Tensor): tf.Tensor =>
-      spread(orElse(values[node] as Value, before), shape);
+      tf.clone(spread(orElse(values[node] as Value, before), shape));
     const param = at(program.outputs.param, tensors.param);
     const next = program.outputs.slots.map((node, slot) => at(node, tensors.slots[slot] as tf.Tensor));
     for (const [slot, tensor] of next.entries()) (slots[slot] as TensorCell).replace(tensor);
-    // A variable that is assigned its own tensor frees it first.
-    variable.assign(tf.clone(param));
+    variable.assign(param);
   });
   for (const [index, name] of program.scalarSlots.entries()) {
     const next = registers[program.scalarOutputs[index] as number] as Value;

@@ -1,0 +1,145 @@
+import type { Capabilities } from "@mm/optim-core";
+import { describe, expect, test } from "vitest";
+import { referenceFactory, testOptimizer, type TestFunction } from "../src/index.ts";
+import { kitTests } from "../src/kit/test-optimizer.ts";
+import { brokenBackends, libraryFactory, type ReferenceFactory } from "./broken.ts";
+
+interface Outcome {
+  readonly passed: readonly string[];
+  readonly skipped: readonly string[];
+  /** Messages by the name of the test. */
+  readonly failed: ReadonlyMap<string, string>;
+  readonly printed: readonly string[];
+}
+
+/** Runs the kit with a runner of five lines. */
+async function runKit(factory: ReferenceFactory, withSkip = true): Promise<Outcome> {
+  const registered: (readonly [title: string, run: () => Promise<void>])[] = [];
+  const skipped: string[] = [];
+  const printed: string[] = [];
+  const collect = (title: string, run: () => Promise<void>): unknown => registered.push([title, run]);
+  const test: TestFunction = withSkip
+    ? Object.assign(collect, { skip: (title: string) => skipped.push(title) })
+    : collect;
+  testOptimizer({ test, factory, print: (line) => printed.push(line) });
+  const passed: string[] = [];
+  const failed = new Map<string, string>();
+  for (const [title, run] of registered) {
+    const name = title.slice(factory.name.length + 2);
+    try {
+      await run();
+      passed.push(name);
+    } catch (error) {
+      failed.set(name, (error as Error).message);
+    }
+  }
+  return { passed, skipped, failed, printed };
+}
+
+describe("a backend that is broken on purpose", () => {
+  test.each(brokenBackends.map((broken) => [broken.fault, broken] as const))(
+    "%s",
+    async (_, { factory, caughtBy }) => {
+      const { failed, printed } = await runKit(factory);
+      expect([...failed.keys()]).toContain(caughtBy);
+      // The line at the end tells, too.
+      expect(printed.at(-1)).toContain(` ${failed.size} failed`);
+    },
+  );
+
+  test("is told by how much the stage is off", async () => {
+    const find = (fault: string): ReferenceFactory =>
+      brokenBackends.find((broken) => broken.fault === fault)?.factory as ReferenceFactory;
+    const clipping = await runKit(find("clips before it unscales"));
+    // Norm 512 where it is 0.5: clipped by 1 ÷ 512.
+    expect(clipping.failed.get("unscale: comes before clipping by norm")).toMatch(
+      /^unscale: w\[0\] expected -0\.300\d+, got -0\.000585\d+ \(off by 0\.299/,
+    );
+    const wrong = await runKit(find("puts eps inside the root"));
+    // 1 − 0.5 × 3 ÷ √10 where it is 1 − 0.5 × 3 ÷ 4
+    expect(wrong.failed.get("rules: Adam adds eps outside the root")).toMatch(
+      /^update: w\[0\] expected 0\.625, got /,
+    );
+    const half = await runKit(find("stops half way through a load"));
+    expect(half.failed.get("state: a load that is refused changes nothing")).toBe(
+      "state: lr expected 1, got 0.25",
+    );
+  });
+});
+
+test("passes on the reference backend, and counts", async () => {
+  const { failed, skipped, printed } = await runKit(referenceFactory());
+  expect([...failed]).toEqual([]);
+  expect(skipped).toEqual([]);
+  expect(printed).toEqual([
+    `reference: ${kitTests.length} passed, 0 failed, 0 skipped of ${kitTests.length}`,
+  ]);
+});
+
+test("passes on a host library that owns its gradients", async () => {
+  const { failed } = await runKit(libraryFactory());
+  expect([...failed]).toEqual([]);
+});
+
+describe("capabilities", () => {
+  const nothing: Partial<Capabilities> = {
+    rules: false,
+    liveHyperparameters: false,
+    groups: false,
+    perParameterSteps: false,
+    portableState: false,
+    transfer: false,
+  };
+
+  /** The reference backend, saying that it can do less. */
+  function lesser(less: Partial<Capabilities>): ReferenceFactory {
+    const factory = referenceFactory("lesser");
+    return {
+      ...factory,
+      createOptimizer: (rule, parameters) =>
+        new Proxy(factory.createOptimizer(rule, parameters), {
+          get(target, key) {
+            if (key === "capabilities") return { ...target.capabilities, ...less };
+            const value: unknown = Reflect.get(target, key, target);
+            return typeof value === "function" ? (value as () => unknown).bind(target) : value;
+          },
+        }),
+    };
+  }
+
+  test("decide what is skipped, visibly", async () => {
+    const { failed, skipped, passed, printed } = await runKit(lesser({ transfer: false }));
+    expect([...failed]).toEqual([]);
+    const needing = kitTests.filter(({ needs }) => needs?.includes("transfer")).map(({ name }) => name);
+    expect(skipped).toEqual(needing.map((name) => `lesser: ${name} (capabilities.transfer is false)`));
+    // And the closing test itself.
+    expect(passed.length).toBe(kitTests.length - needing.length + 1);
+    expect(printed.at(-1)).toBe(
+      `lesser: ${kitTests.length - needing.length} passed, 0 failed, ${needing.length} skipped of ${kitTests.length}`,
+    );
+  });
+
+  test("are printed where a runner cannot skip", async () => {
+    const { printed } = await runKit(lesser({ groups: false }), false);
+    expect(printed).toContain(
+      "skipped: lesser: groups: each has its own hyperparameters (capabilities.groups is false)",
+    );
+  });
+
+  test("never take away accumulation, missing gradients, state, live learning rates, dispose and errors", async () => {
+    const { passed } = await runKit(lesser(nothing));
+    for (const topic of [
+      "accumulation",
+      "missing gradients",
+      "state",
+      "live hyperparameters",
+      "lifecycle",
+      "errors",
+    ]) {
+      expect(passed.filter((name) => name.startsWith(`${topic}: `)).length).toBeGreaterThanOrEqual(2);
+    }
+    expect(passed).toContain("state: training resumes from a window in progress, to the bit");
+    expect(passed).toContain("live hyperparameters: a learning rate counts from the next step");
+    expect(passed).toContain("lifecycle: dispose frees all that training allocated");
+  });
+});
