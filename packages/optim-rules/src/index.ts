@@ -17,5 +17,6 @@ export * from "./novograd.ts";
 export * from "./radam.ts";
 export * from "./rmsprop.ts";
 export * from "./rprop.ts";
+export { sam, samAscent, type SamAscentHyperparameters } from "./sam.ts";
 export * from "./sgd.ts";
 export * from "./signum.ts";

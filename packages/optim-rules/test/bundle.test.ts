@@ -9,15 +9,20 @@ const rulesIn = (code: string): string[] => [...names.values()].filter((name) =>
 test.each([...names])("a bundle with %s alone contains no other rule", async (name, ruleName) => {
   const code = await bundle(`import { ${name} } from "@mm/optim-rules"; console.log(${name}());`);
   expect(rulesIn(code)).toEqual([ruleName]);
-  expect(code).not.toMatch(/emaDecay|syncPeriod|Cautious/);
+  expect(code).not.toMatch(/emaDecay|syncPeriod|Cautious|SAMAscent/);
 });
 
 test("importing the package for nothing brings nothing", async () => {
   expect((await bundle('import "@mm/optim-rules";')).trim()).toBe("");
 });
 
-test("a combinator brings no rule, and no other combinator", async () => {
-  const words = { cautious: /Cautious/, ema: /emaStarted/, lookahead: /stepsSinceSync/ };
+test("a combinator or decorator brings no rule, and no other of them", async () => {
+  const words = {
+    cautious: /Cautious/,
+    ema: /emaStarted/,
+    lookahead: /stepsSinceSync/,
+    sam: /climbing/,
+  };
   for (const name of Object.keys(words)) {
     const code = await bundle(`import { ${name} } from "@mm/optim-rules"; console.log(${name});`);
     const found = Object.entries(words).filter(([, word]) => word.test(code));
