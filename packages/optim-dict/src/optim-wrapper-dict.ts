@@ -6,7 +6,7 @@ import {
   type PreparedLoad,
   type StateDictOptions,
 } from "@mm/optim-core";
-import { type CallOneWrapper, refuseAmbiguous } from "./ambiguous.ts";
+import type { CallOneWrapper } from "./ambiguous.ts";
 import type {
   CountStatusByName,
   LrByName,
@@ -17,8 +17,8 @@ import type {
   WrapperEntry,
   WrapperName,
 } from "./by-name.ts";
-import { gather, type Named } from "./gather.ts";
-import { list, refuse } from "./refuse.ts";
+import { gather } from "./gather.ts";
+import { dictName, list, refuse } from "./refuse.ts";
 import { type DictLoadOptions, type OptimWrapperDictStateDict, prepareWrappers } from "./state.ts";
 import { checkedWrappers, type Wrappers } from "./wrappers.ts";
 
@@ -63,9 +63,8 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   /** @throws OptimError `unknown-name`, which lists the names; unknown names do not compile either */
   get<K extends WrapperName<W>>(name: K): W[K] {
-    const wrapper = this.#wrappers.get(name);
-    if (wrapper !== undefined) return wrapper as W[K];
-    return refuse("unknown-name", "", `one of ${list(this.keys())}`, name);
+    const wrapper = this.#wrappers.get(name) as W[K] | undefined;
+    return wrapper ?? refuse("unknown-name", dictName, `one of ${list(this.keys())}`, name);
   }
 
   /** Narrows a string to a name. */
@@ -106,11 +105,11 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   /** One line per wrapper: name, rule, backend and learning rates. What `console.log` shows in Node. */
   toString(): string {
-    let text = `OptimWrapperDict(${this.size})`;
-    for (const [name, wrapper] of this.#wrappers) {
-      text += `\n  ${name}: ${wrapper.optimizer.rule} on ${wrapper.backend}, lr ${list(wrapper.getLr().lr)}`;
-    }
-    return text;
+    const lines = [...this.#wrappers].map(
+      ([name, wrapper]) =>
+        `\n  ${name}: ${wrapper.optimizer.rule} on ${wrapper.backend}, lr ${list(wrapper.getLr().lr)}`,
+    );
+    return dictName + lines.join("");
   }
 
   // All wrappers.
@@ -123,7 +122,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
   /** The live groups of every wrapper, by its name. */
   get paramGroups(): ParamGroupsByName<W> {
     return Object.fromEntries(
-      this.#named.map(([name, wrapper]) => [name, wrapper.paramGroups]),
+      [...this.#wrappers].map(([name, wrapper]) => [name, wrapper.paramGroups]),
     ) as ParamGroupsByName<W>;
   }
 
@@ -144,7 +143,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
    */
   async readMetrics(): Promise<MetricsByName<W>> {
     return Object.fromEntries(
-      await gather(this.#named, (wrapper) => wrapper.readMetrics()),
+      await gather([...this.#wrappers], (wrapper) => wrapper.readMetrics()),
     ) as MetricsByName<W>;
   }
 
@@ -167,7 +166,9 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   /** The wrappers' snapshots, all taken in the tick of the call. Waits for the device. */
   async stateDict(options?: StateDictOptions): Promise<OptimWrapperDictStateDict<WrapperName<W>>> {
-    const wrappers = Object.fromEntries(await gather(this.#named, (wrapper) => wrapper.stateDict(options)));
+    const wrappers = Object.fromEntries(
+      await gather([...this.#wrappers], (wrapper) => wrapper.stateDict(options)),
+    );
     return { format: "optim-wrapper-dict", version: 1, wrappers } as OptimWrapperDictStateDict<
       WrapperName<W>
     >;
@@ -212,29 +213,38 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   // One wrapper must take these: they do not compile, and throw `ambiguous-wrapper`.
 
-  updateParams(this: CallOneWrapper<"updateParams">, ..._arguments: readonly unknown[]): never {
-    return refuseAmbiguous(this, "updateParams");
+  updateParams(this: CallOneWrapper<"updateParams">, ...given: readonly unknown[]): never;
+  updateParams(): never {
+    return this.#ambiguous("updateParams");
   }
 
-  backward(this: CallOneWrapper<"backward">, ..._arguments: readonly unknown[]): never {
-    return refuseAmbiguous(this, "backward");
+  backward(this: CallOneWrapper<"backward">, ...given: readonly unknown[]): never;
+  backward(): never {
+    return this.#ambiguous("backward");
   }
 
-  step(this: CallOneWrapper<"step">, ..._arguments: readonly unknown[]): never {
-    return refuseAmbiguous(this, "step");
+  step(this: CallOneWrapper<"step">, ...given: readonly unknown[]): never;
+  step(): never {
+    return this.#ambiguous("step");
   }
 
-  optimContext(this: CallOneWrapper<"optimContext">, ..._arguments: readonly unknown[]): never {
-    return refuseAmbiguous(this, "optimContext");
+  optimContext(this: CallOneWrapper<"optimContext">, ...given: readonly unknown[]): never;
+  optimContext(): never {
+    return this.#ambiguous("optimContext");
   }
 
-  get #named(): readonly Named<AnyOptimWrapper>[] {
-    return [...this.#wrappers];
+  #ambiguous(method: string): never {
+    return refuse(
+      "ambiguous-wrapper",
+      method,
+      `a call of get(name).${method}, one of ${list(this.keys())}`,
+      this,
+    );
   }
 
   #flat(read: (wrapper: AnyOptimWrapper) => object): object {
     return Object.fromEntries(
-      this.#named.flatMap(([name, wrapper]) =>
+      [...this.#wrappers].flatMap(([name, wrapper]) =>
         Object.entries(read(wrapper)).map(([key, value]) => [`${name}.${key}`, value]),
       ),
     );

@@ -1,14 +1,15 @@
 import { OptimError, type OptimErrorCode, type OptimErrorDetails } from "@mm/optim-core";
 
-/** `where` goes on after the name of the class: `": generator"`, `".step"`. */
+export const dictName = "OptimWrapperDict";
+
 export function refuse(
   code: OptimErrorCode,
-  where: string,
+  who: string,
   expected: string,
   received: unknown,
-  details?: OptimErrorDetails,
+  lists?: OptimErrorDetails,
 ): never {
-  throw new OptimError(code, `OptimWrapperDict${where}`, { expected, received, ...details });
+  throw new OptimError(code, who, { expected, received, ...lists });
 }
 
 export const list = (items: Iterable<string | number>): string => [...items].join(", ");

@@ -1,11 +1,5 @@
-import type {
-  AnyOptimWrapper,
-  LoadOptions,
-  LossScaler,
-  OptimWrapperStateDict,
-  PreparedLoad,
-} from "@mm/optim-core";
-import { gather, type Named, prefixed } from "./gather.ts";
+import type { LoadOptions, LossScaler, OptimWrapperStateDict, PreparedLoad } from "@mm/optim-core";
+import { gather, prefixed } from "./gather.ts";
 import { list, refuse } from "./refuse.ts";
 import { isObject, type Wrappers } from "./wrappers.ts";
 
@@ -25,7 +19,7 @@ export interface DictLoadOptions<Name extends string = string> extends Omit<Load
   readonly rename?: (saved: string, wrapperName: Name) => string;
 }
 
-type SavedWrappers = ReadonlyMap<string, OptimWrapperStateDict>;
+const who = "prepareLoad";
 
 /** Every wrapper stages its part; where one refuses, what the others have staged is freed. */
 export async function prepareWrappers(
@@ -33,18 +27,29 @@ export async function prepareWrappers(
   state: OptimWrapperDictStateDict,
   options: DictLoadOptions,
 ): Promise<PreparedLoad> {
-  const saved = savedWrappers(state);
-  const names = [...wrappers.keys()];
-  const missing = names.filter((name) => !saved.has(name));
+  const { format, version, wrappers: parts } = Object(state) as Partial<OptimWrapperDictStateDict>;
+  if (format !== "optim-wrapper-dict" || version !== 1 || !isObject(parts)) {
+    refuse("invalid-state", who, "a dict's state, version 1", state);
+  }
+  const saved = new Map(Object.entries(parts));
+  const missing = [...wrappers.keys()].filter((name) => !saved.has(name));
   const unexpected = [...saved.keys()].filter((name) => !wrappers.has(name));
   if (options.strict !== false && missing.length + unexpected.length > 0) {
-    refuse("state-mismatch", ": state", `wrappers ${list(names)}`, [...saved.keys()], {
-      missing,
-      unexpected,
-    });
+    refuse("state-mismatch", who, list(wrappers.keys()), [...saved.keys()], { missing, unexpected });
   }
   const present = [...wrappers].filter(([name]) => saved.has(name));
-  if (options.restore?.lossScaler !== false) refuseDifferentScales(present, saved);
+
+  // Wrappers that share a loss scaler save it each; of copies that differ, none can be chosen.
+  const copies = new Map<LossScaler, string>();
+  for (const [name, { lossScaler }] of present) {
+    const scale = options.restore?.lossScaler !== false && saved.get(name)?.lossScaler;
+    if (!lossScaler || !scale) continue;
+    const copy = JSON.stringify(scale);
+    const other = copies.get(lossScaler) ?? copy;
+    if (other !== copy)
+      refuse("state-mismatch", `${who}: ${name}.lossScaler`, `${other}, since it is shared`, copy);
+    copies.set(lossScaler, copy);
+  }
 
   const { rename } = options;
   const staged = await gather(
@@ -66,26 +71,4 @@ export async function prepareWrappers(
     },
     dispose: () => staged.forEach(([, load]) => load.dispose()),
   };
-}
-
-function savedWrappers(state: OptimWrapperDictStateDict | null): SavedWrappers {
-  const { format, version, wrappers } = (state ?? {}) as Partial<OptimWrapperDictStateDict>;
-  if (format !== "optim-wrapper-dict" || version !== 1 || !isObject(wrappers)) {
-    refuse("invalid-state", ": state", 'format "optim-wrapper-dict", version 1', state);
-  }
-  return new Map(Object.entries(wrappers));
-}
-
-/** Wrappers that share a loss scaler save it each; of copies that differ, none can be chosen. */
-function refuseDifferentScales(wrappers: readonly Named<AnyOptimWrapper>[], saved: SavedWrappers): void {
-  const copies = new Map<LossScaler, string>();
-  for (const [name, { lossScaler }] of wrappers) {
-    const state = saved.get(name)?.lossScaler;
-    if (lossScaler === undefined || state === undefined) continue;
-    const copy = JSON.stringify(state);
-    const other = copies.get(lossScaler) ?? copy;
-    if (other !== copy)
-      refuse("state-mismatch", `: ${name}.lossScaler`, `${other}, since it is shared`, copy);
-    copies.set(lossScaler, copy);
-  }
 }

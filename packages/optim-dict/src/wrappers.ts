@@ -1,5 +1,5 @@
 import type { AnyOptimWrapper } from "@mm/optim-core";
-import { list, refuse } from "./refuse.ts";
+import { dictName, list, refuse } from "./refuse.ts";
 
 export type Wrappers = ReadonlyMap<string, AnyOptimWrapper>;
 
@@ -29,25 +29,19 @@ const members: readonly (keyof AnyOptimWrapper & string)[] = [
 
 /** @throws OptimError `invalid-option`, `invalid-name`, `invalid-wrapper`, `duplicate-wrapper` */
 export function checkedWrappers(wrappers: object): Wrappers {
-  if (!isObject(wrappers) || Symbol.iterator in wrappers) {
-    refuse("invalid-option", "", "a record { name: wrapper }", wrappers);
-  }
   const checked = new Map<string, AnyOptimWrapper>();
-  for (const [name, wrapper] of Object.entries(
-    wrappers as Record<string, Partial<AnyOptimWrapper> | undefined>,
-  )) {
-    if (!name || name.includes(".")) {
-      refuse("invalid-name", "", "a name, without '.'", name);
-    }
+  if (!isObject(wrappers) || Symbol.iterator in wrappers) {
+    refuse("invalid-option", dictName, "a record { name: wrapper }", wrappers);
+  }
+  for (const [name, wrapper] of Object.entries<Partial<AnyOptimWrapper> | undefined>({ ...wrappers })) {
+    const who = `${dictName}: ${name}`;
+    if (!name || name.includes(".")) refuse("invalid-name", dictName, "a name, without '.'", name);
     const missing = members.filter((member) => wrapper?.[member] === undefined);
     if (wrapper?.kind !== "optim-wrapper" || missing.length > 0) {
-      refuse("invalid-wrapper", `: ${name}`, "an OptimWrapper", wrapper, {
-        hint: `It lacks ${list(missing)}`,
-      });
+      refuse("invalid-wrapper", who, `an OptimWrapper, with ${list(missing)}`, wrapper);
     }
     for (const [other, known] of checked) {
-      if (known === wrapper)
-        refuse("duplicate-wrapper", `: ${name}`, "a wrapper of its own", `that of ${other}`);
+      if (known === wrapper) refuse("duplicate-wrapper", who, "a wrapper of its own", `that of ${other}`);
     }
     checked.set(name, wrapper as AnyOptimWrapper);
   }

@@ -108,7 +108,7 @@ test.each(["updateParams", "backward", "step", "optimContext"] as const)(
     let ran = false;
     const error = await refusal(() => untyped[method](() => Number((ran = true))));
     expect(error.code).toBe("ambiguous-wrapper");
-    expect(error.message).toContain(`get(name).${method}()`);
+    expect(error.message).toContain(`get(name).${method}`);
     expect(error.message).toContain("generator, discriminator");
     expect(ran).toBe(false);
     expect([generator.innerCount, discriminator.innerCount, generator.steps]).toEqual([0, 0, 0]);

@@ -55,7 +55,7 @@ test("forEach gives wrapper and name", () => {
 
 test("it tells what it holds, in strings and in the console", () => {
   const text = [
-    "OptimWrapperDict(2)",
+    "OptimWrapperDict",
     "  generator: Adam on wasm, lr 0.0002",
     "  discriminator: SGD on tfjs, lr 0.1, 0.01",
   ];
