@@ -10,35 +10,54 @@ const titles = {
   dictProbe: "questions to a dict",
 };
 
-/** @param {Record<string, readonly import("@mm/optim-conformance/golden").GoldenResult[]>} all results by backend */
-export function formatTable(all) {
-  const backends = Object.keys(all);
-  const rows = [...new Set(Object.values(all).flatMap((results) => results.map(rowOf)))];
-  const line = (cells) => `| ${cells.join(" | ")} |`;
-  const cell = (backend, row) => {
-    const results = all[backend].filter((result) => rowOf(result) === row);
-    const passed = results.filter(({ status }) => status === "passed").length;
-    const largest = Math.max(0, ...results.map(({ largestError }) => largestError));
-    return `${passed}/${results.length}, ${largest === 0 ? "0" : largest.toExponential(1)}`;
-  };
-  const total = (backend) => {
-    const passed = all[backend].filter(({ status }) => status === "passed").length;
-    return `${passed}/${all[backend].length}`;
-  };
+/**
+ * @param {Record<string, readonly import("@mm/optim-conformance/golden").GoldenResult[]>} recordings by backend
+ * @param {Record<string, readonly import("./golden-backends.ts").RuleResult[]>} rules by backend
+ */
+export function formatTable(recordings, rules) {
   return [
     "# Conformance",
     "",
-    "Recorded trajectories of PyTorch and MMEngine on every backend: cases that passed, and the largest error, |a − b| ÷ max(1, |b|) of",
-    "parameters, state and norms. What is allowed, and where the recordings come from, is in",
-    "[the kit](../packages/optim-conformance/golden/README.md); where we mean to differ, in",
-    "[its table of exceptions](../packages/optim-conformance/src/golden/exceptions.ts). Made by `pnpm golden --table`.",
+    "Made by `pnpm golden --table`. A cell says how many cases passed, and the largest error, |a − b| ÷ max(1, |b|).",
     "",
-    line(["", ...backends]),
-    line(["---", ...backends.map(() => "---")]),
-    ...rows.map((row) => line([row, ...backends.map((backend) => cell(backend, row))])),
-    line(["all", ...backends.map(total)]),
+    "## Recorded trajectories",
+    "",
+    "PyTorch's optimizers and MMEngine's wrappers, as they were recorded: parameters, state, norms, counts. What is allowed, and where the",
+    "recordings come from, is in [the kit](../packages/optim-conformance/golden/README.md); where we mean to differ, in",
+    "[its table of exceptions](../packages/optim-conformance/src/golden/exceptions.ts).",
+    "",
+    ...table(recordings, rowOf, (results) => results.filter(({ status }) => status === "passed").length),
+    "",
+    "## Every rule beside the reference",
+    "",
+    "Twelve steps of every rule of `@mm/optim-rules` on each backend and on the reference. The reference is held to formulas of its own, in",
+    "float64, by the tests of that package. 0 is equal to the bit.",
+    "",
+    ...table(
+      rules,
+      ({ name }) => name,
+      (results) => results.filter(({ passed }) => passed).length,
+    ),
     "",
   ].join("\n");
+}
+
+function table(all, rowOf, passed) {
+  const backends = Object.keys(all);
+  const rows = [...new Set(Object.values(all).flatMap((results) => results.map(rowOf)))];
+  const line = (cells) => `| ${cells.join(" | ")} |`;
+  const cell = (results) => {
+    const largest = Math.max(0, ...results.map(({ largestError }) => largestError));
+    return `${passed(results)}/${results.length}, ${largest === 0 ? "0" : largest.toExponential(1)}`;
+  };
+  return [
+    line(["", ...backends]),
+    line(["---", ...backends.map(() => "---")]),
+    ...rows.map((row) =>
+      line([row, ...backends.map((name) => cell(all[name].filter((result) => rowOf(result) === row)))]),
+    ),
+    line(["all", ...backends.map((name) => cell(all[name]))]),
+  ];
 }
 
 /** Trajectories of optimizers by rule, the rest by kind. */

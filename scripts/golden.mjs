@@ -9,6 +9,7 @@
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { format, resolveConfig } from "prettier";
 import { createServer } from "vite";
 import { aliases } from "./aliases.mjs";
 import { formatTable } from "./golden-table.mjs";
@@ -22,11 +23,11 @@ const fixtures = join(root, "packages/optim-conformance/golden");
 // Where the command was typed: pnpm runs it in the root.
 const files = positionals.map((file) => resolve(process.env.INIT_CWD ?? ".", file));
 if (values.table) {
-  files.push(
-    ...readdirSync(fixtures)
-      .filter((name) => name.endsWith(".json"))
-      .map((name) => join(fixtures, name)),
+  const names = readdirSync(fixtures).filter((name) => name.endsWith(".json"));
+  const [optimizers, others] = [true, false].map((wanted) =>
+    names.filter((name) => name.startsWith("optimizer-") === wanted).sort(),
   );
+  files.push(...[...optimizers, ...others].map((name) => join(fixtures, name)));
 }
 if (files.length === 0) fail("usage: pnpm golden FILE… [--backend NAME,…] [--quiet], or pnpm golden --table");
 
@@ -48,10 +49,11 @@ const unknown = wanted.find((name) => !(name in backends));
 if (unknown) fail(`no backend ${unknown}; there are ${Object.keys(backends).join(", ")}`);
 
 const all = {};
+const rules = {};
 for (const name of wanted) {
-  let run;
+  let backend;
   try {
-    run = await backends[name]();
+    backend = await backends[name]();
   } catch (error) {
     // Without --backend a package that is not installed is left out.
     if (values.backend || error.code !== "ERR_MODULE_NOT_FOUND") throw error;
@@ -60,17 +62,28 @@ for (const name of wanted) {
   }
   all[name] = [];
   for (const file of files) {
-    for await (const result of run(read(file))) {
+    for await (const result of backend.golden(read(file))) {
       all[name].push(result);
       if (!values.quiet || result.status === "failed") console.log(`${name}  ${formatResult(result)}`);
     }
   }
+  if (values.table) rules[name] = await collected(backend.rules());
 }
 for (const [name, results] of Object.entries(all)) console.log(formatSummary(name, results));
-if (values.table) writeFileSync(join(root, "docs/conformance.md"), formatTable(all));
+if (values.table) {
+  const file = join(root, "docs/conformance.md");
+  const options = { ...(await resolveConfig(file)), filepath: file };
+  writeFileSync(file, await format(formatTable(all, rules), options));
+}
 if (Object.values(all).some((results) => results.some(({ status }) => status === "failed")))
   process.exitCode = 1;
 await vite.close();
+
+async function collected(results) {
+  const list = [];
+  for await (const result of results) list.push(result);
+  return list;
+}
 
 function read(file) {
   try {

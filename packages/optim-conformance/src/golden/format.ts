@@ -17,7 +17,7 @@ export type GoldenNumber = number | "NaN" | "Infinity" | "-Infinity";
 export type GoldenData = readonly GoldenNumber[];
 /** By parameter name; `null` is no gradient at all. */
 export type GoldenGradients = Readonly<Record<string, GoldenData | null>>;
-export type GoldenTensors = Readonly<Record<string, GoldenData>>;
+type GoldenTensors = Readonly<Record<string, GoldenData>>;
 
 export interface GoldenTensor {
   readonly shape: readonly number[];
@@ -77,7 +77,7 @@ export interface OptimizerCase extends TrainingCase {
   };
 }
 
-export interface OptimizerStep {
+interface OptimizerStep {
   readonly set?: readonly ({ readonly group: number } & TorchOptions)[];
   readonly grads: GoldenGradients;
   readonly after: GoldenTensors;
@@ -109,7 +109,7 @@ export interface WrapperStep {
   readonly error?: TorchError;
 }
 
-export interface TorchError {
+interface TorchError {
   readonly type: string;
   readonly message: string;
 }
@@ -192,7 +192,7 @@ export type Probe =
   { readonly value: unknown } | { readonly error: { readonly type: string; readonly message: string } };
 
 /** Recorded, and run by the packages on configuration and schedules. */
-export interface OtherCase extends CaseBase {
+interface OtherCase extends CaseBase {
   readonly kind: "paramwise" | "scheduler";
 }
 

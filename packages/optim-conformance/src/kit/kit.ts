@@ -33,7 +33,7 @@ export interface KitTest {
   readonly run: (kit: Kit) => void | Promise<void>;
 }
 
-export type BooleanCapability = {
+type BooleanCapability = {
   [K in keyof Capabilities]: Capabilities[K] extends boolean ? K : never;
 }[keyof Capabilities];
 

@@ -23,11 +23,11 @@ import {
   sgd,
   signum,
 } from "@mm/optim-rules";
-import type { Gradients, Kit, KitTest } from "./kit.ts";
+import type { Gradients, Kit, KitTest, Subject } from "./kit.ts";
 import { noise, repeatable } from "./numbers.ts";
 
 /** Every rule, and every structure in which it computes something else. */
-const rules: readonly (readonly [name: string, rule: UpdateRule])[] = [
+export const kitRules: readonly (readonly [name: string, rule: UpdateRule])[] = [
   ["SGD", sgd({ lr: 0.1 })],
   ["SGD, momentum and dampening", sgd({ lr: 0.1, momentum: 0.9, dampening: 0.3 })],
   ["SGD, Nesterov and weight decay", sgd({ lr: 0.1, momentum: 0.8, nesterov: true, weightDecay: 0.1 })],
@@ -96,18 +96,36 @@ export const ruleTests: readonly KitTest[] = [
       await kit.expectParameters("update: the second step", subject, { w: [-12] });
     },
   },
-  ...rules.flatMap(([name, rule]): readonly KitTest[] => [
+  ...kitRules.flatMap(([name, rule]): readonly KitTest[] => [
     { name: `rules: ${name}`, needs: ["rules"], run: (kit) => compare(kit, rule) },
     {
       name: `rules: ${name}, with a dynamic loss scale and skipped steps`,
       needs: ["rules"],
       run: (kit) => compareScaled(kit, rule),
     },
+    {
+      name: `rules: ${name}, with NaN, infinite, tiny and no gradients at all`,
+      needs: ["rules"],
+      run: (kit) => compareExtremes(kit, rule),
+    },
   ]),
 ];
 
-/** 12 steps beside the reference: random gradients, some zero, one tiny, one parameter without a gradient for a while. */
 async function compare<H extends BaseHyperparameters>(kit: Kit, rule: UpdateRule<H>): Promise<void> {
+  await trainBeside(kit, rule, (subject, reference, step) =>
+    kit.expectReference(`update: step ${step}`, subject, reference),
+  );
+}
+
+/**
+ * 12 steps beside the reference: random gradients, some zero, one tiny, one parameter without a gradient for a while. `visit` sees both
+ * after each.
+ */
+export async function trainBeside<H extends BaseHyperparameters>(
+  kit: Kit,
+  rule: UpdateRule<H>,
+  visit: (subject: Subject<H>, reference: Subject<H>, step: number) => Promise<void>,
+): Promise<void> {
   const next = repeatable(7);
   const initials = tensors(next);
   const subject = kit.subject(rule, initials);
@@ -117,7 +135,7 @@ async function compare<H extends BaseHyperparameters>(kit: Kit, rule: UpdateRule
     const gradients = step === 4 || step === 5 ? others : { ...others, s: s as Float32Array };
     subject.train(gradients);
     reference.train(gradients);
-    await kit.expectReference(`update: step ${step + 1}`, subject, reference);
+    await visit(subject, reference, step + 1);
   }
   kit.expectState(
     "update: state",
@@ -153,6 +171,32 @@ async function compareScaled<H extends BaseHyperparameters>(kit: Kit, rule: Upda
     await reference.optimizer.stateDict(),
   );
   for (const { lossScaler } of both) lossScaler.dispose();
+}
+
+/** Gradients by what is special about them. Where scalars are float32 too, as on devices, the square of a norm must not vanish. */
+function extremes({ referenceTolerance }: Kit): Gradients {
+  const exact = referenceTolerance === "exact";
+  return {
+    notFinite: [Number.NaN, Infinity, -Infinity, 1],
+    tiny: exact ? [1e-30, -1e-30, 2 ** -126, 2 ** -149] : [1e-16, -1e-16, 1e-18, 1e-30],
+    zero: [0, -0, 0, -0],
+    large: [1e15, -1e15, 1, 0],
+  };
+}
+
+/** Each kind in a parameter of its own, since some rules take norms. What follows is ordinary. */
+async function compareExtremes<H extends BaseHyperparameters>(kit: Kit, rule: UpdateRule<H>): Promise<void> {
+  const special = extremes(kit);
+  const names = Object.keys(special);
+  const initials = Object.fromEntries(names.map((name) => [name, [0.5, -1, 0, 2]]));
+  const ordinary = Object.fromEntries(names.map((name) => [name, [0.5, 0.25, -1, 0.125]]));
+  const subject = kit.subject(rule, initials);
+  const reference = kit.reference(subject, rule, initials);
+  for (const [step, gradients] of [special, ordinary, special].entries()) {
+    subject.train(gradients);
+    reference.train(gradients);
+    await kit.expectReference(`update: step ${step + 1}`, subject, reference);
+  }
 }
 
 function tensors(next: () => number): Record<string, Float32Array> {
