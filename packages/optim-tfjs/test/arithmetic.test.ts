@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test } from "vitest";
 import { biasCorrection, binary, maxWithScalar, minWithScalar, pNorm, unary } from "../src/ops/arithmetic.ts";
+import { divide, learnDivision } from "../src/ops/division.ts";
 import { use } from "./backends.ts";
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
@@ -20,6 +21,20 @@ describe.each([{ backend: "cpu" }, { backend: "wasm" }])("tfjs-$backend", (backe
     expect([...binary.max(a, b).dataSync()]).toEqual([2, 2, nan, nan, nan, 0]);
     expect([...minWithScalar(a, 1.5).dataSync()]).toEqual([1, 1.5, nan, 1, nan, -inf]);
     expect([...maxWithScalar(a, 1.5).dataSync()]).toEqual([1.5, 2, nan, 1.5, nan, 1.5]);
+  });
+
+  test("0 ÷ 0 and ∞ ÷ ∞ are NaN, before it is known whether the backend thinks so and after", async () => {
+    await use(backend);
+    const a = tf.tensor1d([0, -0, inf, -inf, 3, 1, -1, 5, nan]);
+    const b = tf.tensor1d([0, 0, inf, inf, 3, 0, 0, inf, nan]);
+    const quotients = [nan, nan, nan, nan, 1, inf, -inf, 0, nan];
+    expect([...divide(a, b).dataSync()]).toEqual(quotients);
+    learnDivision();
+    await new Promise((resolve) => setTimeout(resolve));
+    const { kernels } = await tf.profile(() => divide(a, b));
+    expect(kernels.map(({ name }) => name)).toEqual(["RealDiv"]);
+    expect([...divide(a, b).dataSync()]).toEqual(quotients);
+    expect(divide(1, 0).dataSync()[0]).toBe(inf);
   });
 
   test("1 − βᵗ of a step count that only the device knows: within 3e-7 of float64", async () => {

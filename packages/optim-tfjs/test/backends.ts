@@ -10,7 +10,7 @@ tf.enableProdMode();
 
 export interface ExecutionPath {
   readonly name: string;
-  readonly backend: "cpu" | "wasm";
+  readonly backend: string;
   readonly options: TfjsOptimizerOptions;
   /** Fused kernels: equal to the reference to the bit. */
   readonly inPlace: boolean;

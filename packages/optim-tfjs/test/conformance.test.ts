@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { fixtures } from "../../optim-conformance/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { paths } from "./backends.ts";
-import { tfjsFactory } from "./factory.ts";
+import { nativeFactory, tfjsFactory } from "./factory.ts";
 
 describe.each(paths)("$name", async (path) => {
   const factory = await tfjsFactory(path);
@@ -20,5 +20,21 @@ describe.each(paths)("$name", async (path) => {
       : // Within a tolerance, which random numbers could exceed by chance: always the same ones.
         { withEdges: false, numRuns: 20, seed: 1 };
     expect(await searchDifference(factory, search)).toBeUndefined();
+  });
+});
+
+describe("a wrapped tf.train.sgd", async () => {
+  const printed: string[] = [];
+  // Without `skip`, so that what its capabilities leave out is told in lines.
+  testOptimizer({
+    test: test.bind(undefined),
+    factory: await nativeFactory(),
+    print: (line) => printed.push(line),
+  });
+
+  test("is skipped where its capabilities say so, and only there", () => {
+    const reasons = printed.slice(0, -1).map((line) => /capabilities\.(\w+) is false\)$/.exec(line)?.[1]);
+    expect(new Set(reasons)).toEqual(new Set(["rules", "groups"]));
+    expect(printed.at(-1)).toMatch(/^tf\.train\.sgd: \d+ passed, 0 failed, \d+ skipped of \d+$/);
   });
 });

@@ -1,7 +1,14 @@
 import type { OptimizerFactory } from "@mm/optim-conformance";
-import { type TfjsLoss, tfjsOptimizer } from "@mm/optim-tfjs";
+import type { BaseHyperparameters, ParametersInput } from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import {
+  type NativeHyperparameters,
+  type TfjsLoss,
+  tfjsOptimizer,
+  type TfjsParameters,
+} from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
-import { type ExecutionPath, use } from "./backends.ts";
+import { type ExecutionPath, paths, use } from "./backends.ts";
 
 export type TfjsFactory = OptimizerFactory<tf.Variable, TfjsLoss, tf.Scalar>;
 
@@ -24,7 +31,9 @@ export async function tfjsFactory(path: ExecutionPath): Promise<TfjsFactory> {
     linearLoss: (terms) => () =>
       terms
         .map(({ parameter, gradient }) =>
-          tf.sum<tf.Scalar>(tf.mul(parameter, tf.tensor(gradient, parameter.shape))),
+          parameter.size === 0
+            ? emptySum(parameter)
+            : tf.sum<tf.Scalar>(tf.mul(parameter, tf.tensor(gradient, parameter.shape))),
         )
         .reduce((sum, term) => tf.add(sum, term), tf.scalar(0)),
     async readLoss(value) {
@@ -33,5 +42,26 @@ export async function tfjsFactory(path: ExecutionPath): Promise<TfjsFactory> {
       return loss as number;
     },
     liveAllocations: () => tf.memory().numTensors,
+  };
+}
+
+/** 0, with an empty gradient: not every backend can sum up an empty tensor. */
+const emptySum = tf.customGrad((x) => ({
+  value: tf.scalar(0),
+  gradFunc: () => tf.zerosLike(x as tf.Tensor),
+}));
+
+/** A wrapped optimizer of tfjs itself. The kit asks it for plain descent alone. */
+export async function nativeFactory(): Promise<TfjsFactory> {
+  const path = paths.find(({ backend }) => backend === "cpu") as ExecutionPath;
+  const { tolerance: _, ...factory } = await tfjsFactory(path);
+  const createOptimizer = (
+    { hyperparameters }: UpdateRule,
+    variables: ParametersInput<tf.Variable, BaseHyperparameters>,
+  ) => tfjsOptimizer(tf.train.sgd(hyperparameters.lr), variables as TfjsParameters<NativeHyperparameters>);
+  return {
+    ...factory,
+    name: "tf.train.sgd",
+    createOptimizer: createOptimizer as object as TfjsFactory["createOptimizer"],
   };
 }

@@ -1,5 +1,6 @@
 import type { BinaryOp, ComparisonOp, UnaryOp } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
+import { divide } from "./division.ts";
 
 /** What an operation takes: a number is a scalar of float32. */
 export type Value = number | tf.Tensor;
@@ -20,7 +21,7 @@ export const binary: { readonly [O in BinaryOp | ComparisonOp]: (a: Value, b: Va
   add: (a, b) => tf.add(a, b),
   sub: (a, b) => tf.sub(a, b),
   mul: (a, b) => tf.mul(a, b),
-  div: (a, b) => tf.div(a, b),
+  div: divide,
   // With NaN neither comparison holds, and the sum is NaN.
   min: (a, b) => tf.where(tf.lessEqual(a, b), a, tf.where(tf.less(b, a), b, tf.add(a, b))),
   max: (a, b) => tf.where(tf.greaterEqual(a, b), a, tf.where(tf.greater(b, a), b, tf.add(a, b))),
@@ -71,7 +72,7 @@ export function pNorm(
   /** Two finite numbers whose product the norm is, though that may overflow: what it is multiplied by goes between them. */
   readonly factors: tf.Tensor;
 } {
-  const sizes = tensors.map((tensor) => tf.abs(tensor));
+  const sizes = orZero(tensors).map((tensor) => tf.abs(tensor));
   const largest = sizes.map((size) => tf.max(size)).reduce((a, b) => binary.max(a, b));
   const usable = tf.logicalAnd(tf.greater(largest, 0), finiteElements(largest));
   const scale = tf.where(usable, largest, 1);
@@ -89,6 +90,12 @@ export function pNorm(
   }
   const root = p === 1 ? total : p === 2 ? tf.sqrt(total) : tf.pow(total, 1 / p);
   return { norm: tf.mul(scale, root), sum: total, factors: tf.stack([scale, root]) };
+}
+
+/** Without the empty ones, which not every backend can reduce; a zero where nothing is left. */
+export function orZero(tensors: readonly tf.Tensor[]): readonly tf.Tensor[] {
+  const filled = tensors.filter(({ size }) => size > 0);
+  return filled.length > 0 ? filled : [tf.scalar(0)];
 }
 
 /** Below this many elements one sum is exact enough. */

@@ -1,7 +1,7 @@
 import type { CheckRequest, StepItem } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import type { StepScalar } from "../scalar.ts";
-import { asNumber, finiteElements, pNorm } from "./arithmetic.ts";
+import { asNumber, finiteElements, orZero, pNorm } from "./arithmetic.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 
 /**
@@ -21,6 +21,6 @@ export function checkAccumulators(
     return { norm: factors, finite: finite ? asNumber(finiteElements(sum)) : undefined };
   }
   if (!finite) return { norm: undefined, finite: undefined };
-  const all = accumulators.map((x) => tf.all(finiteElements(x)));
+  const all = orZero(accumulators).map((x) => tf.all(finiteElements(x)));
   return { norm: undefined, finite: asNumber(all.reduce((a, b) => tf.logicalAnd(a, b))) };
 }

@@ -18,6 +18,7 @@ import { filled, readTensors, tensorOf, writeVariable } from "../transfer.ts";
 import type { Value } from "./arithmetic.ts";
 import { checkAccumulators } from "./check.ts";
 import { clipFactor } from "./clip.ts";
+import { learnDivision } from "./division.ts";
 import { TfjsLossScaler } from "./loss-scaler.ts";
 import { TensorCell } from "./tensor-cell.ts";
 import { unscaleFactor } from "./unscale.ts";
@@ -33,6 +34,7 @@ export type OpsEngine = Engine<TfjsLoss, tf.Scalar, tf.Variable, TensorCell, tf.
 export function opsEngine(): OpsEngine {
   const latch = new Latch();
   const stages = new OpsStages(latch);
+  learnDivision();
   return { backend: "tfjs", capabilities, ...opsStorage(latch), stages, dispose: () => stages.dispose() };
 }
 
