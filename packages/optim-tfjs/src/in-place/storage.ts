@@ -20,4 +20,4 @@ export interface VariableStorage<V> {
   close?(variable: tf.Variable, vector: V): void;
 }
 
-export type HostParameter<V> = Parameter<tf.Variable, V, number>;
+type HostParameter<V> = Parameter<tf.Variable, V, number>;
