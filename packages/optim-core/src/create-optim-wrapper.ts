@@ -1,9 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { aBoolean, aNumber, anything, aPositive, aPositiveCount, checkOptions } from "./check-options.ts";
-import { OptimError } from "./errors.ts";
+import { refuse } from "./errors.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
 import type {
+  CountStatus,
   NotPromise,
   OptimWrapper,
   OptimWrapperOptions,
@@ -13,12 +13,8 @@ import type {
   WrapperBackwardOptions,
 } from "./optim-wrapper.ts";
 import type { Optimizer } from "./optimizer.ts";
-import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, StateDictOptions } from "./state.ts";
-import { accumulationWindow, checkCounts } from "./window.ts";
-
-/** Where the symbol does not exist, a key that nobody has. */
-const disposeKey: typeof Symbol.dispose = /* @__PURE__ */ (() =>
-  (Symbol as { readonly dispose?: symbol }).dispose ?? Symbol())() as typeof Symbol.dispose;
+import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, WindowCounts } from "./state.ts";
+import { extended, isBoundary, rescaleOf, restarted, windowLength } from "./window.ts";
 
 /** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
 export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
@@ -38,56 +34,42 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   options: OptimWrapperOptions = {},
 ): OptimWrapper<Loss, LossValue, H> {
   if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
-    throw new OptimError("invalid-option", "createOptimWrapper", {
-      expected: "an optimizer",
-      received: optimizer,
-    });
+    refuse("invalid-option", "createOptimWrapper", "an optimizer", optimizer);
   }
-  const {
-    accumulativeCounts = 1,
-    lossScale,
-    ...others
-  } = checkOptions("options", options, {
-    accumulativeCounts: aPositiveCount,
-    lossScale: anything,
-    clipGrad: anything,
-    onNonFinite: anything,
-    gradNorm: anything,
-  });
-  const settings = optimizer.checkStep(others, lossScale);
-  const window = accumulationWindow(accumulativeCounts);
+  optimizer.check("createOptimWrapper", options);
+  const { accumulativeCounts = 1, lossScale, clipGrad, ...others } = options;
+  const settings = { ...others, clipGrad: clipGrad && { ...clipGrad } };
   let own: LossScaler | undefined;
   const lossScaler =
     lossScale === undefined || isLossScaler(lossScale)
       ? lossScale
       : (own = optimizer.createLossScaler(lossScale));
-  let insideLoss = false;
-  let disposed = false;
+  let counts: WindowCounts = restarted({ innerCount: 0 });
 
-  /** The optimizer, for everything but getters. */
-  const live = (call: string): typeof optimizer => {
-    if (disposed) throw new OptimError("disposed", call, { expected: "a live wrapper" });
-    if (insideLoss)
-      throw new OptimError("reentrant", call, { expected: "no call from the wrapper's own loss closure" });
-    return optimizer;
-  };
   const inContext = <T>(run: () => T): T =>
-    optimizer.context === undefined ? run() : optimizer.context({ sync: wrapper.shouldSync() }, run);
+    optimizer.context ? optimizer.context({ sync: wrapper.shouldSync() }, run) : run();
   const differentiate = <R extends boolean>(
     loss: Loss,
     scale: number,
     returnLoss: R | undefined,
     weighted: boolean,
   ): WithLoss<LossValue, R> => {
-    window.admit();
-    insideLoss = true;
-    try {
-      const value = inContext(() => optimizer.backward(loss, { scale, lossScaler, returnLoss }));
-      window.add(scale, weighted);
-      return (returnLoss === true ? { loss: value } : {}) as WithLoss<LossValue, R>;
-    } finally {
-      insideLoss = false;
-    }
+    const value = inContext(() => optimizer.backward(loss, { scale, lossScaler, returnLoss }));
+    counts = extended(counts, scale, weighted);
+    return (returnLoss ? { loss: value } : {}) as WithLoss<LossValue, R>;
+  };
+  const finish = (short: boolean): true => {
+    wrapper.step({ rescale: rescaleOf(counts, short) });
+    wrapper.zeroGrad();
+    return true;
+  };
+  // Where the symbol does not exist, the same key again.
+  const disposeKey: typeof Symbol.dispose = ((Symbol as { readonly dispose?: symbol }).dispose ??
+    "dispose") as typeof Symbol.dispose;
+  const dispose = (): void => {
+    optimizer.dispose();
+    own?.dispose();
+    own = undefined;
   };
 
   const wrapper = {
@@ -101,65 +83,53 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       loss: Loss,
       given: UpdateParamsOptions<R> = {},
     ): UpdateParamsResult<LossValue, R> {
-      const { returnLoss, weight } = checkOptions("updateParams", given, {
-        returnLoss: aBoolean,
-        weight: aPositive,
-      });
-      live("updateParams");
-      const scale = (weight ?? 1) / window.length();
+      optimizer.check("updateParams", given);
+      const { returnLoss, weight } = given;
+      const scale = (weight ?? 1) / wrapper.lossFactor();
       const result = differentiate(loss, scale, returnLoss, weight !== undefined);
-      const updated = wrapper.shouldUpdate();
-      if (updated) {
-        wrapper.step({ rescale: window.rescale(false) });
-        wrapper.zeroGrad();
-      }
-      return { updated, ...result };
+      return { updated: wrapper.shouldUpdate() && finish(false), ...result };
     },
     backward<const R extends boolean = false>(
       loss: Loss,
       given: WrapperBackwardOptions<R> = {},
     ): WithLoss<LossValue, R> {
-      const { returnLoss, scale = 1 } = checkOptions("backward", given, {
-        returnLoss: aBoolean,
-        scale: aNumber,
-      });
-      live("backward");
-      return differentiate(loss, scale, returnLoss, false);
+      optimizer.check("backward", given);
+      wrapper.lossFactor(); // Throws past maxCounts.
+      return differentiate(loss, given.scale ?? 1, given.returnLoss, false);
     },
     step(given: { readonly rescale?: number } = {}) {
-      const { rescale = 1 } = checkOptions("step", given, { rescale: aNumber });
-      live("step").step({ ...settings, rescale, lossScaler });
+      optimizer.check("step", given);
+      optimizer.step({ ...settings, ...given, lossScaler });
       own?.update();
     },
     zeroGrad() {
-      live("zeroGrad").zeroGrad();
-      window.restart();
+      optimizer.zeroGrad();
+      counts = restarted(counts);
     },
     flush() {
-      live("flush");
-      const updated = !window.isEmpty();
-      if (updated) {
-        wrapper.step({ rescale: window.rescale(true) });
-        wrapper.zeroGrad();
-      }
-      return { updated };
+      optimizer.check("flush");
+      return { updated: counts.windowStart < counts.innerCount && finish(true) };
     },
 
-    lossFactor: window.length,
-    shouldUpdate: () => window.isBoundary(window.count()),
-    shouldSync: () => window.isBoundary(window.count() + 1),
+    lossFactor: () => windowLength(counts, accumulativeCounts),
+    shouldUpdate: () => isBoundary(counts.innerCount, counts, accumulativeCounts),
+    shouldSync: () => isBoundary(counts.innerCount + 1, counts, accumulativeCounts),
     get innerCount() {
-      return window.count();
+      return counts.innerCount;
     },
-    initializeCountStatus(status) {
-      live("initializeCountStatus");
-      window.initialize(status);
+    initializeCountStatus(status: CountStatus) {
+      const who = "initializeCountStatus";
+      optimizer.check(who, status);
+      const { initCounts: innerCount = 0, ...others } = status;
+      const pending = counts.innerCount - counts.windowStart;
+      if (pending > 0) refuse("window-open", who, "flush() or zeroGrad() before it", pending);
+      counts = restarted({ innerCount, ...others });
     },
     optimContext<T>(run: () => NotPromise<T>): T {
-      live("optimContext");
+      optimizer.check("optimContext");
       const value: unknown = inContext(run);
       if (typeof (value as PromiseLike<T> | undefined)?.then === "function") {
-        throw new OptimError("invalid-option", "optimContext", { expected: "a synchronous function" });
+        refuse("invalid-option", "optimContext", "a synchronous function", value);
       }
       return value as T;
     },
@@ -171,7 +141,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       return optimizer.baseParamSettings;
     },
     defaults: optimizer.defaults,
-    addParamGroup: (group) => live("addParamGroup").addParamGroup(group),
+    addParamGroup: (group) => optimizer.addParamGroup(group),
     getLr() {
       const { paramGroups, baseParamSettings } = optimizer;
       return {
@@ -184,64 +154,40 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       const groups = optimizer.paramGroups as readonly object[] as readonly MaybeMomentum[];
       return { momentum: groups.map(({ momentum, betas }) => momentum ?? betas?.[0] ?? 0) };
     },
-    freeze: (names) => live("freeze").freeze(names),
-    unfreeze: (names) => live("unfreeze").unfreeze(names),
-    readMetrics: async () => live("readMetrics").readMetrics(lossScaler),
+    freeze: (names) => optimizer.freeze(names),
+    unfreeze: (names) => optimizer.unfreeze(names),
+    readMetrics: () => optimizer.readMetrics(lossScaler),
 
     async stateDict(given = {}) {
-      const saving = live("stateDict").stateDict(given);
-      const counts = window.save((given as StateDictOptions | null)?.pending !== false);
+      optimizer.check("stateDict", given);
+      const saving = optimizer.stateDict(given);
+      const saved = given.pending === false ? restarted(counts) : { ...counts };
       const [state, scalerState] = await Promise.all([saving, lossScaler?.stateDict()]);
       return {
         format: "optim-wrapper",
         version: 1,
         optimizer: state,
-        counts,
+        counts: saved,
         ...(scalerState && { lossScaler: scalerState }),
       };
     },
     loadStateDict: async (state, given) => (await wrapper.prepareLoad(state, given)).commit(),
     async prepareLoad(state: OptimWrapperStateDict, given: LoadOptions = {}): Promise<PreparedLoad> {
-      live("prepareLoad");
-      const saved = Object(state) as Partial<OptimWrapperStateDict>;
-      if (saved.format !== "optim-wrapper" || saved.version !== 1) {
-        throw new OptimError("invalid-state", "prepareLoad", {
-          expected: "a wrapper's state, version 1",
-          received: state,
-        });
-      }
-      const counts = checkCounts(state.counts);
-      const restore = (given as LoadOptions | null)?.restore;
+      optimizer.check("prepareLoad", given, state);
+      const { restore = {} } = given;
+      const saved = restore.pending === false ? restarted(state.counts) : { ...state.counts };
       const commitScaler =
-        saved.lossScaler && restore?.lossScaler !== false
-          ? lossScaler?.prepareLoad(saved.lossScaler)
+        state.lossScaler && restore.lossScaler !== false
+          ? lossScaler?.prepareLoad(state.lossScaler)
           : undefined;
-      const prepared = await optimizer.prepareLoad(state.optimizer, given);
-      let open = true;
-      return {
-        commit() {
-          const report = prepared.commit();
-          if (!open || disposed) return report;
-          open = false;
-          commitScaler?.();
-          if (restore?.counts === false) window.restart();
-          else window.load(counts, restore?.pending !== false);
-          return report;
-        },
-        dispose() {
-          open = false;
-          prepared.dispose();
-        },
-      };
+      return optimizer.prepareLoad(state.optimizer, given, () => {
+        commitScaler?.();
+        counts = restore.counts === false ? restarted(counts) : saved;
+      });
     },
 
-    dispose() {
-      if (disposed) return;
-      live("dispose").dispose();
-      disposed = true;
-      own?.dispose();
-    },
-    [disposeKey]: () => wrapper.dispose(),
+    dispose,
+    [disposeKey]: dispose,
   } as OptimWrapper<Loss, LossValue, H>;
   return wrapper;
 }

@@ -85,7 +85,7 @@ const brand = /* @__PURE__ */ Symbol.for("@mm/optim-core/OptimError");
  */
 export class OptimError extends Error {
   override readonly name = "OptimError";
-  readonly code: OptimErrorCode;
+  declare readonly code: OptimErrorCode;
   declare readonly expected?: string;
   declare readonly received?: unknown;
   declare readonly hint?: string;
@@ -98,24 +98,37 @@ export class OptimError extends Error {
     const { expected, hint } = details;
     super(
       who +
-        (expected === undefined ? "" : `: expected ${expected}`) +
+        (expected ? `: expected ${expected}` : "") +
         ("received" in details ? `, got ${show(details.received)}` : "") +
-        (hint === undefined ? "" : `. ${hint}`),
+        (hint ? `. ${hint}` : ""),
       details,
     );
-    Object.assign(this, details);
-    this.code = code;
-    Object.defineProperty(this, brand, { value: true });
+    Object.defineProperty(Object.assign(this, details, { code }), brand, { value: true });
   }
+}
+
+/**
+ * Throws an {@link OptimError}: `who` expected something else than it received.
+ *
+ * @throws OptimError `code`, always
+ */
+export function refuse(
+  code: OptimErrorCode,
+  who: string,
+  expected: string,
+  received: unknown,
+  details?: OptimErrorDetails,
+): never {
+  throw new OptimError(code, who, { expected, received, ...details });
 }
 
 /** Whether `error` is an {@link OptimError}, of this copy of the package or of another. */
 export function isOptimError(error: unknown): error is OptimError {
-  return typeof error === "object" && error !== null && brand in error;
+  return brand in Object(error);
 }
 
-/** A short description of any value, for messages. Never prints a whole tensor. */
-export function show(value: unknown): string {
+/** A short description of any value. Never prints a whole tensor. */
+function show(value: unknown): string {
   if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(", ")}]`;
   if (Object(value) === value) return Object.prototype.toString.call(value);
   return typeof value === "string" ? `"${value}"` : String(value);

@@ -1,4 +1,4 @@
-import { OptimError } from "./errors.ts";
+import { aPositive, checkSchema, integerFrom, isFinite32 } from "./schema.ts";
 
 /**
  * Options of dynamic loss scaling, with PyTorch's defaults (`torch.amp.GradScaler`; Micikevicius et al., arXiv:1710.03740, section 3.2).
@@ -12,7 +12,7 @@ export interface DynamicLossScale {
   readonly backoffFactor?: number;
   /** Default 2000. */
   readonly growthInterval?: number;
-  /** The scale never falls below this. PyTorch has no such floor, and its scale can reach 0. Default 2⁻²⁴. */
+  /** The scale never falls below this. PyTorch has no such floor, and its scale can reach 0. Default 2⁻²⁴, or `initScale` below that. */
   readonly minScale?: number;
 }
 
@@ -65,12 +65,13 @@ export interface LossScaler {
    * @throws OptimError `invalid-state`
    */
   prepareLoad(state: LossScalerStateDict): () => void;
+  /** Twice is fine. */
   dispose(): void;
 }
 
 /** Whether a loss scale is a scaler that somebody else made. */
 export function isLossScaler(lossScale: LossScale | LossScaler | undefined): lossScale is LossScaler {
-  return (lossScale as Partial<LossScaler> | undefined | null)?.kind === "loss-scaler";
+  return (lossScale as Partial<LossScaler> | null | undefined)?.kind === "loss-scaler";
 }
 
 /**
@@ -79,47 +80,24 @@ export function isLossScaler(lossScale: LossScale | LossScaler | undefined): los
  * @throws OptimError `invalid-option`, `unknown-option`
  */
 export function resolveLossScale(option: LossScale): LossScaleSettings {
-  const who = "lossScale";
-  const defaults: LossScaleSettings = {
-    dynamic: true,
-    initScale: 65536,
-    growthFactor: 2,
-    backoffFactor: 0.5,
-    growthInterval: 2000,
-    minScale: 2 ** -24,
-  };
-  const refuse = (name: string, expected: string, received: unknown): never => {
-    throw new OptimError("invalid-option", name, { expected, received });
-  };
-  const positive = (value: unknown): boolean =>
-    typeof value === "number" && value > 0 && Number.isFinite(Math.fround(value));
-  if (option === "dynamic") return defaults;
-  if (typeof option === "number") {
-    if (!positive(option)) refuse(who, "a positive finite number", option);
-    return { ...defaults, dynamic: false, initScale: option };
-  }
-  if (typeof option !== "object" || (option as unknown) === null || Array.isArray(option)) {
-    refuse(who, '"dynamic", a number, options or a LossScaler', option);
-  }
-  const settings = { ...defaults };
-  for (const [name, value] of Object.entries(option) as [keyof DynamicLossScale, number | undefined][]) {
-    if (!(name in defaults) || (name as string) === "dynamic") {
-      throw new OptimError("unknown-option", `${who}.${name}`, {
-        expected: "initScale, growthFactor, backoffFactor, growthInterval or minScale",
-        received: name,
-      });
-    }
-    if (value !== undefined) settings[name] = value;
-  }
-  const { initScale, growthFactor, backoffFactor, growthInterval, minScale } = settings;
-  if (!positive(initScale)) refuse(`${who}.initScale`, "a positive finite number", initScale);
-  if (!positive(growthFactor) || growthFactor <= 1)
-    refuse(`${who}.growthFactor`, "a number above 1", growthFactor);
-  if (!positive(backoffFactor) || backoffFactor >= 1)
-    refuse(`${who}.backoffFactor`, "a number in (0, 1)", backoffFactor);
-  if (!Number.isSafeInteger(growthInterval) || growthInterval < 1)
-    refuse(`${who}.growthInterval`, "a positive integer", growthInterval);
-  if (!positive(minScale) || minScale > initScale)
-    refuse(`${who}.minScale`, "a positive number, at most initScale", minScale);
-  return settings;
+  const dynamic = typeof option !== "number";
+  const options: DynamicLossScale = option === "dynamic" ? {} : dynamic ? option : { initScale: option };
+  const { initScale = 65536, minScale = Math.min(2 ** -24, initScale) } = Object(options) as DynamicLossScale;
+  checkSchema("invalid-option", "lossScale", options, {
+    fields: {
+      "initScale?": aPositive,
+      "growthFactor?": [(value: unknown) => isFinite32(value) && value > 1, "a finite number above 1"],
+      "backoffFactor?": [
+        (value: unknown) => isFinite32(value) && value > 0 && value < 1,
+        "a number in (0, 1)",
+      ],
+      "growthInterval?": integerFrom(1),
+      "minScale?": [
+        (value: unknown) => isFinite32(value) && value > 0 && value <= initScale,
+        "a number above 0, at most initScale",
+      ],
+    },
+  });
+  const { growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 } = options;
+  return { dynamic, initScale, growthFactor, backoffFactor, growthInterval, minScale };
 }

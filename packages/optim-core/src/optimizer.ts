@@ -2,9 +2,16 @@ import type { Capabilities } from "./capabilities.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScale, LossScaler } from "./loss-scaler.ts";
 import type {
+  CountStatus,
+  OptimWrapperOptions,
+  UpdateParamsOptions,
+  WrapperBackwardOptions,
+} from "./optim-wrapper.ts";
+import type {
   LoadOptions,
   NamedTensors,
   OptimizerStateDict,
+  OptimWrapperStateDict,
   PreparedLoad,
   StateDictOptions,
 } from "./state.ts";
@@ -115,6 +122,19 @@ export interface StepMetrics {
   readonly skipped: number;
 }
 
+/** Calls of a wrapper that its optimizer checks, with what they are given. */
+export interface WrapperCalls {
+  readonly createOptimWrapper: readonly [options: OptimWrapperOptions];
+  readonly updateParams: readonly [options: UpdateParamsOptions];
+  readonly backward: readonly [options: WrapperBackwardOptions];
+  readonly step: readonly [options: { readonly rescale?: number }];
+  readonly flush: readonly [];
+  readonly initializeCountStatus: readonly [status: CountStatus];
+  readonly optimContext: readonly [];
+  readonly stateDict: readonly [options: StateDictOptions];
+  readonly prepareLoad: readonly [options: LoadOptions, state: OptimWrapperStateDict];
+}
+
 /**
  * One rule applied to one set of parameters: what a backend author writes. The comments here are the specification, and
  * `@mm/optim-conformance` checks them. A backend that fits {@link Engine} of `@mm/optim-core/backend` gets all of this from
@@ -158,12 +178,14 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
   readonly backward: (loss: Loss, options?: BackwardOptions) => LossValue | undefined;
 
   /**
-   * Refuses settings that `step` could not follow, and returns a copy of them. Wrappers call it at construction, so that a wrong option
-   * is found there and not at the first step; what a backend cannot do it refuses here.
+   * Refuses what a wrapper is asked and this optimizer cannot do: a call that may not be made now, and arguments that are wrong or that
+   * the backend cannot follow. Wrappers ask before they act, so that a wrong option is found at construction and not at the first step;
+   * what they hand on is not checked again.
    *
-   * @throws OptimError `invalid-option`, `unknown-option`, `unsupported`
+   * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `unsupported`; as all members but getters do, `disposed`,
+   * and `reentrant` from the optimizer's own loss closure
    */
-  checkStep(settings: StepSettings, lossScale?: LossScale | LossScaler): StepSettings;
+  check<C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): void;
   /**
    * Checks the raw accumulators, unscales, clips and applies the rule, in this order, to the parameters that have a gradient and are
    * not frozen. The gradients stay. Does not wait for the device, and allocates nothing that outlives it but slots, once.
@@ -197,9 +219,14 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    * Checks all of `state` against this optimizer and stages it; rejects before anything changed. The argument is neither changed nor
    * kept. What is trained between the two halves is overwritten.
    *
+   * @param committed runs at the end of a commit that took effect: the part of whoever wraps the optimizer. It may not throw.
    * @throws OptimError `invalid-state`, `state-mismatch`, `load-pending`, `disposed`
    */
-  prepareLoad(state: OptimizerStateDict, options?: LoadOptions): Promise<PreparedLoad>;
+  prepareLoad(
+    state: OptimizerStateDict,
+    options?: LoadOptions,
+    committed?: () => void,
+  ): Promise<PreparedLoad>;
 
   /** A scaler whose state lives where this backend decides. The caller disposes it. @throws OptimError `invalid-option` */
   createLossScaler(options: LossScale): LossScaler;

@@ -42,8 +42,9 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
   const stages = hostStages<Float32Array, Float32Array>(kernels, { open: ({ value }) => value });
   const told = <A extends readonly unknown[], R>(stage: string, run: (...args: A) => R) => {
     return (...args: A): R => {
+      const result = run(...args);
       seen.log.push(stage);
-      return run(...args);
+      return result;
     };
   };
   const optimizer = createOptimizer<

@@ -29,7 +29,7 @@ test.each<[string, unknown, OptimErrorCode]>([
   ["clipGrad null", { clipGrad: null }, "invalid-option"],
   ["clipGrad false", { clipGrad: false }, "invalid-option"],
   ["clipGrad empty", { clipGrad: {} }, "invalid-option"],
-  ["clipGrad a list", { clipGrad: [1] }, "unknown-option"],
+  ["clipGrad a list", { clipGrad: [1] }, "invalid-option"],
   ["clipGrad of another type", { clipGrad: { type: "max", maxNorm: 1 } }, "invalid-option"],
   ["maxNorm missing", { clipGrad: { normType: 2 } }, "invalid-option"],
   ["maxNorm negative", { clipGrad: { maxNorm: -1 } }, "invalid-option"],

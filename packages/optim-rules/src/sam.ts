@@ -127,7 +127,7 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
       }
     },
 
-    checkStep: (settings, lossScale) => base.checkStep(settings, lossScale),
+    check: (call, ...given) => idle(call).check(call, ...given),
     step: (options) => idle("step").step(options),
     zeroGrad: () => idle("zeroGrad").zeroGrad(),
     createLossScaler: (options) => idle("createLossScaler").createLossScaler(options),
@@ -148,7 +148,8 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
     },
     readMetrics: async (lossScaler) => idle("readMetrics").readMetrics(lossScaler),
     stateDict: async (options) => idle("stateDict").stateDict(options),
-    prepareLoad: async (state, options) => idle("prepareLoad").prepareLoad(state, options),
+    prepareLoad: async (state, options, committed) =>
+      idle("prepareLoad").prepareLoad(state, options, committed),
     readGradients: async () => idle("readGradients").readGradients(),
     writeGradients: (gradients) => idle("writeGradients").writeGradients(gradients),
     readParameters: async () => idle("readParameters").readParameters(),

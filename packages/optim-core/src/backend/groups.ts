@@ -1,25 +1,19 @@
-import { OptimError } from "../errors.ts";
-import {
-  type BaseHyperparameters,
-  type HyperparameterRecord,
-  hyperparameterEntries,
-} from "../hyperparameters.ts";
+import { type BaseHyperparameters, type HyperparameterRecord } from "../hyperparameters.ts";
 import type { ParamGroup } from "../optimizer.ts";
 import { type ErasedDefinition, type Flags, resolveHyperparameters } from "../rule/define.ts";
-import { memo } from "./memo.ts";
 import { type GradientRewrite, type Program, structureOf, traceRule } from "./trace.ts";
+
+export const groupLabel = (name: string): string => `group ${JSON.stringify(name)}`;
 
 /** The hyperparameters of one group: what stands behind a live `ParamGroup`. */
 export class HyperparameterGroup {
   readonly name: string;
   readonly params: string[] = [];
-  readonly #definition: ErasedDefinition;
-  readonly #accept: (structure: Flags) => void;
-  #values: HyperparameterRecord;
-  #structure: Flags;
-  readonly #programs = new Map<string, Program>();
+  values: HyperparameterRecord;
   /** Counts assignments: what was computed from the values is stale when it differs. */
   version = 0;
+  readonly #definition: ErasedDefinition;
+  readonly #accept: (structure: Flags) => void;
 
   /** `accept` throws where the backend cannot run a structure; it runs before a value that leads to it is taken. */
   constructor(
@@ -33,97 +27,71 @@ export class HyperparameterGroup {
     this.name = name;
     this.#definition = definition;
     this.#accept = accept;
-    this.#values = resolveHyperparameters(definition, base, options, who);
-    this.#structure = structureOf(definition, this.#values);
-    accept(this.#structure);
-  }
-
-  get values(): HyperparameterRecord {
-    return this.#values;
+    this.values = base;
+    this.values = this.check(options, who);
   }
 
   get structure(): Flags {
-    return this.#structure;
+    return structureOf(this.#definition, this.values);
   }
 
-  /** @throws OptimError `invalid-hyperparameter`, `unknown-option`; nothing has changed then */
-  assign(values: object): void {
-    const next = resolveHyperparameters(
-      this.#definition,
-      this.#values,
-      values,
-      `group ${JSON.stringify(this.name)}`,
-    );
-    const structure = structureOf(this.#definition, next);
-    this.#accept(structure);
-    this.#values = next;
-    this.#structure = structure;
-    this.#programs.clear();
-    this.version += 1;
-  }
-
-  /** The same checks as `assign`, without taking the values. */
-  check(values: object): HyperparameterRecord {
-    const next = resolveHyperparameters(
-      this.#definition,
-      this.#values,
-      values,
-      `group ${JSON.stringify(this.name)}`,
-    );
+  /** The values with others laid over them. @throws OptimError `invalid-hyperparameter`, `unknown-option`, and what `accept` throws */
+  check(values: object, who: string = groupLabel(this.name)): HyperparameterRecord {
+    const next = resolveHyperparameters(this.#definition, this.values, values, who);
     this.#accept(structureOf(this.#definition, next));
     return next;
   }
 
+  /** Takes values. @throws as `check`, and nothing has changed then */
+  assign(values: object): void {
+    this.values = this.check(values);
+    this.version += 1;
+  }
+
   program(rewrite: GradientRewrite): Program {
-    const key = `${rewrite.clipValue} ${rewrite.zeroNonFinite}`;
-    return memo(this.#programs, key, () => traceRule(this.#definition, this.#structure, rewrite));
+    return traceRule(this.#definition, this.structure, rewrite);
   }
 
   /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */
-  initialSlots(values: HyperparameterRecord = this.#values): {
+  initialSlots(values: HyperparameterRecord = this.values): {
     readonly slots: ReadonlyMap<string, number>;
     readonly scalarSlots: ReadonlyMap<string, number>;
   } {
-    const structure = values === this.#values ? this.#structure : structureOf(this.#definition, values);
-    const slots = Object.entries(this.#definition.slots?.(structure) ?? {}).map(
-      ([name, initial]) => [name, typeof initial === "number" ? initial : initial(values)] as const,
-    );
+    const { slots, scalarSlots } = this.#definition;
+    const structure = structureOf(this.#definition, values);
     return {
-      slots: new Map(slots),
-      scalarSlots: new Map(Object.entries(this.#definition.scalarSlots?.(values, structure) ?? {})),
+      slots: new Map(
+        Object.entries(slots?.(structure) ?? {}).map(([name, initial]) => [
+          name,
+          typeof initial === "number" ? initial : initial(values),
+        ]),
+      ),
+      scalarSlots: new Map(Object.entries(scalarSlots?.(values, structure) ?? {})),
     };
   }
 }
 
 /** The object that callers hold: hyperparameters as accessors on a group. */
 export function liveGroup<H extends BaseHyperparameters>(group: HyperparameterGroup): ParamGroup<H> {
-  const live = { name: group.name, params: group.params };
-  Object.defineProperty(live, "name", { value: group.name, enumerable: true, writable: false });
-  Object.defineProperty(live, "params", { get: () => Object.freeze([...group.params]), enumerable: true });
+  const live = {};
+  const define = (name: string, accessors: { get: () => unknown; set?: (value: unknown) => void }): void => {
+    Object.defineProperty(live, name, { ...accessors, enumerable: true });
+  };
+  define("name", { get: () => group.name });
+  define("params", { get: () => Object.freeze([...group.params]) });
   for (const name of Object.keys(group.values)) {
-    Object.defineProperty(live, name, {
+    define(name, {
       get: () => group.values[name],
-      set(value: unknown) {
-        if (value === undefined) {
-          throw new OptimError("invalid-hyperparameter", `group ${JSON.stringify(group.name)}: ${name}`, {
-            expected: "a value",
-            received: value,
-          });
-        }
-        group.assign({ [name]: value });
-      },
-      enumerable: true,
+      // What is undefined would be passed over.
+      set: (value) => group.assign({ [name]: value ?? null }),
     });
   }
-  return Object.preventExtensions(live) as unknown as ParamGroup<H>;
+  return Object.preventExtensions(live) as ParamGroup<H>;
 }
 
-/** A copy of a group's hyperparameters, tuples included. */
-export function copyHyperparameters(values: object): HyperparameterRecord {
+/** A copy of hyperparameters, tuples included. */
+export function copyHyperparameters(values: HyperparameterRecord): HyperparameterRecord {
   return Object.fromEntries(
-    Object.entries(hyperparameterEntries(values)).map(([name, value]) => [
-      name,
-      typeof value === "object" ? [...value] : value,
-    ]),
+    Object.entries(values).map(([name, value]) => [name, typeof value === "object" ? [...value] : value]),
   );
 }

@@ -1,3 +1,4 @@
+export * from "./arguments.ts";
 export * from "./check.ts";
 export * from "./clip.ts";
 export * from "./engine.ts";
@@ -9,7 +10,6 @@ export { createOptimizer } from "./optimizer.ts";
 export * from "./parameters.ts";
 export * from "./pipeline.ts";
 export * from "./scalars.ts";
-export * from "./settings.ts";
 export * from "./trace.ts";
 export * from "./unscale.ts";
 export * from "./update.ts";

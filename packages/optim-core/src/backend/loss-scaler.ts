@@ -1,5 +1,5 @@
-import { OptimError } from "../errors.ts";
 import type { LossScalerStateDict, LossScaleSettings } from "../loss-scaler.ts";
+import { aPositive, checkSchema, integerFrom } from "../schema.ts";
 import type { EngineLossScaler } from "./engine.ts";
 
 /** The loss scaler of backends where the host decides. float32 scale, as PyTorch's. */
@@ -83,12 +83,8 @@ export function lossScalerState(
 
 /** @throws OptimError `invalid-option` */
 export function checkedScale(scale: number): number {
-  const rounded = Math.fround(scale);
-  if (typeof scale === "number" && rounded > 0 && Number.isFinite(rounded)) return rounded;
-  throw new OptimError("invalid-option", "LossScaler.update", {
-    expected: "a positive finite scale",
-    received: scale,
-  });
+  checkSchema("invalid-option", "LossScaler.update", scale, aPositive);
+  return Math.fround(scale);
 }
 
 /** Scale and tracker of a saved state. @throws OptimError `invalid-state` */
@@ -96,18 +92,8 @@ export function checkedLossScalerState(state: LossScalerStateDict): {
   readonly scale: number;
   readonly growthTracker: number;
 } {
-  const { scale, growthTracker } = Object(state) as Partial<LossScalerStateDict>;
-  if (typeof scale !== "number" || !(Math.fround(scale) > 0) || !Number.isFinite(Math.fround(scale))) {
-    throw new OptimError("invalid-state", "lossScaler.scale", {
-      expected: "a positive finite number",
-      received: scale,
-    });
-  }
-  if (!Number.isSafeInteger(growthTracker) || (growthTracker as number) < 0) {
-    throw new OptimError("invalid-state", "lossScaler.growthTracker", {
-      expected: "a count",
-      received: growthTracker,
-    });
-  }
-  return { scale: Math.fround(scale), growthTracker: growthTracker as number };
+  checkSchema("invalid-state", "lossScaler", state, {
+    fields: { scale: aPositive, growthTracker: integerFrom(0) },
+  });
+  return { scale: Math.fround(state.scale), growthTracker: state.growthTracker };
 }

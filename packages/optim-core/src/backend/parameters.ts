@@ -1,4 +1,4 @@
-import { OptimError } from "../errors.ts";
+import { refuse } from "../errors.ts";
 import type { BaseHyperparameters } from "../hyperparameters.ts";
 import type { ParamGroupInput, ParametersInput } from "../optimizer.ts";
 import type { HyperparameterGroup } from "./groups.ts";
@@ -45,90 +45,75 @@ export interface CollectedGroup<P> {
   readonly parameters: readonly NamedParameter<P>[];
 }
 
-/** What an optimizer has already, by name and identity, with the place where it was written. */
-export interface KnownParameters {
-  readonly groups: Set<string>;
-  readonly names: Map<string, string>;
-  readonly identities: Map<unknown, string>;
-}
-
 /**
- * Brings both ways of writing parameters into one form, and adds them to `known`, a copy that is thrown away with the
- * error where this throws.
+ * Brings both ways of writing parameters into one form.
  *
+ * @param count of groups that the optimizer has already
+ * @param places where each group, name and identity that it has was written. What is collected is added: give a copy, to be thrown away
+ * with the error where this throws
  * @throws OptimError `empty-parameters`, `duplicate-parameter` (both places named), `invalid-parameter`, `invalid-name`
  */
 export function collectParameters<P, H extends BaseHyperparameters>(
   input: ParametersInput<P, H>,
   describe: (value: P, where: string) => ParameterDescription,
   who: string,
-  known: KnownParameters,
+  count: number,
+  places: Map<unknown, string>,
 ): readonly CollectedGroup<P>[] {
-  const { groups: groupNames, names, identities } = known;
-  if (typeof input !== "object" || (input as unknown) === null) {
-    throw new OptimError("invalid-parameter", who, {
-      expected: "a record { name: parameter } or a list of groups",
-      received: input,
-    });
-  }
-  const written: readonly ParamGroupInput<P, H>[] = isGroups(input)
-    ? input
-    : [{ params: input } as ParamGroupInput<P, H>];
-  const groups = written.map((group, index) => {
-    const where = isGroups(input) ? `${who}: groups[${index}]` : who;
-    if (
-      typeof group !== "object" ||
-      (group as unknown) === null ||
-      typeof group.params !== "object" ||
-      (group.params as unknown) === null
-    ) {
-      throw new OptimError("invalid-parameter", where, {
-        expected: "{ params: { name: parameter }, …options }",
-        received: group,
-      });
+  const claim = (key: unknown, place: string): void => {
+    const earlier = places.get(key);
+    if (earlier !== undefined) {
+      refuse("duplicate-parameter", place, "each once in one optimizer, by name and by identity", earlier);
     }
-    const { name = String(groupNames.size), params, ...options } = group;
-    if (typeof name !== "string" || name === "" || groupNames.has(name)) {
-      throw new OptimError(groupNames.has(name) ? "duplicate-parameter" : "invalid-name", `${where}.name`, {
-        expected: "a name that is not empty and that no other group has",
-        received: name,
-      });
+    places.set(key, place);
+  };
+  const label = (kind: string, name: unknown, where: string): string => {
+    if (typeof name !== "string" || name === "") refuse("invalid-name", where, `a ${kind} with a name`, name);
+    return `${kind} ${JSON.stringify(name)}`;
+  };
+  const isList = Array.isArray(input);
+  const written = (isList ? input : [{ params: input }]) as readonly (ParamGroupInput<P, H> | undefined)[];
+  if (written.length === 0) refuse("empty-parameters", who, "at least one parameter group", input);
+  return written.map((group, index) => {
+    const where = isList ? `${who}: groups[${index}]` : who;
+    const { name = String(count + index), params, ...options } = Object(group) as ParamGroupInput<P, H>;
+    if (Object(params) !== params) {
+      refuse(
+        "invalid-parameter",
+        where,
+        "a record { name: parameter }, or a list of groups { params: record }",
+        group,
+      );
     }
-    groupNames.add(name);
+    const groupLabel = label("group", name, where);
+    claim(groupLabel, `${where}: ${groupLabel}`);
     const parameters = Object.entries<P>(params).map(([parameterName, value]) => {
-      const place = `${where}: parameter ${JSON.stringify(parameterName)}`;
-      if (parameterName === "")
-        throw new OptimError("invalid-name", place, { expected: "a name that is not empty" });
+      const key = label("parameter", parameterName, where);
+      const place = `${where}: ${key}`;
       const description = describe(value, place);
-      const earlier = names.get(parameterName) ?? identities.get(description.identity);
-      if (earlier !== undefined) {
-        throw new OptimError("duplicate-parameter", place, {
-          expected: "each parameter once in one optimizer, by name and by identity",
-          received: `the parameter that ${earlier} has`,
-        });
-      }
-      names.set(parameterName, place);
-      identities.set(description.identity, place);
+      claim(key, place);
+      claim(description.identity, place);
       const length = description.shape.reduce((size, side) => size * side, 1);
       return { ...description, name: parameterName, length, value };
     });
-    if (parameters.length === 0)
-      throw new OptimError("empty-parameters", where, {
-        expected: "at least one parameter",
-        received: params,
-      });
+    if (parameters.length === 0) refuse("empty-parameters", where, "at least one parameter", params);
     return { name, options, parameters };
   });
-  if (groups.length === 0)
-    throw new OptimError("empty-parameters", who, {
-      expected: "at least one parameter group",
-      received: input,
-    });
-  return groups;
 }
 
-function isGroups<P, H extends BaseHyperparameters>(
-  input: ParametersInput<P, H>,
-): input is readonly ParamGroupInput<P, H>[] {
-  return Array.isArray(input);
+/** Gives a parameter the slots of its group's structure that it lacks. */
+export function ensureSlots<P, V, S>(
+  engine: {
+    allocate(parameter: Parameter<P, V, S>, initial: number): V;
+    scalar(value: number): S;
+  },
+  parameter: Parameter<P, V, S>,
+): void {
+  const { slots, scalarSlots } = parameter.group.initialSlots();
+  for (const [name, initial] of slots) {
+    if (!parameter.slots.has(name)) parameter.slots.set(name, engine.allocate(parameter, initial));
+  }
+  for (const [name, initial] of scalarSlots) {
+    if (!parameter.scalarSlots.has(name)) parameter.scalarSlots.set(name, engine.scalar(initial));
+  }
 }

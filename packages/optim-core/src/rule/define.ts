@@ -1,10 +1,11 @@
-import { OptimError } from "../errors.ts";
+import { refuse } from "../errors.ts";
 import {
   type BaseHyperparameters,
   type HyperparameterRecord,
   hyperparameterEntries,
   type HyperparameterValue,
 } from "../hyperparameters.ts";
+import { aBoolean, aFinite, checkSchema, isFinite32, type Schema } from "../schema.ts";
 import type { Expression, Scalar, Tensor } from "./expression.ts";
 
 /** Plain booleans that a rule may branch on. */
@@ -181,51 +182,29 @@ export function resolveHyperparameters(
   chosen: object,
   who: string,
 ): HyperparameterRecord {
-  // Tuples too: the defaults of a definition are one object for all rules that are made with it.
-  const resolved: Record<string, HyperparameterValue> = Object.fromEntries(
-    Object.entries(base).map(([name, value]) => [
-      name,
-      typeof value === "object" ? Object.freeze([...value]) : value,
-    ]),
-  );
+  const models = Object.entries(definition.hyperparameters);
+  const fields = Object.fromEntries(models.map(([name, model]) => [`${name}?`, like(model)] as const));
+  checkSchema("invalid-hyperparameter", who, chosen, { fields });
+  const resolved: Record<string, HyperparameterValue> = { ...base };
   for (const [name, value] of Object.entries(hyperparameterEntries(chosen))) {
-    if ((value as unknown) === undefined) continue;
-    if (!Object.hasOwn(definition.hyperparameters, name)) {
-      throw new OptimError("unknown-option", `${who}: ${name}`, {
-        expected: `one of ${Object.keys(definition.hyperparameters).join(", ")}`,
-        received: name,
-      });
-    }
-    resolved[name] = checkedValue(definition.hyperparameters[name], value, `${who}: ${name}`);
+    if ((value as unknown) !== undefined) resolved[name] = value;
+  }
+  // Tuples too: the defaults of a definition are one object for all rules that are made with it.
+  for (const [name, value] of Object.entries(resolved)) {
+    if (typeof value === "object") resolved[name] = Object.freeze([...value]);
   }
   const refusal = definition.check?.(resolved);
-  if (refusal !== undefined)
-    throw new OptimError("invalid-hyperparameter", who, { expected: refusal, received: chosen });
+  if (refusal !== undefined) refuse("invalid-hyperparameter", who, refusal, chosen);
   return Object.freeze(resolved);
 }
 
-function checkedValue(
-  model: HyperparameterValue | undefined,
-  value: unknown,
-  who: string,
-): HyperparameterValue {
-  if (typeof model === "boolean") {
-    if (typeof value === "boolean") return value;
-    throw new OptimError("invalid-hyperparameter", who, { expected: "true or false", received: value });
-  }
-  if (typeof model === "number") {
-    if (isFinite32(value)) return value;
-    throw new OptimError("invalid-hyperparameter", who, { expected: "a finite number", received: value });
-  }
-  const length = model?.length ?? 0;
-  if (Array.isArray(value) && value.length === length && value.every(isFinite32))
-    return Object.freeze([...value]);
-  throw new OptimError("invalid-hyperparameter", who, {
-    expected: `${length} finite numbers in an array`,
-    received: value,
-  });
-}
-
-function isFinite32(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(Math.fround(value));
+/** What a hyperparameter must be: as its default. */
+function like(model: HyperparameterValue): Schema {
+  if (typeof model === "number") return aFinite;
+  if (typeof model === "boolean") return aBoolean;
+  const { length } = model;
+  return [
+    (value: unknown) => Array.isArray(value) && value.length === length && value.every(isFinite32),
+    `${length} finite numbers in an array`,
+  ];
 }

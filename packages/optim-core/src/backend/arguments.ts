@@ -1,0 +1,96 @@
+import { isLossScaler, type LossScale, type LossScaler } from "../loss-scaler.ts";
+import {
+  aBoolean,
+  aFinite,
+  aFunction,
+  aPositive,
+  checkSchema,
+  integerFrom,
+  type Fields,
+  oneOf,
+  type Schema,
+} from "../schema.ts";
+import type { ClipGrad, WrapperCalls } from "../optimizer.ts";
+import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
+
+/** Arguments of a wrapper's calls, for optimizers that can do all of it. What is given may be anything. */
+export function checkArguments<C extends keyof WrapperCalls>(
+  backend: string,
+  call: C,
+  [options, state]: WrapperCalls[C],
+): void {
+  const fields = optionsOf[call]?.(Object(options) as NonNullable<typeof options>, backend);
+  if (fields !== undefined) checkSchema("invalid-option", call, options, { fields });
+  if (call === "prepareLoad") checkSchema("invalid-state", "state", state, wrapperState(state));
+}
+
+const optionsOf: {
+  readonly [C in keyof WrapperCalls]?: (
+    options: NonNullable<WrapperCalls[C][0]>,
+    backend: string,
+  ) => Fields["fields"];
+} = {
+  createOptimWrapper: ({ clipGrad, lossScale }, backend) => ({
+    "accumulativeCounts?": integerFrom(1),
+    "clipGrad?": clipGradOf(clipGrad),
+    // The options of a loss scaler are checked by who makes it.
+    "lossScale?": [
+      (value: LossScale | LossScaler) => !isLossScaler(value) || value.backend === backend,
+      `a loss scaler of ${backend}`,
+    ],
+    "onNonFinite?":
+      lossScale === undefined ? oneOf("propagate", "skip", "throw", "zero") : oneOf("propagate"),
+    "gradNorm?": aBoolean,
+  }),
+  updateParams: () => ({ "returnLoss?": aBoolean, "weight?": aPositive }),
+  backward: () => ({ "returnLoss?": aBoolean, "scale?": aFinite }),
+  step: () => ({ "rescale?": aFinite }),
+  initializeCountStatus: ({ initCounts = 0 }) => ({
+    "initCounts?": integerFrom(0),
+    "maxCounts?": integerFrom(initCounts),
+  }),
+  stateDict: () => ({ "pending?": aBoolean }),
+  prepareLoad: () => ({
+    "strict?": aBoolean,
+    "rename?": aFunction,
+    "restore?": {
+      fields: {
+        "hyperparameters?": aBoolean,
+        "counts?": aBoolean,
+        "lossScaler?": aBoolean,
+        "pending?": aBoolean,
+      },
+    },
+  }),
+};
+
+const clipGradOf = (clipGrad: ClipGrad | undefined): Schema => ({
+  fields:
+    clipGrad?.type === "value"
+      ? { type: oneOf("value"), clipValue: aPositive }
+      : {
+          "type?": oneOf("norm", "value"),
+          maxNorm: [(value: unknown) => typeof value === "number" && value >= 0, "a number of at least 0"],
+          "normType?": [(value: unknown) => typeof value === "number" && value > 0, "a number above 0"],
+          "errorIfNonfinite?": aBoolean,
+        },
+});
+
+const wrapperState = (state: OptimWrapperStateDict | null | undefined): Schema => {
+  const { windowStart = 0, innerCount = 0 } = Object(state?.counts) as Partial<WindowCounts>;
+  return {
+    fields: {
+      format: oneOf("optim-wrapper"),
+      version: oneOf(1),
+      counts: {
+        fields: {
+          windowStart: integerFrom(0),
+          innerCount: integerFrom(windowStart),
+          "maxCounts?": integerFrom(innerCount),
+          scaleSum: aFinite,
+          weighted: aBoolean,
+        },
+      },
+    },
+  };
+};
