@@ -31,7 +31,9 @@ export const hyperparameterTests: readonly KitTest[] = [
     async run(kit) {
       const subject = kit.subject(descent(0.5), { w: [0] });
       const [group] = subject.optimizer.paramGroups;
-      for (const lr of [-1, Number.NaN, Infinity, "fast" as unknown as number]) {
+      // Below 0 a rule of ours refuses; what a wrapped optimizer thinks of it is its own affair.
+      const below = kit.capabilities.rules ? [-1] : [];
+      for (const lr of [...below, Number.NaN, Infinity, "fast" as unknown as number]) {
         await expectRefusal("hyperparameters", `lr = ${lr}`, "invalid-hyperparameter", () => {
           group.lr = lr;
         });

@@ -392,7 +392,7 @@ function* damages(state: OptimizerStateDict): Generator<readonly [what: string, 
     yield parameter({ slots });
   for (const scalarSlots of [null, { unknown: 1 }, { unknown: "1" }]) yield parameter({ scalarSlots });
   const [group] = state.groups;
-  for (const hyperparameters of [null, { lr: -1 }, { lr: "1" }, { lr: Number.NaN }, { learningRate: 1 }]) {
+  for (const hyperparameters of [null, { lr: null }, { lr: "1" }, { lr: Number.NaN }, { learningRate: 1 }]) {
     yield [
       `a group with ${JSON.stringify({ hyperparameters })}`,
       { ...state, groups: [{ ...group, hyperparameters }] },
