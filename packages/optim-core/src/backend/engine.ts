@@ -81,7 +81,8 @@ export interface EngineLossScaler<S> extends LossScaler {
 
 /**
  * What a backend supplies to `createOptimizer`: storage, differentiation and stages. Arguments were checked, calls come in order and
- * never after `dispose`, so implementations check nothing again.
+ * never after `dispose`, so implementations check nothing again but what only they can see: parameters (`describe`) and what a closure
+ * returns (`differentiate`).
  */
 export interface Engine<in Loss, out LossValue, P, V, G, S> {
   readonly backend: string;
@@ -99,7 +100,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   release(vector: V): void;
   /** Overwrites a vector. Cannot fail. */
   write(vector: V, data: Float32Array): void;
-  /** Copies, as of the call, in order: views of one ArrayBuffer. */
+  /** Copies, as of the call, in order: views of one ArrayBuffer (`packed` makes them). */
   read(vectors: readonly V[]): Promise<Float32Array[]>;
   readParameters(parameters: readonly Parameter<P, V, S>[]): Promise<Float32Array[]>;
   writeParameter(parameter: Parameter<P, V, S>, data: Float32Array): void;
@@ -107,7 +108,14 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   scalar(value: number): S;
   readScalars(scalars: readonly S[]): Promise<readonly number[]>;
 
-  /** Runs the closure and differentiates. Where it throws, nothing has changed. `scale` and `lossScale` are applied here or in `accumulate`. */
+  /**
+   * Runs the closure once and differentiates. `scale` and `lossScale` are applied here or in `accumulate`. What the closure returned is
+   * not known to anybody else: the engine refuses what it cannot use, and frees the value unless `returnLoss` asks for it. In
+   * `gradients` a parameter stands at most once, and one that the loss does not reach is left out, also where the library gives zeros
+   * for it. Where it throws, nothing has changed and nothing is left behind.
+   *
+   * @throws OptimError `invalid-loss`; `no-gradient` where the library can tell that nothing was reached
+   */
   differentiate(loss: Loss, request: GradientRequest<P, V, S>): Gradients<P, V, G, S, LossValue>;
   /**
    * Adds `scale` × gradient to `parameter.accumulator` (made beforehand); overwrites it when nothing is pending, which the caller marks

@@ -1,3 +1,4 @@
+import type { Capabilities } from "../capabilities.ts";
 import type { ClipGrad } from "../optimizer.ts";
 import { checkOnHost } from "./check.ts";
 import { clipCoefficient } from "./clip.ts";
@@ -5,6 +6,19 @@ import type { Checked, CheckRequest, StepItem, StepStages } from "./engine.ts";
 import { unscaleFactor } from "./unscale.ts";
 import { HostUpdate, type ParameterAccess } from "./update.ts";
 import type { VectorKernels } from "./vectors.ts";
+
+/** What an optimizer can do whose steps are those of {@link hostStages}, in place. Spread it, and correct what differs. */
+export const hostCapabilities: Capabilities = /* @__PURE__ */ Object.freeze({
+  decides: "host",
+  inPlace: true,
+  rules: true,
+  liveHyperparameters: true,
+  groups: true,
+  perParameterSteps: true,
+  portableState: true,
+  transfer: true,
+  maxParameterLength: Number.POSITIVE_INFINITY,
+});
 
 /** The stages of every backend whose results the host can see at once, over its kernels. */
 export function hostStages<P, V>(

@@ -2,7 +2,10 @@ import type { LossScalerStateDict, LossScaleSettings } from "../loss-scaler.ts";
 import { aPositive, checkSchema, integerFrom } from "../schema.ts";
 import type { EngineLossScaler } from "./engine.ts";
 
-/** The loss scaler of backends where the host decides. float32 scale, as PyTorch's. */
+/**
+ * The loss scaler of backends where the host decides; their `createLossScaler` is `(settings) => new HostLossScaler(backend, settings)`.
+ * float32 scale, as PyTorch's.
+ */
 export class HostLossScaler implements EngineLossScaler<number> {
   readonly kind = "loss-scaler";
   readonly backend: string;

@@ -8,7 +8,7 @@ import type { VectorKernels } from "./vectors.ts";
 
 /** How a step reaches a parameter's own storage. */
 export interface ParameterAccess<P, V> {
-  /** The parameter as a vector that kernels can write. */
+  /** The parameter as a vector that kernels can write: its own storage, or a private copy that `close` writes back. */
   open(parameter: Parameter<P, V, number>): V;
   /** Brings what was written back, where `open` made a copy. */
   close?(parameter: Parameter<P, V, number>, vector: V): void;

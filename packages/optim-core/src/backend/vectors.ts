@@ -44,3 +44,14 @@ export function arrayKernels(): VectorKernels<Float32Array> {
       evaluator(program).update(param, grad, slots, uniforms),
   };
 }
+
+/** Copies of arrays, as views of one ArrayBuffer: what `Engine.read` gives. */
+export function packed(arrays: readonly Float32Array[]): Float32Array[] {
+  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+  let start = 0;
+  return arrays.map((array) => {
+    const copy = all.subarray(start, (start += array.length));
+    copy.set(array);
+    return copy;
+  });
+}
