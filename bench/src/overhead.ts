@@ -12,7 +12,7 @@ export async function overhead(effort: Effort): Promise<readonly Section[]> {
   const names = Array.from({ length: tensors }, (_, index) => `w${index}`);
   const parameters = (): Record<string, Float32Array> =>
     Object.fromEntries(names.map((name) => [name, new Float32Array(length).fill(1)]));
-  const loss: WasmLoss<string> = ({ grad, scale }) => {
+  const loss: WasmLoss = ({ grad, scale }) => {
     for (const name of names) grad(name).fill(scale);
     return 0;
   };

@@ -7,7 +7,10 @@ export async function wasm(effort: Effort): Promise<readonly Section[]> {
   const scale = effort.smoke ? 1000 : 1;
   return [
     await adamOn({ tensors: 4, length: Math.floor(2 ** 20 / scale), label: "4 × 1M", goals: true }, effort),
-    await adamOn({ tensors: 100, length: Math.floor(10_000 / scale), label: "100 × 10k", goals: false }, effort),
+    await adamOn(
+      { tensors: 100, length: Math.floor(10_000 / scale), label: "100 × 10k", goals: false },
+      effort,
+    ),
   ];
 }
 

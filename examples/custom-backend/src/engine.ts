@@ -1,6 +1,6 @@
 import { numpy as np } from "@jax-js/jax";
 import { OptimError } from "@mm/optim-core";
-import { arrayKernels, type Engine, HostLossScaler, hostStages } from "@mm/optim-core/backend";
+import { arrayKernels, type Engine, HostLossScaler, hostStages, packed } from "@mm/optim-core/backend";
 import { differentiate, type JaxLoss } from "./differentiate.ts";
 import { dataOf, Variable } from "./variable.ts";
 
@@ -59,15 +59,4 @@ export function jaxEngine(): Engine<JaxLoss, np.Array, Variable, Float32Array, n
     }),
     createLossScaler: (settings) => new HostLossScaler("jax-js", settings),
   };
-}
-
-/** Copies, as views of one ArrayBuffer. */
-function packed(arrays: readonly Float32Array[]): Float32Array[] {
-  const all = new Float32Array(arrays.reduce((length, array) => length + array.length, 0));
-  let start = 0;
-  return arrays.map((array) => {
-    const view = all.subarray(start, (start += array.length));
-    view.set(array);
-    return view;
-  });
 }

@@ -9,8 +9,10 @@ import {
   arrayKernels,
   createOptimizer,
   type Engine,
+  hostCapabilities,
   HostLossScaler,
   hostStages,
+  packed,
   type ParameterDescription,
   type VectorKernels,
 } from "@mm/optim-core/backend";
@@ -87,17 +89,7 @@ export function referenceEngine(
 ): ReferenceEngine {
   return {
     backend: "reference",
-    capabilities: {
-      decides: "host",
-      inPlace: true,
-      rules: true,
-      liveHyperparameters: true,
-      groups: true,
-      perParameterSteps: true,
-      portableState: true,
-      transfer: true,
-      maxParameterLength: Number.POSITIVE_INFINITY,
-    },
+    capabilities: hostCapabilities,
     describe,
     allocate(parameter, initial) {
       allocations.live += 1;
@@ -109,8 +101,8 @@ export function referenceEngine(
     write(vector, data) {
       vector.set(data);
     },
-    read: (vectors) => Promise.resolve(copies(vectors)),
-    readParameters: (parameters) => Promise.resolve(copies(parameters.map(({ value }) => dataOf(value)))),
+    read: (vectors) => Promise.resolve(packed(vectors)),
+    readParameters: (parameters) => Promise.resolve(packed(parameters.map(({ value }) => dataOf(value)))),
     writeParameter(parameter, data) {
       dataOf(parameter.value).set(data);
     },
@@ -217,15 +209,4 @@ function dataOf(parameter: ReferenceParameter): Float32Array {
 
 function lengthOf(shape: readonly number[]): number {
   return shape.reduce((length, side) => length * side, 1);
-}
-
-function copies(vectors: readonly Float32Array[]): Float32Array[] {
-  const all = new Float32Array(vectors.reduce((length, vector) => length + vector.length, 0));
-  let start = 0;
-  return vectors.map((vector) => {
-    const copy = all.subarray(start, start + vector.length);
-    copy.set(vector);
-    start += vector.length;
-    return copy;
-  });
 }

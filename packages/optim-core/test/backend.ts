@@ -1,5 +1,11 @@
 import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
-import { arrayKernels, createOptimizer, HostLossScaler, hostStages } from "@mm/optim-core/backend";
+import {
+  arrayKernels,
+  createOptimizer,
+  hostCapabilities,
+  HostLossScaler,
+  hostStages,
+} from "@mm/optim-core/backend";
 import {
   add,
   defineUpdateRule,
@@ -59,17 +65,7 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
     "arrayOptimizer",
     {
       backend,
-      capabilities: {
-        decides: "host",
-        inPlace: true,
-        rules: true,
-        liveHyperparameters: true,
-        groups: true,
-        perParameterSteps: true,
-        portableState: true,
-        transfer: true,
-        maxParameterLength: Number.POSITIVE_INFINITY,
-      },
+      capabilities: hostCapabilities,
       describe: (value) => ({ shape: [value.length], identity: value }),
       allocate: (parameter, initial) => {
         seen.live += 1;

@@ -1,5 +1,11 @@
 import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
-import { arrayKernels, createOptimizer, HostLossScaler, hostStages } from "@mm/optim-core/backend";
+import {
+  arrayKernels,
+  createOptimizer,
+  hostCapabilities,
+  HostLossScaler,
+  hostStages,
+} from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 
 /** A loss that says what its gradients are: a parameter that it does not name has none. */
@@ -17,17 +23,7 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
     "arrayOptimizer",
     {
       backend: "array",
-      capabilities: {
-        decides: "host",
-        inPlace: true,
-        rules: true,
-        liveHyperparameters: true,
-        groups: true,
-        perParameterSteps: true,
-        portableState: true,
-        transfer: true,
-        maxParameterLength: Number.POSITIVE_INFINITY,
-      },
+      capabilities: hostCapabilities,
       describe: (value) => ({ shape: [value.length], identity: value }),
       allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
       release: () => {},

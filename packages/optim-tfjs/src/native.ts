@@ -6,7 +6,7 @@ import {
   type Optimizer,
   type ParametersInput,
 } from "@mm/optim-core";
-import { createOptimizer } from "@mm/optim-core/backend";
+import { createOptimizer, packed } from "@mm/optim-core/backend";
 import { defineUpdateRule, type UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
@@ -17,7 +17,7 @@ import type { TensorCell } from "./ops/tensor-cell.ts";
 import { uniformValues } from "./ops/update.ts";
 import { Latch } from "./scalar.ts";
 import { scoped } from "./scope.ts";
-import { packed, readTensors, tensorOf, writeVariable } from "./transfer.ts";
+import { readTensors, tensorOf, writeVariable } from "./transfer.ts";
 
 /** The part of a `tf.Optimizer` that is used. */
 export interface NativeOptimizer {

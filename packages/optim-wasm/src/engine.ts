@@ -1,5 +1,5 @@
 import type { Capabilities } from "@mm/optim-core";
-import { type Engine, HostLossScaler, hostStages } from "@mm/optim-core/backend";
+import { type Engine, hostCapabilities, HostLossScaler, hostStages, packed } from "@mm/optim-core/backend";
 import { differentiate, type WasmLoss } from "./differentiate.ts";
 import { requireFloat32, requireUnchanged } from "./parameters.ts";
 import type { Storage } from "./storage.ts";
@@ -24,14 +24,7 @@ export function createEngine<V>(
 ): Engine<WasmLoss, number, Float32Array, V, V, number> {
   const { kernels } = storage;
   const capabilities: WasmCapabilities = {
-    decides: "host",
-    inPlace: true,
-    rules: true,
-    liveHyperparameters: true,
-    groups: true,
-    perParameterSteps: true,
-    portableState: true,
-    transfer: true,
+    ...hostCapabilities,
     maxParameterLength: storage.maxParameterLength,
     compiled: storage.compiled,
     copies: storage.copies,
@@ -61,10 +54,10 @@ export function createEngine<V>(
     allocate: (parameter, initial) => storage.allocate(parameter, initial),
     release: (vector) => storage.release(vector),
     write: (vector, data) => storage.view(vector).set(data),
-    read: (vectors) => Promise.resolve(copies(vectors.map((vector) => storage.view(vector)))),
+    read: (vectors) => Promise.resolve(packed(vectors.map((vector) => storage.view(vector)))),
     async readParameters(parameters) {
       for (const parameter of parameters) requireUnchanged(parameter, "readParameters");
-      return copies(parameters.map(({ value }) => value));
+      return packed(parameters.map(({ value }) => value));
     },
     writeParameter(parameter, data) {
       requireUnchanged(parameter, "writeParameters");
@@ -94,15 +87,4 @@ export function createEngine<V>(
     createLossScaler: (settings) => new HostLossScaler(backend, settings),
     dispose: () => storage.dispose(),
   };
-}
-
-/** Copies that are views of one ArrayBuffer. */
-function copies(arrays: readonly Float32Array[]): Float32Array[] {
-  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
-  let start = 0;
-  return arrays.map((array) => {
-    const copy = all.subarray(start, (start += array.length));
-    copy.set(array);
-    return copy;
-  });
 }

@@ -1,11 +1,16 @@
-import type { Capabilities } from "@mm/optim-core";
-import { type Engine, type EngineLossScaler, hostStages } from "@mm/optim-core/backend";
+import {
+  type Engine,
+  type EngineLossScaler,
+  hostCapabilities,
+  hostStages,
+  packed,
+} from "@mm/optim-core/backend";
 import type * as tf from "@tensorflow/tfjs-core";
 import { differentiate, type TfjsLoss, scaleLeft } from "../gradients.ts";
 import { TfjsLossScaler } from "../ops/loss-scaler.ts";
 import { checkAlive, describeVariable } from "../parameters.ts";
 import { hostNumber, Latch, type StepScalar } from "../scalar.ts";
-import { packed, readTensors, writeVariable } from "../transfer.ts";
+import { readTensors, writeVariable } from "../transfer.ts";
 import type { VariableStorage } from "./storage.ts";
 
 /** The engine of tfjs-wasm and tfjs-cpu: fused kernels, one call per tensor, and the host decides. */
@@ -20,7 +25,7 @@ export function inPlaceEngine<V>(
   });
   return {
     backend: "tfjs",
-    capabilities,
+    capabilities: hostCapabilities,
     describe: describeVariable,
     isFrozen: (variable) => !variable.trainable,
 
@@ -56,15 +61,3 @@ export function inPlaceEngine<V>(
     dispose: () => latch.hold(undefined),
   };
 }
-
-const capabilities: Capabilities = /* @__PURE__ */ Object.freeze({
-  decides: "host",
-  inPlace: true,
-  rules: true,
-  liveHyperparameters: true,
-  groups: true,
-  perParameterSteps: true,
-  portableState: true,
-  transfer: true,
-  maxParameterLength: Number.POSITIVE_INFINITY,
-});

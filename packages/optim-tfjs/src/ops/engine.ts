@@ -1,13 +1,14 @@
 import { type Capabilities, type ClipGrad, OptimError } from "@mm/optim-core";
-import type {
-  Checked,
-  CheckRequest,
-  Engine,
-  GradientRequest,
-  Gradients,
-  Parameter,
-  StepItem,
-  StepStages,
+import {
+  type Checked,
+  type CheckRequest,
+  type Engine,
+  type GradientRequest,
+  type Gradients,
+  hostCapabilities,
+  type Parameter,
+  type StepItem,
+  type StepStages,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { differentiate, type TfjsLoss, scaleLeft } from "../gradients.ts";
@@ -38,17 +39,8 @@ export function opsEngine(): OpsEngine {
   return { backend: "tfjs", capabilities, ...opsStorage(latch), stages, dispose: () => stages.dispose() };
 }
 
-const capabilities: Capabilities = /* @__PURE__ */ Object.freeze({
-  decides: "device",
-  inPlace: false,
-  rules: true,
-  liveHyperparameters: true,
-  groups: true,
-  perParameterSteps: true,
-  portableState: true,
-  transfer: true,
-  maxParameterLength: Number.POSITIVE_INFINITY,
-});
+const capabilities: Capabilities = /* @__PURE__ */ (() =>
+  Object.freeze({ ...hostCapabilities, decides: "device", inPlace: false }))();
 
 /** Storage and differentiation in tensors: what every engine that steps by ops has in common. */
 export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilities" | "stages" | "dispose"> {
