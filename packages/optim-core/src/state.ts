@@ -10,6 +10,7 @@ export type NamedTensors = { readonly [parameter: string]: Float32Array };
 /** The saved state of one parameter. No parameter values: those are the model's, and saved with it. */
 export interface ParameterState {
   readonly name: string;
+  /** Must equal that of the parameter, except that `[n]` fits every shape of n elements: a Float32Array has no other. */
   readonly shape: readonly number[];
   /** Steps that this parameter took; skipped ones and those without a gradient are not among them. */
   readonly step: number;

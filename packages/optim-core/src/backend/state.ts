@@ -175,7 +175,12 @@ export function prepareOptimizerState<P, V, S>(
   const known = allSlots(rule.definition, (groups[0] as HyperparameterGroup).structure);
   const staged: StagedParameter<P, V, S>[] = [];
   const stage = (name: string, parameter: Parameter<P, V, S>, entry: ParameterState): void => {
-    if (differs(`${name}: shape`, `[${entry.shape.join(", ")}]`, `[${parameter.shape.join(", ")}]`)) return;
+    if (
+      !fitsFlat(entry.shape, parameter.shape) &&
+      differs(`${name}: shape`, `[${entry.shape.join(", ")}]`, `[${parameter.shape.join(", ")}]`)
+    ) {
+      return;
+    }
     const data = new Map<string, Float32Array>();
     const scalars = new Map<string, number>();
     const copy = (slot: string, tensor: Float32Array): void => {
@@ -326,3 +331,9 @@ const stateSchema = (): Schema => {
     },
   };
 };
+
+/** Backends of flat arrays know no shapes: one dimension stands for any shape of as many elements. */
+function fitsFlat(a: readonly number[], b: readonly number[]): boolean {
+  const size = (shape: readonly number[]): number => shape.reduce((product, side) => product * side, 1);
+  return (a.length === 1 || b.length === 1) && size(a) === size(b);
+}
