@@ -1,5 +1,4 @@
 // Times with ratios, side by side in one run: `pnpm bench` writes docs/benchmarks.md, `pnpm bench --smoke` only shows that all of it runs.
-import { fileURLToPath } from "node:url";
 import type { Effort, Section } from "./measure.ts";
 import { overhead } from "./overhead.ts";
 import { markdown, writeReport } from "./report.ts";
@@ -15,5 +14,5 @@ const text = markdown(sections, (performance.now() - started) / 1000);
 if (effort.smoke) console.log(`${sections.length} benchmark sections ran (smoke: nothing measured)`);
 else {
   console.log(text);
-  writeReport(fileURLToPath(new URL("../../docs/benchmarks.md", import.meta.url)), text);
+  writeReport(new URL("../../", import.meta.url), sections, text);
 }

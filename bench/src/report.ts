@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
+import { fileURLToPath } from "node:url";
 import type { Ratio, Section } from "./measure.ts";
 
 /** The sections as Markdown, with the machine they were measured on. */
@@ -42,15 +43,32 @@ function goalText({ goal, value }: Ratio): string {
   return `${"atLeast" in goal ? `≥ ${goal.atLeast}` : `≤ ${goal.atMost}`}${met ? "" : ", **not met**"}`;
 }
 
+/** The ratios that have a goal, for the front page. */
+export function summary(sections: readonly Section[]): string {
+  const rows = sections.flatMap(({ title, ratios }) =>
+    ratios
+      .filter(({ goal }) => goal !== undefined)
+      .map((ratio) => `| ${title} | ${ratio.what} | ${figure(ratio.value)} | ${goalText(ratio)} |`),
+  );
+  return ["| what | ratio of times | measured | goal |", "| --- | --- | ---: | --- |", ...rows].join("\n");
+}
+
 /** Three significant digits. */
 function figure(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-export function writeReport(file: string, text: string): void {
-  writeFileSync(file, text);
-  // Formatted like every other page, so that the check of the formatting holds.
-  execFileSync("npx", ["--no-install", "prettier", "--write", "--log-level", "warn", file], {
-    stdio: "inherit",
+/** Writes the page, and the summary between its markers on the front page; both formatted like every other page. */
+export function writeReport(root: URL, sections: readonly Section[], text: string): void {
+  const page = fileURLToPath(new URL("docs/benchmarks.md", root));
+  const front = fileURLToPath(new URL("README.md", root));
+  writeFileSync(page, text);
+  const [begin, end] = ["<!-- benchmarks: written by `pnpm bench` -->", "<!-- /benchmarks -->"];
+  const [before, rest = ""] = readFileSync(front, "utf8").split(begin);
+  const [, after = ""] = rest.split(end);
+  if (after === "") throw new Error(`${front} has lost its markers ${begin} and ${end}`);
+  writeFileSync(front, `${before}${begin}\n\n${summary(sections)}\n\n${end}${after}`);
+  execFileSync("npx", ["--no-install", "prettier", "--write", "--log-level", "warn", page, front], {
+    stdio: "ignore",
   });
 }
