@@ -34,6 +34,8 @@ export const gradients =
 export interface Observed {
   readonly log: string[];
   live: number;
+  /** Vectors for which there is memory; no limit when absent. */
+  room?: number;
 }
 
 export const observed = (): Observed => ({ log: [], live: 0 });
@@ -68,6 +70,7 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
       capabilities: hostCapabilities,
       describe: (value) => ({ shape: [value.length], identity: value }),
       allocate: (parameter, initial) => {
+        if (seen.live === seen.room) throw new RangeError("out of memory");
         seen.live += 1;
         return new Float32Array(parameter.length).fill(initial);
       },

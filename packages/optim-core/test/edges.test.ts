@@ -1,0 +1,86 @@
+import { createOptimWrapper, type LossScaler } from "@mm/optim-core";
+import { expect, test } from "vitest";
+import { arrayOptimizer, descent, gradients, heavyBall, observed } from "./backend.ts";
+
+test('onNonFinite "zero": norm and clipping see the elements that are finite', async () => {
+  const w = new Float32Array(3);
+  const wrapper = createOptimWrapper(arrayOptimizer(descent(), { w }), {
+    onNonFinite: "zero",
+    clipGrad: { maxNorm: 2.5 },
+  });
+  wrapper.updateParams(gradients({ w: [3, Number.POSITIVE_INFINITY, 4] }));
+  // norm = √(9 + 16) = 5, coefficient = 2.5 ÷ (5 + 1e-6): the gradient becomes [1.5, 0, 2].
+  expect((await wrapper.readMetrics()).gradNorm).toBe(5);
+  expect(w[0]).toBeCloseTo(-1.5, 5);
+  expect(w[1]).toBe(0);
+  expect(w[2]).toBeCloseTo(-2, 5);
+});
+
+test("a static loss scale keeps its own value when a state is loaded", async () => {
+  const from = createOptimWrapper(arrayOptimizer(descent(), { w: new Float32Array(1) }), { lossScale: 64 });
+  const to = createOptimWrapper(arrayOptimizer(descent(), { w: new Float32Array(1) }), { lossScale: 8 });
+  await to.loadStateDict(await from.stateDict());
+  expect((await to.readMetrics()).lossScale).toBe(8);
+});
+
+test("memory that runs out while a load is staged leaves everything as it was", async () => {
+  const source = arrayOptimizer(heavyBall({ momentum: 0.5 }), {
+    a: new Float32Array(2),
+    b: new Float32Array(2),
+  });
+  source.backward(gradients({ a: [1, 2], b: [3, 4] }));
+  source.step();
+  const state = await source.stateDict();
+
+  const seen = observed();
+  const target = arrayOptimizer(
+    heavyBall({ momentum: 0.5 }),
+    { a: new Float32Array(2), b: new Float32Array(2) },
+    seen,
+  );
+  const before = await target.stateDict();
+  // The state has two buffers and two pending gradients: there is memory for three of the four.
+  seen.room = 3;
+  await expect(target.prepareLoad(state)).rejects.toThrow("out of memory");
+  expect(seen.live).toBe(0);
+  expect(await target.stateDict()).toEqual(before);
+  // Nothing is left staged either: with memory, the same load succeeds.
+  delete seen.room;
+  (await target.prepareLoad(state)).commit();
+  expect(await target.stateDict()).toEqual(state);
+});
+
+test("no group is added while a load is prepared", async () => {
+  const optimizer = arrayOptimizer(descent(), { w: new Float32Array(1) });
+  const prepared = await optimizer.prepareLoad(await optimizer.stateDict());
+  const add = (): void => optimizer.addParamGroup({ params: { v: new Float32Array(1) } });
+  expect(add).toThrowError(expect.objectContaining({ code: "load-pending" }));
+  expect(optimizer.parameters).toHaveLength(1);
+  prepared.dispose();
+  add();
+  expect(optimizer.parameters).toHaveLength(2);
+});
+
+test("an optimizer refuses a loss scaler of another backend at the call", () => {
+  const w = new Float32Array(1);
+  const optimizer = arrayOptimizer(descent(), { w });
+  const foreign: LossScaler = arrayOptimizer(
+    descent(),
+    { w: new Float32Array(1) },
+    observed(),
+    "others",
+  ).createLossScaler("dynamic");
+  const backward = (): unknown => optimizer.backward(gradients({ w: [1] }), { lossScaler: foreign });
+  expect(backward).toThrowError(expect.objectContaining({ code: "invalid-option" }));
+  expect(w[0]).toBe(0);
+});
+
+test("a group without a record of parameters is refused by its place", () => {
+  const groups = [{ params: { w: new Float32Array(1) } }, { params: undefined }] as never;
+  expect(() => arrayOptimizer(descent(), groups)).toThrowError(
+    expect.objectContaining({
+      code: "invalid-parameter",
+      message: expect.stringContaining("groups[1]") as string,
+    }),
+  );
+});
