@@ -4,7 +4,6 @@ import type { BaseHyperparameters } from "./hyperparameters.ts";
 import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
 import type {
   CountStatus,
-  NotPromise,
   OptimWrapper,
   OptimWrapperOptions,
   UpdateParamsOptions,
@@ -14,7 +13,6 @@ import type {
 } from "./optim-wrapper.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, WindowCounts } from "./state.ts";
-import { extended, isBoundary, rescaleOf, restarted, windowLength } from "./window.ts";
 
 /** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
 export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
@@ -36,32 +34,40 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
     refuse("invalid-option", "createOptimWrapper", "an optimizer", optimizer);
   }
-  optimizer.check("createOptimWrapper", options);
-  const { accumulativeCounts = 1, lossScale, clipGrad, ...others } = options;
-  const settings = { ...others, clipGrad: clipGrad && { ...clipGrad } };
+  const { accumulativeCounts = 1, lossScale, ...settings } = optimizer.check("createOptimWrapper", options);
   let own: LossScaler | undefined;
   const lossScaler =
     lossScale === undefined || isLossScaler(lossScale)
       ? lossScale
       : (own = optimizer.createLossScaler(lossScale));
-  let counts: WindowCounts = restarted({ innerCount: 0 });
 
-  const inContext = <T>(run: () => T): T =>
-    optimizer.context ? optimizer.context({ sync: wrapper.shouldSync() }, run) : run();
+  // The window: a run of backward calls whose gradients make one step. Windows end at multiples of accumulativeCounts and at maxCounts;
+  // each is divided by its own length, so the last one, and the first after a resume or a flush, may be short.
+  let counts = windowFrom({ innerCount: 0 });
+  const isBoundary = (count: number): boolean =>
+    count % accumulativeCounts === 0 || count === counts.maxCounts;
+  /** Steps the window. A full one is a mean already, unless weights were given. */
+  const finish = (short: boolean): true => {
+    wrapper.step({ rescale: short || counts.weighted ? 1 / counts.scaleSum : 1 });
+    wrapper.zeroGrad();
+    return true;
+  };
+  const optimContext = <T>(run: () => T): T =>
+    optimizer.context({ sync: isBoundary(counts.innerCount + 1) }, run);
   const differentiate = <R extends boolean>(
     loss: Loss,
     scale: number,
-    returnLoss: R | undefined,
-    weighted: boolean,
+    returnLoss: boolean | undefined,
+    weight?: number,
   ): WithLoss<LossValue, R> => {
-    const value = inContext(() => optimizer.backward(loss, { scale, lossScaler, returnLoss }));
-    counts = extended(counts, scale, weighted);
+    const value = optimContext(() => optimizer.backward(loss, { scale, lossScaler, returnLoss }));
+    counts = {
+      ...counts,
+      innerCount: counts.innerCount + 1,
+      scaleSum: counts.scaleSum + scale,
+      weighted: counts.weighted || weight !== undefined,
+    };
     return (returnLoss ? { loss: value } : {}) as WithLoss<LossValue, R>;
-  };
-  const finish = (short: boolean): true => {
-    wrapper.step({ rescale: rescaleOf(counts, short) });
-    wrapper.zeroGrad();
-    return true;
   };
   // Where the symbol does not exist, the same key again.
   const disposeKey: typeof Symbol.dispose = ((Symbol as { readonly dispose?: symbol }).dispose ??
@@ -83,56 +89,53 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       loss: Loss,
       given: UpdateParamsOptions<R> = {},
     ): UpdateParamsResult<LossValue, R> {
-      optimizer.check("updateParams", given);
-      const { returnLoss, weight } = given;
+      const { returnLoss, weight } = optimizer.check("updateParams", given);
       const scale = (weight ?? 1) / wrapper.lossFactor();
-      const result = differentiate(loss, scale, returnLoss, weight !== undefined);
+      const result = differentiate<R>(loss, scale, returnLoss, weight);
       return { updated: wrapper.shouldUpdate() && finish(false), ...result };
     },
     backward<const R extends boolean = false>(
       loss: Loss,
       given: WrapperBackwardOptions<R> = {},
     ): WithLoss<LossValue, R> {
-      optimizer.check("backward", given);
+      const { returnLoss, scale = 1 } = optimizer.check("backward", given);
       wrapper.lossFactor(); // Throws past maxCounts.
-      return differentiate(loss, given.scale ?? 1, given.returnLoss, false);
+      return differentiate<R>(loss, scale, returnLoss);
     },
     step(given: { readonly rescale?: number } = {}) {
-      optimizer.check("step", given);
-      optimizer.step({ ...settings, ...given, lossScaler });
+      optimizer.step({ ...settings, ...optimizer.check("step", given), lossScaler });
       own?.update();
     },
     zeroGrad() {
       optimizer.zeroGrad();
-      counts = restarted(counts);
+      counts = windowFrom(counts);
     },
     flush() {
       optimizer.check("flush");
       return { updated: counts.windowStart < counts.innerCount && finish(true) };
     },
 
-    lossFactor: () => windowLength(counts, accumulativeCounts),
-    shouldUpdate: () => isBoundary(counts.innerCount, counts, accumulativeCounts),
-    shouldSync: () => isBoundary(counts.innerCount + 1, counts, accumulativeCounts),
+    lossFactor() {
+      const { innerCount, maxCounts, windowStart } = counts;
+      if (innerCount === maxCounts) {
+        refuse("count-exceeded", "backward", "at most maxCounts calls", innerCount + 1);
+      }
+      const end = innerCount - (innerCount % accumulativeCounts) + accumulativeCounts;
+      return Math.min(end, maxCounts ?? end) - windowStart;
+    },
+    shouldUpdate: () => isBoundary(counts.innerCount),
+    shouldSync: () => isBoundary(counts.innerCount + 1),
     get innerCount() {
       return counts.innerCount;
     },
     initializeCountStatus(status: CountStatus) {
       const who = "initializeCountStatus";
-      optimizer.check(who, status);
-      const { initCounts: innerCount = 0, ...others } = status;
+      const { initCounts: innerCount = 0, ...others } = optimizer.check(who, status);
       const pending = counts.innerCount - counts.windowStart;
-      if (pending > 0) refuse("window-open", who, "flush() or zeroGrad() before it", pending);
-      counts = restarted({ innerCount, ...others });
+      if (pending > 0) refuse("window-open", who, "flush() or zeroGrad() first", pending);
+      counts = windowFrom({ innerCount, ...others });
     },
-    optimContext<T>(run: () => NotPromise<T>): T {
-      optimizer.check("optimContext");
-      const value: unknown = inContext(run);
-      if (typeof (value as PromiseLike<T> | undefined)?.then === "function") {
-        refuse("invalid-option", "optimContext", "a synchronous function", value);
-      }
-      return value as T;
-    },
+    optimContext,
 
     get paramGroups() {
       return optimizer.paramGroups;
@@ -159,9 +162,9 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     readMetrics: () => optimizer.readMetrics(lossScaler),
 
     async stateDict(given = {}) {
-      optimizer.check("stateDict", given);
+      const { pending = true } = optimizer.check("stateDict", given);
       const saving = optimizer.stateDict(given);
-      const saved = given.pending === false ? restarted(counts) : { ...counts };
+      const saved = pending ? { ...counts } : windowFrom(counts);
       const [state, scalerState] = await Promise.all([saving, lossScaler?.stateDict()]);
       return {
         format: "optim-wrapper",
@@ -173,16 +176,13 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     },
     loadStateDict: async (state, given) => (await wrapper.prepareLoad(state, given)).commit(),
     async prepareLoad(state: OptimWrapperStateDict, given: LoadOptions = {}): Promise<PreparedLoad> {
-      optimizer.check("prepareLoad", given, state);
-      const { restore = {} } = given;
-      const saved = restore.pending === false ? restarted(state.counts) : { ...state.counts };
+      const { restore = {} } = optimizer.check("prepareLoad", given, state);
+      const saved = restore.pending === false ? windowFrom(state.counts) : { ...state.counts };
       const commitScaler =
-        state.lossScaler && restore.lossScaler !== false
-          ? lossScaler?.prepareLoad(state.lossScaler)
-          : undefined;
+        restore.lossScaler !== false && state.lossScaler && lossScaler?.prepareLoad(state.lossScaler);
       return optimizer.prepareLoad(state.optimizer, given, () => {
-        commitScaler?.();
-        counts = restore.counts === false ? restarted(counts) : saved;
+        if (commitScaler) commitScaler();
+        counts = restore.counts === false ? windowFrom(counts) : saved;
       });
     },
 
@@ -191,3 +191,11 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   } as OptimWrapper<Loss, LossValue, H>;
   return wrapper;
 }
+
+/** An empty window that begins at these counts. */
+const windowFrom = (counts: Pick<WindowCounts, "innerCount" | "maxCounts">): WindowCounts => ({
+  ...counts,
+  windowStart: counts.innerCount,
+  scaleSum: 0,
+  weighted: false,
+});

@@ -77,7 +77,7 @@ export interface OptimErrorDetails {
   readonly mismatched?: readonly string[];
 }
 
-const brand = /* @__PURE__ */ Symbol.for("@mm/optim-core/OptimError");
+const brand = /* @__PURE__ */ Symbol.for("@mm/OptimError");
 
 /**
  * The one error class of these packages. Its message says who, what was expected, what came and what to do; wording is free to
@@ -95,14 +95,11 @@ export class OptimError extends Error {
 
   /** `who` names the function or option that refuses: `"createOptimWrapper: accumulativeCounts"`. */
   constructor(code: OptimErrorCode, who: string, details: OptimErrorDetails = {}) {
-    const { expected, hint } = details;
-    super(
-      who +
-        (expected ? `: expected ${expected}` : "") +
-        ("received" in details ? `, got ${show(details.received)}` : "") +
-        (hint ? `. ${hint}` : ""),
-      details,
-    );
+    let message = who;
+    if (details.expected) message += `: expected ${details.expected}`;
+    if ("received" in details) message += `, got ${show(details.received)}`;
+    if (details.hint) message += `. ${details.hint}`;
+    super(message, details);
     Object.defineProperty(Object.assign(this, details, { code }), brand, { value: true });
   }
 }
@@ -130,6 +127,6 @@ export function isOptimError(error: unknown): error is OptimError {
 /** A short description of any value. Never prints a whole tensor. */
 function show(value: unknown): string {
   if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(", ")}]`;
-  if (Object(value) === value) return Object.prototype.toString.call(value);
+  if (Object(value) === value) return {}.toString.call(value);
   return typeof value === "string" ? `"${value}"` : String(value);
 }

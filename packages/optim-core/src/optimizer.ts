@@ -130,7 +130,6 @@ export interface WrapperCalls {
   readonly step: readonly [options: { readonly rescale?: number }];
   readonly flush: readonly [];
   readonly initializeCountStatus: readonly [status: CountStatus];
-  readonly optimContext: readonly [];
   readonly stateDict: readonly [options: StateDictOptions];
   readonly prepareLoad: readonly [options: LoadOptions, state: OptimWrapperStateDict];
 }
@@ -182,10 +181,11 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    * the backend cannot follow. Wrappers ask before they act, so that a wrong option is found at construction and not at the first step;
    * what they hand on is not checked again.
    *
+   * @returns the options; those of `createOptimWrapper` are a copy
    * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `unsupported`; as all members but getters do, `disposed`,
    * and `reentrant` from the optimizer's own loss closure
    */
-  check<C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): void;
+  check<C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): WrapperCalls[C][0];
   /**
    * Checks the raw accumulators, unscales, clips and applies the rule, in this order, to the parameters that have a gradient and are
    * not frozen. The gradients stay. Does not wait for the device, and allocates nothing that outlives it but slots, once.
@@ -248,8 +248,13 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
   /** Overwrites the named parameters. Only enqueues. @throws OptimError `unknown-parameter`, `invalid-parameter` */
   writeParameters(parameters: NamedTensors): void;
 
-  /** Runs `run` in what a forward pass of this backend needs. `sync`: this backward completes the window. Default: just runs it. */
-  readonly context?: <T>(options: { readonly sync: boolean }, run: () => T) => T;
+  /**
+   * Runs `run` in what a forward pass of this backend needs. `sync`: this backward completes the window. Most have nothing to do but to
+   * run it.
+   *
+   * @throws OptimError `invalid-option` for what returns a promise
+   */
+  readonly context: <T>(options: { readonly sync: boolean }, run: () => T) => T;
 
   /** Frees accumulators and slots. Twice is fine; anything else after it throws `disposed`. */
   dispose(): void;

@@ -3,36 +3,31 @@ import { type AnyOptimWrapper, isOptimError, OptimError } from "@mm/optim-core";
 export type Named<T> = readonly [name: string, value: T];
 
 /**
- * Asks all wrappers in one tick and waits for all. Where some refuse, `undo` takes back what the others did, and one error tells of
- * all: what a device reports only once is not lost behind another's error.
+ * Asks all wrappers in one tick and waits for all. Where some refuse, what the others gave is disposed (loads that are staged), and
+ * one error tells of all: the code of the first, the messages of all, and their names prefixed with those of the wrappers. What a device
+ * reports only once is not lost behind another's error.
  */
-export async function gather<T>(
-  wrappers: readonly Named<AnyOptimWrapper>[],
+export async function gather<T extends object>(
+  wrappers: Iterable<Named<AnyOptimWrapper>>,
   ask: (wrapper: AnyOptimWrapper, name: string) => Promise<T>,
-  undo?: (answer: T) => void,
 ): Promise<readonly Named<T>[]> {
   const answers: Named<T>[] = [];
-  const errors: Named<unknown>[] = [];
+  const errors: Named<OptimError>[] = [];
   await Promise.all(
-    wrappers.map(async ([name, wrapper], index) => {
+    [...wrappers].map(async ([name, wrapper], index) => {
       try {
         answers[index] = [name, await ask(wrapper, name)];
       } catch (error) {
-        errors.push([name, error]);
+        errors.push([name, error as OptimError]);
       }
     }),
   );
-  const [first] = errors;
-  if (first === undefined) return answers;
+  if (errors[0] === undefined) return answers;
   // forEach passes the holes of those that refused.
-  answers.forEach(([, answer]) => undo?.(answer));
-  throw joined(first[1], errors as readonly Named<OptimError>[]);
-}
-
-/** One error with the code of the first, the messages of all, and their names prefixed with those of the wrappers. */
-function joined(cause: unknown, errors: readonly Named<OptimError>[]): unknown {
-  if (!isOptimError(cause)) return cause;
-  return new OptimError(cause.code, errors.map(([name, { message }]) => `${name}: ${message}`).join("\n"), {
+  answers.forEach(([, answer]: Named<{ dispose?(): void }>) => answer.dispose?.());
+  const cause: unknown = errors[0][1];
+  if (!isOptimError(cause)) throw cause;
+  throw new OptimError(cause.code, errors.map(([name, { message }]) => `${name}: ${message}`).join("\n"), {
     cause,
     missing: prefixed(errors, "missing"),
     unexpected: prefixed(errors, "unexpected"),
@@ -45,5 +40,5 @@ export function prefixed<Key extends string>(
   answers: readonly Named<{ readonly [K in Key]?: readonly string[] | undefined }>[],
   key: Key,
 ): readonly string[] {
-  return answers.flatMap(([name, answer]) => (answer[key] ?? []).map((inner) => `${name}.${inner}`));
+  return answers.flatMap(([name, answer]) => answer[key]?.map((inner) => `${name}.${inner}`) ?? []);
 }

@@ -4,6 +4,7 @@ import {
   type CountStatus,
   type LoadReport,
   type PreparedLoad,
+  refuse,
   type StateDictOptions,
 } from "@mm/optim-core";
 import type { CallOneWrapper } from "./ambiguous.ts";
@@ -18,7 +19,7 @@ import type {
   WrapperName,
 } from "./by-name.ts";
 import { gather } from "./gather.ts";
-import { dictName, list, refuse } from "./refuse.ts";
+import { dictName, list } from "./names.ts";
 import { type DictLoadOptions, type OptimWrapperDictStateDict, prepareWrappers } from "./state.ts";
 import { checkedWrappers, type Wrappers } from "./wrappers.ts";
 
@@ -53,10 +54,9 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
    */
   constructor(wrappers: W) {
     this.#wrappers = checkedWrappers(wrappers);
-    if ((Symbol.dispose as symbol | undefined) !== undefined) {
-      Object.defineProperty(this, Symbol.dispose, { value: () => this.dispose() });
-    }
-    Object.defineProperty(this, Symbol.for("nodejs.util.inspect.custom"), { value: () => this.toString() });
+    // Where the symbol does not exist, the same key again.
+    Object.defineProperty(this, (Symbol.dispose as symbol | undefined) ?? "dispose", { value: this.dispose });
+    Object.defineProperty(this, Symbol.for("nodejs.util.inspect.custom"), { value: this.toString });
   }
 
   // The map.
@@ -105,11 +105,11 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   /** One line per wrapper: name, rule, backend and learning rates. What `console.log` shows in Node. */
   toString(): string {
-    const lines = [...this.#wrappers].map(
-      ([name, wrapper]) =>
-        `\n  ${name}: ${wrapper.optimizer.rule} on ${wrapper.backend}, lr ${list(wrapper.getLr().lr)}`,
-    );
-    return dictName + lines.join("");
+    let text = dictName;
+    for (const [name, wrapper] of this.#wrappers) {
+      text += `\n  ${name}: ${wrapper.optimizer.rule} on ${wrapper.backend}, lr ${list(wrapper.getLr().lr)}`;
+    }
+    return text;
   }
 
   // All wrappers.
@@ -143,7 +143,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
    */
   async readMetrics(): Promise<MetricsByName<W>> {
     return Object.fromEntries(
-      await gather([...this.#wrappers], (wrapper) => wrapper.readMetrics()),
+      await gather(this.#wrappers, (wrapper) => wrapper.readMetrics()),
     ) as MetricsByName<W>;
   }
 
@@ -157,17 +157,17 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
    * @throws OptimError `unknown-name`, nothing changed; `window-open` or `invalid-option` of a wrapper
    */
   initializeCountStatus(status: CountStatus | CountStatusByName<W>): void {
-    const named = Object.entries(status).filter(
-      ([name, value]) => typeof value === "object" || this.has(name),
+    const entries = Object.entries(status) as [WrapperName<W>, CountStatus | number | undefined][];
+    const named = entries.flatMap(([name, value]) =>
+      typeof value === "object" ? [[this.get(name), value] as const] : [],
     );
-    const wrappers = named.map(([name, value]) => [this.get(name as WrapperName<W>), value] as const);
-    for (const [wrapper, value] of wrappers) wrapper.initializeCountStatus(value as CountStatus);
+    for (const [wrapper, value] of named) wrapper.initializeCountStatus(value);
   }
 
   /** The wrappers' snapshots, all taken in the tick of the call. Waits for the device. */
   async stateDict(options?: StateDictOptions): Promise<OptimWrapperDictStateDict<WrapperName<W>>> {
     const wrappers = Object.fromEntries(
-      await gather([...this.#wrappers], (wrapper) => wrapper.stateDict(options)),
+      await gather(this.#wrappers, (wrapper) => wrapper.stateDict(options)),
     );
     return { format: "optim-wrapper-dict", version: 1, wrappers } as OptimWrapperDictStateDict<
       WrapperName<W>
@@ -183,12 +183,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
     state: OptimWrapperDictStateDict,
     options?: DictLoadOptions<WrapperName<W>>,
   ): Promise<LoadReport> {
-    const load = await this.prepareLoad(state, options);
-    try {
-      return load.commit();
-    } finally {
-      load.dispose();
-    }
+    return (await this.prepareLoad(state, options)).commit();
   }
 
   /**
@@ -234,12 +229,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
   }
 
   #ambiguous(method: string): never {
-    return refuse(
-      "ambiguous-wrapper",
-      method,
-      `a call of get(name).${method}, one of ${list(this.keys())}`,
-      this,
-    );
+    return refuse("ambiguous-wrapper", method, `get(name).${method}, one of ${list(this.keys())}`, this);
   }
 
   #flat(read: (wrapper: AnyOptimWrapper) => object): object {

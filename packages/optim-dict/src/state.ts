@@ -1,7 +1,13 @@
-import type { LoadOptions, LossScaler, OptimWrapperStateDict, PreparedLoad } from "@mm/optim-core";
+import {
+  type LoadOptions,
+  type LossScaler,
+  type OptimWrapperStateDict,
+  type PreparedLoad,
+  refuse,
+} from "@mm/optim-core";
 import { gather, prefixed } from "./gather.ts";
-import { list, refuse } from "./refuse.ts";
-import { isObject, type Wrappers } from "./wrappers.ts";
+import { list } from "./names.ts";
+import type { Wrappers } from "./wrappers.ts";
 
 /**
  * What a dict saves: the state of every wrapper under its name. Plain data, neutral between backends, nothing shared with the
@@ -19,47 +25,41 @@ export interface DictLoadOptions<Name extends string = string> extends Omit<Load
   readonly rename?: (saved: string, wrapperName: Name) => string;
 }
 
-const who = "prepareLoad";
-
 /** Every wrapper stages its part; where one refuses, what the others have staged is freed. */
 export async function prepareWrappers(
   wrappers: Wrappers,
   state: OptimWrapperDictStateDict,
   options: DictLoadOptions,
 ): Promise<PreparedLoad> {
+  const who = "prepareLoad";
   const { format, version, wrappers: parts } = Object(state) as Partial<OptimWrapperDictStateDict>;
-  if (format !== "optim-wrapper-dict" || version !== 1 || !isObject(parts)) {
+  if (format !== "optim-wrapper-dict" || version !== 1 || !parts) {
     refuse("invalid-state", who, "a dict's state, version 1", state);
   }
+  const { strict = true, rename = (parameter) => parameter, restore = {} } = options;
   const saved = new Map(Object.entries(parts));
   const missing = [...wrappers.keys()].filter((name) => !saved.has(name));
   const unexpected = [...saved.keys()].filter((name) => !wrappers.has(name));
-  if (options.strict !== false && missing.length + unexpected.length > 0) {
+  if (strict && missing.length + unexpected.length > 0) {
     refuse("state-mismatch", who, list(wrappers.keys()), [...saved.keys()], { missing, unexpected });
   }
-  const present = [...wrappers].filter(([name]) => saved.has(name));
 
   // Wrappers that share a loss scaler save it each; of copies that differ, none can be chosen.
   const copies = new Map<LossScaler, string>();
-  for (const [name, { lossScaler }] of present) {
-    const scale = options.restore?.lossScaler !== false && saved.get(name)?.lossScaler;
-    if (!lossScaler || !scale) continue;
-    const copy = JSON.stringify(scale);
-    const other = copies.get(lossScaler) ?? copy;
-    if (other !== copy)
-      refuse("state-mismatch", `${who}: ${name}.lossScaler`, `${other}, since it is shared`, copy);
-    copies.set(lossScaler, copy);
-  }
-
-  const { rename } = options;
   const staged = await gather(
-    present,
-    (wrapper, name) =>
-      wrapper.prepareLoad(saved.get(name) as OptimWrapperStateDict, {
-        ...(options as LoadOptions),
-        ...(rename && { rename: (parameter) => rename(parameter, name) }),
-      }),
-    (load) => load.dispose(),
+    [...wrappers].filter(([name]) => saved.has(name)),
+    async (wrapper, name) => {
+      const part = saved.get(name) as OptimWrapperStateDict;
+      const { lossScaler } = wrapper;
+      if (lossScaler && part.lossScaler && restore.lossScaler !== false) {
+        const copy = JSON.stringify(part.lossScaler);
+        const other = copies.get(lossScaler) ?? copy;
+        if (other !== copy)
+          refuse("state-mismatch", `${name}.lossScaler`, `${other}, since it is shared`, copy);
+        copies.set(lossScaler, copy);
+      }
+      return wrapper.prepareLoad(part, { ...options, rename: (parameter) => rename(parameter, name) });
+    },
   );
   return {
     commit() {

@@ -1,5 +1,5 @@
-import type { AnyOptimWrapper } from "@mm/optim-core";
-import { dictName, list, refuse } from "./refuse.ts";
+import { type AnyOptimWrapper, refuse } from "@mm/optim-core";
+import { dictName, list } from "./names.ts";
 
 export type Wrappers = ReadonlyMap<string, AnyOptimWrapper>;
 
@@ -28,24 +28,23 @@ const members: readonly (keyof AnyOptimWrapper & string)[] = [
 ];
 
 /** @throws OptimError `invalid-option`, `invalid-name`, `invalid-wrapper`, `duplicate-wrapper` */
-export function checkedWrappers(wrappers: object): Wrappers {
-  const checked = new Map<string, AnyOptimWrapper>();
-  if (!isObject(wrappers) || Symbol.iterator in wrappers) {
+export function checkedWrappers(wrappers: object | null): Wrappers {
+  // null is refused as a list is.
+  if (typeof wrappers !== "object" || Symbol.iterator in (wrappers ?? [])) {
     refuse("invalid-option", dictName, "a record { name: wrapper }", wrappers);
   }
-  for (const [name, wrapper] of Object.entries<Partial<AnyOptimWrapper> | undefined>({ ...wrappers })) {
+  const checked = new Map<string, AnyOptimWrapper>();
+  for (const [name, wrapper] of Object.entries(wrappers as Partial<Record<string, AnyOptimWrapper>>)) {
     const who = `${dictName}: ${name}`;
-    if (!name || name.includes(".")) refuse("invalid-name", dictName, "a name, without '.'", name);
+    if (!/^[^.]+$/.test(name)) refuse("invalid-name", dictName, "a name without '.'", name);
     const missing = members.filter((member) => wrapper?.[member] === undefined);
     if (wrapper?.kind !== "optim-wrapper" || missing.length > 0) {
       refuse("invalid-wrapper", who, `an OptimWrapper, with ${list(missing)}`, wrapper);
     }
     for (const [other, known] of checked) {
-      if (known === wrapper) refuse("duplicate-wrapper", who, "a wrapper of its own", `that of ${other}`);
+      if (known === wrapper) refuse("duplicate-wrapper", who, `another wrapper than ${other}`, wrapper);
     }
-    checked.set(name, wrapper as AnyOptimWrapper);
+    checked.set(name, wrapper);
   }
   return checked;
 }
-
-export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;

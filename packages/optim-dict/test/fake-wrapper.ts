@@ -15,7 +15,7 @@ import {
   type StepMetrics,
 } from "@mm/optim-core";
 
-type Phase = "stateDict" | "prepareLoad" | "commit" | "readMetrics";
+type Phase = "stateDict" | "prepareLoad" | "readMetrics";
 
 export interface FakeOptions<H> {
   readonly backend?: string;
@@ -184,7 +184,6 @@ export class FakeWrapper<
       };
       return Promise.resolve({
         commit: () => {
-          if (this.#fails?.phase === "commit") throw this.#fails.error;
           if (close()) this.steps = optimizer.steps;
           return { missing, unexpected };
         },

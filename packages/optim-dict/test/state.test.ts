@@ -191,14 +191,6 @@ test("what is no refusal but a bug is thrown as it is", async () => {
   expect(stagedIn(dict)).toBe(0);
 });
 
-test("a wrapper that breaks the contract and fails in commit leaves nothing staged but its own", async () => {
-  const { state } = await trained();
-  const bug = new TypeError("commit");
-  const { dict } = await trained({ fails: { phase: "commit", how: "throws", error: bug } });
-  await expect(dict.loadStateDict(state)).rejects.toBe(bug);
-  expect(stagedIn(dict)).toBe(0);
-});
-
 test.each(["throws", "rejects"] as const)("a state dict of which a part %s is not given", async (how) => {
   const { dict } = await trained();
   const other = fake({ fails: { phase: "stateDict", how, error } });

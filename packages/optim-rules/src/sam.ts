@@ -102,7 +102,7 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
     get frozen() {
       return base.frozen;
     },
-    ...(base.context && { context: base.context }),
+    context: (options, run) => idle("optimContext").context(options, run),
 
     backward(loss, options = {}) {
       idle("backward");

@@ -1,3 +1,4 @@
+import type { OptimWrapperOptions } from "../optim-wrapper.ts";
 import { isLossScaler, type LossScale, type LossScaler } from "../loss-scaler.ts";
 import {
   aBoolean,
@@ -13,15 +14,17 @@ import {
 import type { ClipGrad, WrapperCalls } from "../optimizer.ts";
 import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
 
-/** Arguments of a wrapper's calls, for optimizers that can do all of it. What is given may be anything. */
+/** `Optimizer.check` of arguments, for optimizers that can do all of it. What is given may be anything. */
 export function checkArguments<C extends keyof WrapperCalls>(
   backend: string,
   call: C,
   [options, state]: WrapperCalls[C],
-): void {
+): WrapperCalls[C][0] {
   const fields = optionsOf[call]?.(Object(options) as NonNullable<typeof options>, backend);
   if (fields !== undefined) checkSchema("invalid-option", call, options, { fields });
   if (call === "prepareLoad") checkSchema("invalid-state", "state", state, wrapperState(state));
+  const { clipGrad } = Object(options) as OptimWrapperOptions;
+  return clipGrad === undefined ? options : { ...options, clipGrad: { ...clipGrad } };
 }
 
 const optionsOf: {

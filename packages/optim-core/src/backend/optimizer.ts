@@ -203,7 +203,15 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
 
     check(call, ...given) {
       guard(call);
-      checkArguments(backend, call, given);
+      return checkArguments(backend, call, given);
+    },
+    context(options, run) {
+      guard("optimContext");
+      const value = engine.context ? engine.context(options, run) : run();
+      if (typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function") {
+        refuse("invalid-option", "optimContext", "a synchronous function", value);
+      }
+      return value;
     },
 
     step({ rescale = 1, clipGrad, lossScaler, onNonFinite = "propagate", gradNorm = false } = {}) {
@@ -290,8 +298,6 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
         engine.writeParameter(parameter, data);
       }
     },
-
-    ...(engine.context && { context: engine.context }),
 
     dispose() {
       if (self.disposed) return;

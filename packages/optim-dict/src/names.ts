@@ -1,0 +1,4 @@
+/** Who refuses. */
+export const dictName = "OptimWrapperDict";
+
+export const list = (items: Iterable<string | number>): string => [...items].join(", ");
