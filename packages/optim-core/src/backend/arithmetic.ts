@@ -2,9 +2,15 @@ import type { BinaryOp, ComparisonOp, UnaryOp } from "./trace.ts";
 
 /**
  * What the operations mean, once: scalars are computed with these in float64, and the elementwise reference rounds each result to
- * float32 by storing it. For + − × ÷ √ of float32 operands that is the correctly rounded float32 result.
+ * float32 by storing it. For + − × ÷ √ of float32 operands that is the correctly rounded float32 result. A condition is 1 or 0.
  */
-export const unaryOps: { readonly [O in UnaryOp | "exp" | "log"]: (a: number) => number } = {
+export const operations: {
+  readonly [O in UnaryOp | BinaryOp | ComparisonOp | "exp" | "log" | "pow" | "biasCorrection" | "select"]: (
+    a: number,
+    b: number,
+    condition: number,
+  ) => number;
+} = {
   neg: (a) => -a,
   sqrt: Math.sqrt,
   abs: Math.abs,
@@ -12,22 +18,19 @@ export const unaryOps: { readonly [O in UnaryOp | "exp" | "log"]: (a: number) =>
   sign: (a) => Math.sign(a) + 0,
   exp: Math.exp,
   log: Math.log,
-};
-
-export const binaryOps: {
-  readonly [O in BinaryOp | ComparisonOp | "pow" | "biasCorrection"]: (a: number, b: number) => number;
-} = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
   mul: (a, b) => a * b,
   div: (a, b) => a / b,
-  min: Math.min,
-  max: Math.max,
+  // Not Math.min itself, which would take the third for one more to compare.
+  min: (a, b) => Math.min(a, b),
+  max: (a, b) => Math.max(a, b),
   gt: (a, b) => Number(a > b),
   lt: (a, b) => Number(a < b),
   eq: (a, b) => Number(a === b),
   pow: (a, b) => a ** b,
   biasCorrection: (beta, t) => 1 - beta ** t,
+  select: (a, b, condition) => (condition === 1 ? a : b),
 };
 
 /** `min` and `max` of a tensor and a value that is the same for the whole tensor: ties keep the tensor's zero. */

@@ -1,4 +1,4 @@
-import { OptimError } from "../errors.ts";
+import { refuse } from "../errors.ts";
 import type { Checked, CheckRequest, StepItem } from "./engine.ts";
 import type { VectorKernels } from "./vectors.ts";
 
@@ -25,15 +25,10 @@ export function checkOnHost<P, V>(
     const culprit = items.find(
       ({ parameter }) => !Number.isFinite(kernels.reduce(parameter.accumulator as V, "max")),
     );
-    throw new OptimError(
-      "non-finite-gradient",
-      `step: the gradient of ${JSON.stringify(culprit?.parameter.name)}`,
-      {
-        expected: "finite gradients",
-        received: measured.norm,
-        hint: 'Parameters and state are unchanged and the gradients pending. Call zeroGrad() to go on, or choose onNonFinite: "skip"',
-      },
-    );
+    const who = `step: the gradient of ${JSON.stringify(culprit?.parameter.name)}`;
+    refuse("non-finite-gradient", who, "finite elements", measured.norm, {
+      hint: 'Nothing was changed, the gradients are pending: call zeroGrad(), or choose onNonFinite: "skip"',
+    });
   }
   return {
     norm: normType === undefined ? undefined : measured.norm,

@@ -1,117 +1,84 @@
-import { binaryOps, boundOps, unaryOps } from "./arithmetic.ts";
+import { boundOps, operations } from "./arithmetic.ts";
 import type { ElementNode, Program } from "./trace.ts";
 
 /**
  * The reference: the elementwise part of a program in plain TypeScript, every operation rounded to float32. Compiled backends are held
- * to its results to the bit. Works in blocks, one pass per operation over a block, and allocates nothing per step.
+ * to its results to the bit. Works in blocks, one pass per operation over a block, and makes its vectors once.
  *
  * Used where WebAssembly may not be compiled (a content security policy without `wasm-unsafe-eval`): correct, and tens of times
  * slower than the kernel.
+ *
+ * @param vectors parameter, gradient and slots, in the order of `program.slots`; all of one length, none of them overlapping
+ * @param last the last node that is wanted
+ * @param use sees each block: `registers` hold its elements by node, the first `count` of them those from `start` on
  */
-export interface Evaluator {
-  /** One update in place. `slots` in the order of `program.slots`; all arrays of one length, none of them overlapping. */
-  update(
-    param: Float32Array,
-    grad: Float32Array,
-    slots: readonly Float32Array[],
-    uniforms: Float32Array,
-  ): void;
-  /** The sum of squares of the program's norm inputs, by norm number, into `sums`. Changes nothing else. */
-  norms(
-    param: Float32Array,
-    grad: Float32Array,
-    slots: readonly Float32Array[],
-    uniforms: Float32Array,
-    sums: Float64Array,
-  ): void;
-}
+export type Evaluator = (
+  vectors: readonly Float32Array[],
+  uniforms: Float32Array,
+  last: number,
+  use: (registers: readonly Float32Array[], start: number, count: number) => void,
+) => void;
 
 const block = 512;
 
-export function createEvaluator(program: Program): Evaluator {
-  const { nodes, outputs } = program;
+export function createEvaluator({ nodes, varying }: Program): Evaluator {
   const registers = nodes.map(() => new Float32Array(block));
-  const run = (
-    last: number,
-    start: number,
-    count: number,
-    param: Float32Array,
-    grad: Float32Array,
-    slots: readonly Float32Array[],
-    uniforms: Float32Array,
-  ): void => {
-    for (let index = 0; index <= last; index += 1) {
-      const node = nodes[index] as ElementNode;
-      const out = registers[index] as Float32Array;
-      if (node.op === "param") out.set(param.subarray(start, start + count));
-      else if (node.op === "grad") out.set(grad.subarray(start, start + count));
-      else if (node.op === "slot") out.set((slots[node.slot] as Float32Array).subarray(start, start + count));
-      else if (node.op === "uniform") out.fill(uniforms[node.uniform] as number, 0, count);
-      else if (node.op === "const") out.fill(node.value, 0, count);
-      else {
-        const a = registers[node.a] as Float32Array;
-        if ("condition" in node) {
-          const condition = registers[node.condition] as Float32Array;
-          const b = registers[node.b] as Float32Array;
-          for (let i = 0; i < count; i += 1)
-            out[i] = condition[i] === 1 ? (a[i] as number) : (b[i] as number);
-        } else if ("b" in node) {
-          const b = registers[node.b] as Float32Array;
-          const { op } = node;
-          const operate =
-            (op === "min" || op === "max") && program.varying[node.b] === false
-              ? boundOps[op]
-              : binaryOps[op];
-          for (let i = 0; i < count; i += 1) out[i] = operate(a[i] as number, b[i] as number);
-        } else {
-          const apply = unaryOps[node.op];
-          for (let i = 0; i < count; i += 1) out[i] = apply(a[i] as number);
+  return (vectors, uniforms, last, use) => {
+    const { length } = vectors[0] as Float32Array;
+    for (let start = 0; start < length; start += block) {
+      const count = Math.min(block, length - start);
+      for (let index = 0; index <= last; index += 1) {
+        const out = registers[index] as Float32Array;
+        const node = nodes[index] as ElementNode;
+        const load = (vector: number): void =>
+          out.set((vectors[vector] as Float32Array).subarray(start, start + count));
+        if (node.op === "param") load(0);
+        else if (node.op === "grad") load(1);
+        else if (node.op === "slot") load(2 + node.slot);
+        else if (node.op === "uniform") out.fill(uniforms[node.uniform] as number);
+        else if (node.op === "const") out.fill(node.value);
+        else {
+          const { op, a, b = a, condition = a } = node as Operation;
+          const apply =
+            (op === "min" || op === "max") && varying[b] === false ? boundOps[op] : operations[op];
+          const [x, y, z] = [registers[a], registers[b], registers[condition]] as Operands;
+          for (let i = 0; i < count; i += 1) out[i] = apply(x[i] as number, y[i] as number, z[i] as number);
         }
       }
+      use(registers, start, count);
     }
   };
-  const lastNorm = Math.max(-1, ...program.norms);
-  return {
-    update(param, grad, slots, uniforms) {
-      for (let start = 0; start < param.length; start += block) {
-        const count = Math.min(block, param.length - start);
-        run(nodes.length - 1, start, count, param, grad, slots, uniforms);
-        param.set((registers[outputs.param] as Float32Array).subarray(0, count), start);
-        for (let slot = 0; slot < slots.length; slot += 1) {
-          (slots[slot] as Float32Array).set(
-            (registers[outputs.slots[slot] as number] as Float32Array).subarray(0, count),
-            start,
-          );
-        }
-      }
-    },
-    norms(param, grad, slots, uniforms, sums) {
-      const partials = program.norms.map(() => new Float64Array(4));
-      for (let start = 0; start < param.length; start += block) {
-        const count = Math.min(block, param.length - start);
-        run(lastNorm, start, count, param, grad, slots, uniforms);
-        for (const [norm, node] of program.norms.entries())
-          addSquares(registers[node] as Float32Array, count, partials[norm] as Float64Array);
-      }
-      for (const [norm, partial] of partials.entries()) sums[norm] = combine(partial);
-    },
-  };
 }
+
+/** Any operation, as if it had all operands. */
+interface Operation {
+  readonly op: keyof typeof operations;
+  readonly a: number;
+  readonly b?: number;
+  readonly condition?: number;
+}
+
+type Operands = readonly [Float32Array, Float32Array, Float32Array];
 
 /**
  * How every CPU backend sums: in float64, element i into partial i mod 4, and (0 + 1) + (2 + 3) at the end. Squares of finite float32
- * values cannot overflow there, so a finite tensor has a finite norm. `offset` elements are a multiple of 4 before this block.
+ * values cannot overflow there, so a finite tensor has a finite norm. What was added before is a multiple of 4 elements.
  */
-function addSquares(x: Float32Array, count: number, partials: Float64Array): void {
-  for (let i = 0; i < count; i += 1)
-    partials[i & 3] = (partials[i & 3] as number) + (x[i] as number) * (x[i] as number);
+export function addTerms(
+  partials: Float64Array,
+  x: Float32Array,
+  count: number,
+  term: (element: number) => number,
+): void {
+  for (let i = 0; i < count; i += 1) partials[i & 3] = (partials[i & 3] as number) + term(x[i] as number);
 }
+
+export const square = (x: number): number => x * x;
 
 /** (0 + 1) + (2 + 3) */
 export function combine(partials: Float64Array): number {
-  return (
-    (partials[0] as number) + (partials[1] as number) + ((partials[2] as number) + (partials[3] as number))
-  );
+  const [first, second, third, fourth] = partials as unknown as readonly [number, number, number, number];
+  return first + second + (third + fourth);
 }
 
 /** What a reduction over a gradient measures. */
@@ -123,24 +90,19 @@ export type Reduction =
 
 /** The reference reduction, and what runs without WebAssembly. */
 export function reduceArray(x: Float32Array, reduction: Reduction, finiteOnly = false): number {
-  if (finiteOnly)
+  if (finiteOnly) {
     return reduceArray(
       x.map((value) => (Number.isFinite(value) ? value : 0)),
       reduction,
     );
-  if (reduction === "max") {
-    let largest = 0;
-    for (let i = 0; i < x.length; i += 1) largest = Math.max(largest, Math.abs(x[i] as number));
-    return largest;
   }
-  const partials = new Float64Array(4);
+  if (reduction === "max") return x.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
   const { power, scale } = reduction;
-  if (power === 2 && scale === 1) addSquares(x, x.length, partials);
-  else {
-    for (let i = 0; i < x.length; i += 1) {
-      const size = Math.abs(x[i] as number) / scale;
-      partials[i & 3] = (partials[i & 3] as number) + (power === 1 ? size : size ** power);
-    }
-  }
+  const partials = new Float64Array(4);
+  const sizeToThePower = (value: number): number => {
+    const size = Math.abs(value) / scale;
+    return power === 1 ? size : size ** power;
+  };
+  addTerms(partials, x, x.length, power === 2 && scale === 1 ? square : sizeToThePower);
   return combine(partials);
 }

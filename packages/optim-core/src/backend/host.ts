@@ -4,7 +4,7 @@ import { checkOnHost } from "./check.ts";
 import { clipCoefficient } from "./clip.ts";
 import type { Checked, CheckRequest, StepItem, StepStages } from "./engine.ts";
 import { unscaleFactor } from "./unscale.ts";
-import { HostUpdate, type ParameterAccess } from "./update.ts";
+import { hostUpdate, type ParameterAccess } from "./update.ts";
 import type { VectorKernels } from "./vectors.ts";
 
 /** What an optimizer can do whose steps are those of {@link hostStages}, in place. Spread it, and correct what differs. */
@@ -25,7 +25,7 @@ export function hostStages<P, V>(
   kernels: VectorKernels<V>,
   access: ParameterAccess<P, V>,
 ): StepStages<P, V, number> {
-  const updater = new HostUpdate(kernels, access);
+  const update = hostUpdate(kernels, access);
   let gradNorm: number | undefined;
   let steps = 0;
   let skipped = 0;
@@ -40,7 +40,7 @@ export function hostStages<P, V>(
     update(items, factor, { finite }, clipGrad) {
       if (finite === 0) skipped += 1;
       else {
-        updater.run(items, factor, clipGrad);
+        update(items, factor, clipGrad);
         steps += 1;
       }
     },

@@ -10,53 +10,48 @@ export class HostLossScaler implements EngineLossScaler<number> {
   readonly kind = "loss-scaler";
   readonly backend: string;
   readonly settings: LossScaleSettings;
-  #scale: number;
-  #growthTracker = 0;
-  #stepped = false;
-  #found = false;
+  #state: { readonly scale: number; readonly growthTracker: number };
+  /** Whether a step since the last update found a gradient that is not finite; absent when there was none. */
+  #found: boolean | undefined;
 
   constructor(backend: string, settings: LossScaleSettings) {
     this.backend = backend;
     this.settings = settings;
-    this.#scale = Math.fround(settings.initScale);
+    this.#state = { scale: Math.fround(settings.initScale), growthTracker: 0 };
   }
 
   current(): number {
-    return this.#scale;
+    return this.#state.scale;
   }
 
   record(finite: number): void {
-    this.#stepped = true;
-    this.#found ||= finite === 0;
+    this.#found = this.#found === true || finite === 0;
   }
 
   update(newScale?: number): void {
-    if (newScale !== undefined) this.#scale = checkedScale(newScale);
-    else if (this.#stepped && this.settings.dynamic) {
-      const next = nextLossScale(this.settings, this.#scale, this.#growthTracker, this.#found);
-      this.#scale = next.scale;
-      this.#growthTracker = next.growthTracker;
+    const { scale, growthTracker } = this.#state;
+    if (newScale !== undefined) this.#state = { scale: checkedScale(newScale), growthTracker };
+    else if (this.#found !== undefined && this.settings.dynamic) {
+      this.#state = nextLossScale(this.settings, scale, growthTracker, this.#found);
     }
-    this.#stepped = false;
-    this.#found = false;
+    this.#found = undefined;
   }
 
-  readScale(): Promise<number> {
-    return Promise.resolve(this.#scale);
+  async readScale(): Promise<number> {
+    return this.current();
   }
 
-  stateDict(): Promise<LossScalerStateDict> {
-    return Promise.resolve(lossScalerState(this.settings, this.#scale, this.#growthTracker));
+  async stateDict(): Promise<LossScalerStateDict> {
+    const { scale, growthTracker } = this.#state;
+    return lossScalerState(this.settings, scale, growthTracker);
   }
 
   prepareLoad(state: LossScalerStateDict): () => void {
-    const { scale, growthTracker } = checkedLossScalerState(state);
+    const loaded = checkedLossScalerState(state);
     return () => {
       if (!this.settings.dynamic) return;
-      this.#scale = scale;
-      this.#growthTracker = growthTracker;
-      this.#stepped = false;
-      this.#found = false;
+      this.#state = loaded;
+      this.#found = undefined;
     };
   }
 

@@ -62,9 +62,8 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
   const accept = (structure: Flags): void => {
     const needed = Object.keys(definition.slots?.(structure) ?? {}).length;
     if (needed <= maxSlots) return;
-    refuse("arena-full", `${who}: ${rule.name}`, `at most ${maxSlots} slots per parameter`, needed, {
-      hint: "Make the arena with a larger `slots`",
-    });
+    const room = `at most ${maxSlots} slots per parameter (the option \`slots\` of the arena)`;
+    refuse("arena-full", `${who}: ${rule.name}`, room, needed);
   };
   const createGroup = (name: string, options: object, where: string): HyperparameterGroup =>
     new HyperparameterGroup(definition, name, hyperparameterEntries(hyperparameters), options, accept, where);
@@ -172,7 +171,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       guard("addParamGroup");
       if (self.loading) {
         throw new OptimError("load-pending", `${backend} optimizer: addParamGroup`, {
-          expected: "no load that is prepared",
+          expected: "commit() or dispose() of the load before",
         });
       }
       add([group as ParamGroupInput<P, H>]);
@@ -275,8 +274,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       guard("writeGradients");
       if (gradientsReadAt !== undefined && gradientsReadAt !== self.gradientChanges) {
         throw new OptimError("gradients-changed", "writeGradients", {
-          expected: "no backward, step or zeroGrad since readGradients()",
-          hint: "Read them again, and write before going on",
+          expected: "no backward, step or zeroGrad since readGradients(): read them again",
         });
       }
       const writes = checkTensors(gradients, "writeGradients");

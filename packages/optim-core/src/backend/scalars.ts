@@ -1,5 +1,5 @@
 import type { HyperparameterRecord } from "../hyperparameters.ts";
-import { binaryOps, unaryOps } from "./arithmetic.ts";
+import { operations } from "./arithmetic.ts";
 import type { Program, ScalarInstruction } from "./trace.ts";
 
 /** What the scalar part of a rule reads, for one parameter tensor and one step. */
@@ -9,21 +9,20 @@ export interface ScalarInputs {
   readonly step: number;
   readonly scalarSlots: ReadonlyMap<string, number>;
   /** By norm number; empty for the first pass of a rule with norms. */
-  readonly norms: readonly number[];
+  readonly norms: ArrayLike<number>;
 }
 
 /**
  * Evaluates the scalar part in float64. `registers` holds one value per instruction of `program.scalars` and is overwritten. A norm
  * that is not known yet reads as NaN: only the second pass uses what depends on it.
  */
-export function evaluateScalars(program: Program, inputs: ScalarInputs, registers: Float64Array): void {
-  const { scalars } = program;
+export function evaluateScalars({ scalars }: Program, inputs: ScalarInputs, registers: Float64Array): void {
   for (let index = 0; index < scalars.length; index += 1) {
     registers[index] = evaluate(scalars[index] as ScalarInstruction, registers, inputs);
   }
 }
 
-function evaluate(instruction: ScalarInstruction, r: Float64Array, inputs: ScalarInputs): number {
+function evaluate(instruction: ScalarInstruction, registers: Float64Array, inputs: ScalarInputs): number {
   switch (instruction.op) {
     case "const":
       return instruction.value;
@@ -37,27 +36,18 @@ function evaluate(instruction: ScalarInstruction, r: Float64Array, inputs: Scala
       return inputs.scalarSlots.get(instruction.name) as number;
     case "norm":
       return inputs.norms[instruction.norm] ?? Number.NaN;
-    case "select":
-      return r[instruction.condition] === 1 ? (r[instruction.a] as number) : (r[instruction.b] as number);
-    default:
-      return "b" in instruction
-        ? binaryOps[instruction.op](r[instruction.a] as number, r[instruction.b] as number)
-        : unaryOps[instruction.op](r[instruction.a] as number);
+    default: {
+      const { op, a, b = a, condition = a } = instruction as Operation;
+      const read = (register: number): number => registers[register] as number;
+      return operations[op](read(a), read(b), read(condition));
+    }
   }
 }
 
-/**
- * Fills `uniforms`, one float32 per uniform of the program, from evaluated registers. Rounds to float32 here, once.
- */
-export function fillUniforms(
-  program: Program,
-  registers: Float64Array,
-  gradient: { readonly factor: number; readonly clipValue: number },
-  uniforms: Float32Array,
-): void {
-  for (let index = 0; index < program.uniforms.length; index += 1) {
-    const source = program.uniforms[index];
-    if (source?.from === "scalar") uniforms[index] = registers[source.register] as number;
-    else uniforms[index] = source?.from === "clipValue" ? gradient.clipValue : gradient.factor;
-  }
+/** Any operation, as if it had all operands. */
+interface Operation {
+  readonly op: keyof typeof operations;
+  readonly a: number;
+  readonly b?: number;
+  readonly condition?: number;
 }

@@ -226,7 +226,7 @@ export function prepareOptimizerState<P, V, S>(
   if (strict && found.length > 0) {
     throw new OptimError("state-mismatch", who, {
       expected: "the state of this optimizer",
-      hint: `Nothing was changed; ${found.map(([what, names]) => `${what}: ${names.join(", ")}`).join("; ")}. Use rename, or strict: false to load what fits`,
+      hint: `Nothing was changed; ${found.map(([what, names]) => `${what}: ${names.join(", ")}`).join("; ")}. Use rename, or strict: false`,
       ...problems,
     });
   }

@@ -1,7 +1,20 @@
-import { OptimError } from "../errors.ts";
+import { refuse } from "../errors.ts";
 import type { HyperparameterRecord } from "../hyperparameters.ts";
 import type { ErasedDefinition, Flags } from "../rule/define.ts";
-import { Expression, type Op } from "../rule/expression.ts";
+import {
+  abs,
+  type Condition,
+  eq,
+  Expression,
+  lt,
+  max,
+  min,
+  mul,
+  neg,
+  type Op,
+  select,
+  type Tensor,
+} from "../rule/expression.ts";
 import { memo } from "./memo.ts";
 
 /** Operations of the elementwise part, by number of operands. */
@@ -132,66 +145,120 @@ function trace(
   rewrite: GradientRewrite,
   label: string,
 ): Program {
+  const who = `${label}: update`;
   const slots = Object.keys(definition.slots?.(structure) ?? {});
   const scalarSlots = Object.keys(definition.scalarSlots?.(definition.hyperparameters, structure) ?? {});
+  const grad = rewrittenGradient(rewrite);
+  const x: Record<string, Expression> = { param: leaf("param", true), grad, step: leaf("step", false) };
   for (const name of [...slots, ...scalarSlots]) {
-    if (name === "param" || name === "grad" || name === "step" || name === "master") {
-      throw new OptimError("invalid-rule", `${label}: slots`, {
-        expected: "a name that is not taken",
-        received: name,
-      });
-    }
+    if (Object.hasOwn(x, name) || name === "master")
+      refuse("invalid-rule", who, "a slot whose name is not taken", name);
   }
-  const x: Record<string, Expression> = {
-    param: new Expression("param", [], true),
-    grad: new Expression("grad", [], true),
-    step: new Expression("step", [], false),
-  };
-  for (const name of slots) x[name] = new Expression("slot", [], true, 0, name);
-  for (const name of scalarSlots) x[name] = new Expression("scalarSlot", [], false, 0, name);
+  for (const name of slots) x[name] = leaf("slot", true, name);
+  for (const name of scalarSlots) x[name] = leaf("scalarSlot", false, name);
 
-  const result = definition.update(x, hyperparameterExpressions(definition.hyperparameters), structure);
-  const returned = { ...result };
+  const returned = {
+    ...definition.update(x, hyperparameterExpressions(definition.hyperparameters), structure),
+  };
   const take = (name: string, elementwise: boolean): Expression => {
     const expression = returned[name];
     delete returned[name];
     // A slot may become a scalar everywhere (a constant), but never the other way round.
-    if (expression instanceof Expression && !expression.condition && (elementwise || !expression.elementwise))
-      return expression;
-    throw new OptimError("invalid-rule", `${label}: update`, {
-      expected: `an expression for ${name} in what it returns`,
-      received: expression,
-    });
+    return expression instanceof Expression &&
+      !expression.condition &&
+      (elementwise || !expression.elementwise)
+      ? expression
+      : refuse("invalid-rule", who, `an expression for ${name} in what it returns`, expression);
   };
   const nextParam = take("param", true);
   const nextSlots = slots.map((name) => take(name, true));
   const nextScalars = scalarSlots.map((name) => take(name, false));
   const extra = Object.keys(returned);
-  if (extra.length > 0) {
-    throw new OptimError("invalid-rule", `${label}: update`, {
-      expected: `only param and the slots ${[...slots, ...scalarSlots].join(", ") || "(none)"}`,
-      received: extra,
-    });
-  }
+  if (extra.length > 0) refuse("invalid-rule", who, `only param and slots in what it returns`, extra);
 
-  const builder = new Builder(slots, rewrite, label);
-  const outputs = {
-    param: builder.element(nextParam),
-    slots: nextSlots.map((slot) => builder.element(slot)),
-  };
-  const scalarOutputs = nextScalars.map((slot) => builder.scalar(slot));
-  return {
-    label,
-    slots,
-    scalarSlots,
-    nodes: builder.nodes,
-    varying: varyingNodes(builder.nodes),
-    outputs,
-    uniforms: builder.uniforms,
-    scalars: builder.scalars,
-    scalarOutputs,
-    norms: builder.norms,
-  };
+  const [nodes, node] = table<ElementNode>();
+  const [uniforms, uniform] = table<UniformSource>();
+  const [scalars, instruction] = table<ScalarInstruction>();
+  const [norms, norm] = table<number>();
+  const [elements, registers] = [new Map<Expression, number>(), new Map<Expression, number>()];
+
+  /** The node of an expression; scalars become uniforms. */
+  const element = (expression: Expression): number =>
+    memo(elements, expression, () => {
+      const { op, args, name } = expression;
+      if (op === "gradFactor" || op === "clipValue") {
+        return node({ op: "uniform", uniform: uniform({ from: op }) });
+      }
+      if (op === "param" || op === "grad") return node({ op });
+      if (op === "slot") return node({ op, slot: slots.indexOf(name) });
+      if (expression.elementwise) return node(withOperands(op, args.map(element)) as ElementNode);
+      if (expression.condition) {
+        // A comparison of scalars that selects between tensors: a uniform of 1 or 0.
+        const asNumber = erased(select(expression as unknown as Condition, 1, 0));
+        return node({ op: "gt", a: element(asNumber), b: node({ op: "const", value: 0 }) });
+      }
+      const register = scalar(expression);
+      const { op: kind, value } = scalars[register] as { readonly op: Op; readonly value: number };
+      return kind === "const"
+        ? node({ op: kind, value: Math.fround(value) })
+        : node({ op: "uniform", uniform: uniform({ from: "scalar", register }) });
+    });
+
+  /** The register of a scalar expression. */
+  const scalar = (expression: Expression): number =>
+    memo(registers, expression, () => {
+      const { op, args, name, value } = expression;
+      if (op === "const") return instruction({ op, value, dynamic: false });
+      if (op === "hyper") return instruction({ op, name, index: value, dynamic: false });
+      if (op === "step") return instruction({ op, dynamic: true });
+      if (op === "scalarSlot") return instruction({ op, name, dynamic: true });
+      if (op === "norm") {
+        const [of] = args as readonly [Expression];
+        if (dependsOnNorm(of, new Set())) {
+          refuse("invalid-rule", who, "norms that do not depend on a norm", label);
+        }
+        return instruction({ op, norm: norm(element(of)), dynamic: true });
+      }
+      const operands = args.map(scalar);
+      const dynamic = operands.some((operand) => scalars[operand]?.dynamic);
+      return instruction({ ...withOperands(op, operands), dynamic } as ScalarInstruction);
+    });
+
+  element(grad); // First, so that its uniforms are the first.
+  const outputs = { param: element(nextParam), slots: nextSlots.map(element) };
+  const scalarOutputs = nextScalars.map(scalar);
+  const varying: boolean[] = [];
+  for (const item of nodes) {
+    const operands = operandsOf(item);
+    varying.push(
+      operands.length > 0
+        ? operands.some((operand) => varying[operand])
+        : item.op !== "uniform" && item.op !== "const",
+    );
+  }
+  return { label, slots, scalarSlots, nodes, varying, outputs, uniforms, scalars, scalarOutputs, norms };
+}
+
+const erased = (expression: unknown): Expression => expression as Expression;
+
+const leaf = (op: Op, elementwise: boolean, name = "", value = 0): Expression =>
+  new Expression(op, [], elementwise, value, name);
+
+/** The gradient that rules see, in the operations that rules are written in. */
+function rewrittenGradient({ clipValue, zeroNonFinite }: GradientRewrite): Expression {
+  const uniform = (op: Op): Tensor => leaf(op, true) as unknown as Tensor;
+  let gradient = uniform("grad");
+  if (zeroNonFinite) {
+    // |g| < max or |g| = max: false for NaN and for infinity, and needs no constant that is not finite.
+    const [size, largest] = [abs(gradient), 3.4028234663852886e38];
+    gradient = select(lt(size, largest), gradient, select(eq(size, largest), gradient, 0));
+  }
+  gradient = mul(gradient, uniform("gradFactor"));
+  if (clipValue) {
+    const bound = uniform("clipValue");
+    gradient = max(min(gradient, bound), neg(bound));
+  }
+  return erased(gradient);
 }
 
 function hyperparameterExpressions(
@@ -199,154 +266,17 @@ function hyperparameterExpressions(
 ): Record<string, Expression | readonly Expression[]> {
   const expressions: Record<string, Expression | readonly Expression[]> = {};
   for (const [name, value] of Object.entries(hyperparameters)) {
-    if (typeof value === "number") expressions[name] = new Expression("hyper", [], false, -1, name);
+    if (typeof value === "number") expressions[name] = leaf("hyper", false, name, -1);
     else if (typeof value === "object")
-      expressions[name] = value.map((_, index) => new Expression("hyper", [], false, index, name));
+      expressions[name] = value.map((_, index) => leaf("hyper", false, name, index));
   }
   return expressions;
 }
 
-/** Lowers expressions to the two lists, sharing equal sub-expressions. */
-class Builder {
-  readonly nodes: ElementNode[] = [];
-  readonly scalars: ScalarInstruction[] = [];
-  readonly uniforms: UniformSource[] = [];
-  readonly norms: number[] = [];
-  readonly #slots: readonly string[];
-  readonly #label: string;
-  readonly #elements = new Map<Expression, number>();
-  readonly #registers = new Map<Expression, number>();
-  readonly #nodeKeys = new Map<string, number>();
-  readonly #scalarKeys = new Map<string, number>();
-  readonly #gradient: number;
-
-  constructor(slots: readonly string[], rewrite: GradientRewrite, label: string) {
-    this.#slots = slots;
-    this.#label = label;
-    this.#gradient = this.#rewriteGradient(rewrite);
-  }
-
-  #rewriteGradient({ clipValue, zeroNonFinite }: GradientRewrite): number {
-    let gradient = this.#node({ op: "grad" });
-    if (zeroNonFinite) {
-      // |g| < max or |g| = max: false for NaN and for infinity, and needs no constant that is not finite.
-      const largest = this.#node({ op: "const", value: 3.4028234663852886e38 });
-      const zero = this.#node({ op: "const", value: 0 });
-      const size = this.#node({ op: "abs", a: gradient });
-      const edge = this.#node({
-        op: "select",
-        condition: this.#node({ op: "eq", a: size, b: largest }),
-        a: gradient,
-        b: zero,
-      });
-      gradient = this.#node({
-        op: "select",
-        condition: this.#node({ op: "lt", a: size, b: largest }),
-        a: gradient,
-        b: edge,
-      });
-    }
-    gradient = this.#node({ op: "mul", a: gradient, b: this.#uniform({ from: "gradFactor" }) });
-    if (clipValue) {
-      const bound = this.#uniform({ from: "clipValue" });
-      gradient = this.#node({ op: "min", a: gradient, b: bound });
-      gradient = this.#node({ op: "max", a: gradient, b: this.#node({ op: "neg", a: bound }) });
-    }
-    return gradient;
-  }
-
-  element(expression: Expression): number {
-    return memo(this.#elements, expression, () => this.#element(expression));
-  }
-
-  #element(expression: Expression): number {
-    const { op, args, name } = expression;
-    if (!expression.elementwise) {
-      const register = this.scalar(expression);
-      const instruction = this.scalars[register];
-      if (instruction?.op === "const")
-        return this.#node({ op: "const", value: Math.fround(instruction.value) });
-      return this.#uniform({ from: "scalar", register });
-    }
-    if (op === "grad") return this.#gradient;
-    if (op === "param") return this.#node({ op });
-    if (op === "slot") return this.#node({ op, slot: this.#slots.indexOf(name) });
-    const operands = args.map((arg) =>
-      arg.condition && !arg.elementwise ? this.#scalarCondition(arg) : this.element(arg),
-    );
-    return this.#node(withOperands(op, operands) as ElementNode);
-  }
-
-  /** A comparison of scalars that selects between tensors: as a uniform of 1 or 0. */
-  #scalarCondition(condition: Expression): number {
-    const zero = new Expression("const", [], false, 0);
-    const asNumber = new Expression(
-      "select",
-      [condition, new Expression("const", [], false, 1), zero],
-      false,
-    );
-    return this.#node({ op: "gt", a: this.element(asNumber), b: this.element(zero) });
-  }
-
-  scalar(expression: Expression): number {
-    return memo(this.#registers, expression, () => this.#scalar(expression));
-  }
-
-  #scalar(expression: Expression): number {
-    const { op, args, name, value } = expression;
-    if (op === "const") return this.#instruction({ op, value, dynamic: false });
-    if (op === "hyper") return this.#instruction({ op, name, index: value, dynamic: false });
-    if (op === "step") return this.#instruction({ op, dynamic: true });
-    if (op === "scalarSlot") return this.#instruction({ op, name, dynamic: true });
-    if (op === "norm") return this.#norm(args[0] as Expression);
-    const operands = args.map((arg) => this.scalar(arg));
-    const dynamic = operands.some((operand) => this.scalars[operand]?.dynamic === true);
-    return this.#instruction({ ...withOperands(op, operands), dynamic } as ScalarInstruction);
-  }
-
-  #norm(of: Expression): number {
-    if (dependsOnNorm(of, new Set())) {
-      throw new OptimError("invalid-rule", `${this.#label}: norm`, {
-        expected: "norms that do not depend on a norm",
-      });
-    }
-    const node = this.element(of);
-    let index = this.norms.indexOf(node);
-    if (index < 0) index = this.norms.push(node) - 1;
-    return this.#instruction({ op: "norm", norm: index, dynamic: true });
-  }
-
-  #uniform(source: UniformSource): number {
-    const key = JSON.stringify(source);
-    let index = this.uniforms.findIndex((known) => JSON.stringify(known) === key);
-    if (index < 0) index = this.uniforms.push(source) - 1;
-    return this.#node({ op: "uniform", uniform: index });
-  }
-
-  #node(node: ElementNode): number {
-    return shared(this.nodes, this.#nodeKeys, node);
-  }
-
-  #instruction(instruction: ScalarInstruction): number {
-    return shared(this.scalars, this.#scalarKeys, instruction);
-  }
-}
-
-// Asks the expression, not the builder, which would not lower again what it has lowered before.
 function dependsOnNorm(expression: Expression, seen: Set<Expression>): boolean {
   if (seen.has(expression)) return false;
   seen.add(expression);
   return expression.op === "norm" || expression.args.some((arg) => dependsOnNorm(arg, seen));
-}
-
-function varyingNodes(nodes: readonly ElementNode[]): boolean[] {
-  const varying: boolean[] = [];
-  for (const node of nodes) {
-    if (node.op === "param" || node.op === "grad" || node.op === "slot") varying.push(true);
-    else if (node.op === "uniform" || node.op === "const") varying.push(false);
-    else varying.push(operandsOf(node).some((operand) => varying[operand] === true));
-  }
-  return varying;
 }
 
 /** The operands of a node, as positions. */
@@ -362,6 +292,9 @@ function withOperands(op: Op, operands: readonly number[]): object {
   return operands.length === 1 ? { op, a: first } : { op, a: first, b: second };
 }
 
-function shared<T>(list: T[], keys: Map<string, number>, item: T): number {
-  return memo(keys, JSON.stringify(item), () => list.push(item) - 1);
+/** A list that holds equal items once, and what gives an item its place in it. */
+function table<T>(): readonly [list: T[], place: (item: T) => number] {
+  const list: T[] = [];
+  const places = new Map<string, number>();
+  return [list, (item) => memo(places, JSON.stringify(item), () => list.push(item) - 1)];
 }

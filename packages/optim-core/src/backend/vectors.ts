@@ -1,4 +1,12 @@
-import { createEvaluator, type Evaluator, reduceArray, type Reduction } from "./evaluate.ts";
+import {
+  addTerms,
+  combine,
+  createEvaluator,
+  type Evaluator,
+  reduceArray,
+  type Reduction,
+  square,
+} from "./evaluate.ts";
 import { memo } from "./memo.ts";
 import type { Program } from "./trace.ts";
 
@@ -27,8 +35,7 @@ export interface VectorKernels<V> {
 /** The reference evaluation as kernels over plain arrays. */
 export function arrayKernels(): VectorKernels<Float32Array> {
   const evaluators = new WeakMap<Program, Evaluator>();
-  const evaluator = (program: Program): Evaluator =>
-    memo(evaluators, program, () => createEvaluator(program));
+  const evaluate = (program: Program): Evaluator => memo(evaluators, program, () => createEvaluator(program));
   return {
     accumulate(accumulator, gradient, scale, overwrite) {
       const factor = Math.fround(scale);
@@ -38,10 +45,25 @@ export function arrayKernels(): VectorKernels<Float32Array> {
       }
     },
     reduce: reduceArray,
-    norms: (program, param, grad, slots, uniforms, sums) =>
-      evaluator(program).norms(param, grad, slots, uniforms, sums),
-    update: (program, param, grad, slots, uniforms) =>
-      evaluator(program).update(param, grad, slots, uniforms),
+    norms(program, param, grad, slots, uniforms, sums) {
+      const { norms } = program;
+      const partials = norms.map(() => new Float64Array(4));
+      evaluate(program)([param, grad, ...slots], uniforms, Math.max(...norms), (registers, _, count) => {
+        for (const [norm, node] of norms.entries()) {
+          addTerms(partials[norm] as Float64Array, registers[node] as Float32Array, count, square);
+        }
+      });
+      sums.set(partials.map(combine));
+    },
+    update(program, param, grad, slots, uniforms) {
+      const { outputs, nodes } = program;
+      const next = [outputs.param, ...outputs.slots];
+      evaluate(program)([param, grad, ...slots], uniforms, nodes.length - 1, (registers, start, count) => {
+        for (const [index, vector] of [param, ...slots].entries()) {
+          vector.set((registers[next[index] as number] as Float32Array).subarray(0, count), start);
+        }
+      });
+    },
   };
 }
 

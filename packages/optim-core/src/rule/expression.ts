@@ -1,4 +1,5 @@
-import { OptimError } from "../errors.ts";
+import { refuse } from "../errors.ts";
+import { isFinite32 } from "../schema.ts";
 
 /**
  * The operations of an update rule. Every backend gives them these meanings, which are those of the reference evaluation:
@@ -7,6 +8,8 @@ import { OptimError } from "../errors.ts";
  * - `min`, `max` and `sign` give NaN for NaN; `sign(±0)` is 0; comparisons with NaN are false;
  * - `min(x, s)` and `max(x, s)` of a tensor and a scalar give `x` where the two are equal, so the sign of a zero is the tensor's;
  * - a tensor divided by a scalar is multiplied by the scalar's reciprocal.
+ *
+ * `gradFactor` and `clipValue` are what core unscales and clips the gradient with; rules do not see them.
  */
 export type Op =
   | "const"
@@ -17,6 +20,8 @@ export type Op =
   | "step"
   | "scalarSlot"
   | "norm"
+  | "gradFactor"
+  | "clipValue"
   | "add"
   | "sub"
   | "mul"
@@ -67,10 +72,8 @@ export class Expression {
 
   /** An expression has no value while a rule is traced: `a + b`, `a > b` and `${a}` are mistakes. */
   [Symbol.toPrimitive](): never {
-    throw new OptimError("invalid-rule", "update", {
-      expected: "the functions add, sub, mul, …, gt, lt and select",
-      received: "a JavaScript operator on an expression",
-      hint: "Write mul(a, b) for a * b, and branch on a boolean of `structure` or with select()",
+    refuse("invalid-rule", "update", "add, sub, mul, …, gt, lt, select", "a JavaScript operator", {
+      hint: "Write mul(a, b) for a * b, and branch on a boolean of `structure`",
     });
   }
 }
@@ -98,18 +101,11 @@ export type Joined<A> = [Extract<A, Tensor>] extends [never] ? Scalar : Tensor;
 
 function lift(x: unknown): Expression {
   if (typeof x === "number") {
-    if (!Number.isFinite(Math.fround(x))) {
-      throw new OptimError("invalid-rule", "update", {
-        expected: "constants that are finite in float32",
-        received: x,
-      });
-    }
+    if (!isFinite32(x)) refuse("invalid-rule", "update", "constants that are finite in float32", x);
     return new Expression("const", [], false, x);
   }
   if (x instanceof Expression) return x;
-  throw new OptimError("invalid-rule", "update", {
-    expected: "an expression or a number",
-    received: x,
+  return refuse("invalid-rule", "update", "an expression or a number", x, {
     hint: "Is a slot or a hyperparameter misspelled, or absent from this structure?",
   });
 }
@@ -118,10 +114,12 @@ function node(op: Op, operands: readonly unknown[], comparison = false): Express
   const args = operands.map(lift);
   for (const [index, arg] of args.entries()) {
     if (arg.condition !== (op === "select" && index === 0)) {
-      throw new OptimError("invalid-rule", op, {
-        expected: "a condition as the first argument of select, and nowhere else",
-        received: `${arg.op} as argument ${index}`,
-      });
+      refuse(
+        "invalid-rule",
+        op,
+        "a condition first in select, and nowhere else",
+        `${arg.op} as argument ${index}`,
+      );
     }
   }
   const elementwise = args.some((arg) => arg.elementwise);
@@ -130,13 +128,7 @@ function node(op: Op, operands: readonly unknown[], comparison = false): Express
 
 function scalarNode(op: Op, operands: readonly unknown[]): Expression {
   const result = node(op, operands);
-  if (result.elementwise) {
-    throw new OptimError("invalid-rule", op, {
-      expected: "scalars",
-      received: "a tensor",
-      hint: "Backends compute it once a step, not per element",
-    });
-  }
+  if (result.elementwise) refuse("invalid-rule", op, "scalars: it is computed once a step", "a tensor");
   return result;
 }
 
@@ -205,8 +197,7 @@ export const biasCorrection = (beta: Scalar | number, t: Scalar | number): Scala
  */
 export const norm = (x: Tensor): Scalar => {
   const of = lift(x);
-  if (!of.elementwise || of.condition)
-    throw new OptimError("invalid-rule", "norm", { expected: "a tensor", received: of.op });
+  if (!of.elementwise || of.condition) refuse("invalid-rule", "norm", "a tensor", of.op);
   return typed(new Expression("norm", [of], false));
 };
 
