@@ -19,7 +19,11 @@ export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparame
   optimizer: Optimizer<Loss, LossValue, H>,
   options: OptimWrapperOptions = {},
 ): OptimWrapper<Loss, LossValue, H> {
-  return createOptimWrapper(optimizer, { ...options, lossScale: options.lossScale ?? "dynamic" });
+  // What is no object is left as it is, to be refused.
+  return createOptimWrapper(
+    optimizer,
+    Object(options) === options ? { ...options, lossScale: options.lossScale ?? "dynamic" } : options,
+  );
 }
 
 /**
@@ -92,7 +96,13 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       const { returnLoss, weight } = optimizer.check("updateParams", given);
       const scale = (weight ?? 1) / wrapper.lossFactor();
       const result = differentiate<R>(loss, scale, returnLoss, weight);
-      return { updated: wrapper.shouldUpdate() && finish(false), ...result };
+      try {
+        return { updated: wrapper.shouldUpdate() && finish(false), ...result };
+      } catch (error) {
+        // Nobody gets it now. Losses that garbage collection does not free have a `dispose`.
+        (result.loss as { dispose?(): void } | undefined)?.dispose?.();
+        throw error;
+      }
     },
     backward<const R extends boolean = false>(
       loss: Loss,
@@ -118,7 +128,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     lossFactor() {
       const { innerCount, maxCounts, windowStart } = counts;
       if (innerCount === maxCounts) {
-        refuse("count-exceeded", "backward", "at most maxCounts calls", innerCount + 1);
+        refuse("count-exceeded", "backward", `at most ${maxCounts} calls (maxCounts)`, innerCount + 1);
       }
       const end = innerCount - (innerCount % accumulativeCounts) + accumulativeCounts;
       return Math.min(end, maxCounts ?? end) - windowStart;

@@ -124,9 +124,9 @@ export function isOptimError(error: unknown): error is OptimError {
   return brand in Object(error);
 }
 
-/** A short description of any value. Never prints a whole tensor. */
-function show(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(", ")}]`;
+/** A short description of any value. Never prints a whole tensor, nor what is in an array in an array. */
+function show(value: unknown, inner?: unknown): string {
+  if (Array.isArray(value) && inner === undefined) return `[${value.slice(0, 8).map(show).join(", ")}]`;
   if (Object(value) === value) return {}.toString.call(value);
   return typeof value === "string" ? `"${value}"` : String(value);
 }

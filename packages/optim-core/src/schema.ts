@@ -24,7 +24,10 @@ export const anything: Test = [() => true, ""];
 export const aBoolean: Test = [(value: unknown) => typeof value === "boolean", "true or false"];
 export const aString: Test = [(value: unknown) => typeof value === "string", "a string"];
 export const aFunction: Test = [(value: unknown) => typeof value === "function", "a function"];
-export const aTensor: Test = [(value: unknown) => value instanceof Float32Array, "a Float32Array"];
+export const aTensor: Test = [
+  (value: unknown) => value instanceof Float32Array,
+  "a Float32Array, which JSON cannot hold",
+];
 export const aNumber: Test = [(value: unknown) => typeof value === "number", "a number"];
 export const aFinite: Test = [isFinite32, "a finite number"];
 export const aPositive: Test = [
@@ -34,7 +37,7 @@ export const aPositive: Test = [
 
 export const integerFrom = (least: number): Test => [
   (value: number) => Number.isSafeInteger(value) && value >= least,
-  `an integer of at least ${least}`,
+  `an integer of at least ${String(least)}`,
 ];
 
 export const oneOf = (...values: readonly unknown[]): Test => [

@@ -36,6 +36,8 @@ export interface Observed {
   live: number;
   /** Vectors for which there is memory; no limit when absent. */
   room?: number;
+  /** What the kernels claim to know; all when absent. */
+  operations?: ReadonlySet<string>;
 }
 
 export const observed = (): Observed => ({ log: [], live: 0 });
@@ -68,6 +70,7 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
     {
       backend,
       capabilities: hostCapabilities,
+      ...(seen.operations && { operations: seen.operations }),
       describe: (value) => ({ shape: [value.length], identity: value }),
       allocate: (parameter, initial) => {
         if (seen.live === seen.room) throw new RangeError("out of memory");

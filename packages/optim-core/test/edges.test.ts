@@ -1,4 +1,5 @@
 import { createOptimWrapper, type LossScaler } from "@mm/optim-core";
+import { defineUpdateRule, mul, sign, sqrt, sub, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { expect, test } from "vitest";
 import { arrayOptimizer, descent, gradients, heavyBall, observed } from "./backend.ts";
 
@@ -83,4 +84,44 @@ test("a group without a record of parameters is refused by its place", () => {
       message: expect.stringContaining("groups[1]") as string,
     }),
   );
+});
+
+test("a rule without lr is refused, since schedulers and logs count on it", () => {
+  const rule = defineUpdateRule({
+    name: "Rateless",
+    hyperparameters: { eta: 0.1 } as never,
+    update: ({ param, grad }) => ({ param: sub(param, grad) }),
+  });
+  expect(() => rule()).toThrowError(expect.objectContaining({ code: "invalid-rule" }));
+});
+
+interface SwitchHyperparameters {
+  lr: number;
+  signed: boolean;
+}
+
+test("a rule that needs an operation that the backend lacks is refused by its name", () => {
+  const rule: UpdateRuleFactory<SwitchHyperparameters> = defineUpdateRule({
+    name: "Switch",
+    hyperparameters: { lr: 1, signed: false },
+    update: ({ param, grad }, { lr }, { signed }) => ({
+      // sqrt(lr) is a scalar: core computes it, whatever the kernels know.
+      param: sub(param, mul(sqrt(lr), signed ? sign(grad) : grad)),
+    }),
+  });
+  const seen = { ...observed(), operations: new Set(["mul", "sub"]) };
+  const refused = expect.objectContaining({
+    code: "unsupported",
+    received: "sign",
+    message: expect.stringContaining("Switch") as string,
+  }) as Error;
+  expect(() => arrayOptimizer(rule({ signed: true }), { w: new Float32Array(1) }, seen)).toThrowError(
+    refused,
+  );
+  const optimizer = arrayOptimizer(rule(), { w: new Float32Array(1) }, seen);
+  const [group] = optimizer.paramGroups;
+  expect(() => {
+    group.signed = true;
+  }).toThrowError(refused);
+  expect(group.signed).toBe(false);
 });

@@ -1,6 +1,7 @@
 import type { OptimWrapperOptions } from "../optim-wrapper.ts";
 import { isLossScaler, type LossScale, type LossScaler } from "../loss-scaler.ts";
 import {
+  anything,
   aBoolean,
   aFinite,
   aFunction,
@@ -94,6 +95,7 @@ const wrapperState = (state: OptimWrapperStateDict | null | undefined): Schema =
           weighted: aBoolean,
         },
       },
+      "lossScaler?": { each: anything },
     },
   };
 };

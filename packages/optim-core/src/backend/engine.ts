@@ -89,6 +89,11 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   readonly capabilities: Capabilities;
   /** Vectors per parameter beside parameter and accumulator for which there is room. Use `Infinity` (default) for no limit. */
   readonly maxSlots?: number;
+  /**
+   * The operations that the kernels know, of those in `Program.nodes`, and `"norm"`. Default: all that this version of core has. A rule
+   * that needs another is refused by the operation's name, at construction or at the assignment that would lead to it.
+   */
+  readonly operations?: ReadonlySet<string>;
 
   /** Shape and identity of a parameter. @throws OptimError `invalid-parameter` for anything but live float32 data */
   describe(value: P, where: string): ParameterDescription;

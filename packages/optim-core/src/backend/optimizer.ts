@@ -10,6 +10,7 @@ import type {
   ParamGroups,
 } from "../optimizer.ts";
 import type { Flags, UpdateRule } from "../rule/define.ts";
+import { anything, checkSchema } from "../schema.ts";
 import type { NamedTensors } from "../state.ts";
 import { checkArguments } from "./arguments.ts";
 import type { Engine, EngineLossScaler, StepItem } from "./engine.ts";
@@ -17,7 +18,7 @@ import { HyperparameterGroup, liveGroup } from "./groups.ts";
 import { collectParameters, ensureSlots, type Parameter } from "./parameters.ts";
 import { runStep } from "./pipeline.ts";
 import { type OptimizerInternals, prepareOptimizerState, saveOptimizerState } from "./state.ts";
-import type { GradientRewrite } from "./trace.ts";
+import { type GradientRewrite, operationsOf, traceRule } from "./trace.ts";
 
 /**
  * An {@link Optimizer} from an engine and a rule: names, groups, accumulation, the order of the stages, state. What `tfjsOptimizer` and
@@ -60,10 +61,28 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
   let gradientsReadAt: number | undefined;
 
   const accept = (structure: Flags): void => {
+    const place = `${who}: ${rule.name}`;
     const needed = Object.keys(definition.slots?.(structure) ?? {}).length;
-    if (needed <= maxSlots) return;
-    const room = `at most ${maxSlots} slots per parameter (the option \`slots\` of the arena)`;
-    refuse("arena-full", `${who}: ${rule.name}`, room, needed);
+    if (needed > maxSlots) {
+      refuse(
+        "arena-full",
+        place,
+        `at most ${maxSlots} slots per parameter (the option \`slots\` of the arena)`,
+        needed,
+      );
+    }
+    const { operations } = engine;
+    if (operations === undefined) return;
+    for (const operation of operationsOf(traceRule(definition, structure, plain))) {
+      if (!operations.has(operation)) {
+        refuse(
+          "unsupported",
+          place,
+          `operations of the ${backend} backend: ${[...operations].join(", ")}`,
+          operation,
+        );
+      }
+    }
   };
   const createGroup = (name: string, options: object, where: string): HyperparameterGroup =>
     new HyperparameterGroup(definition, name, hyperparameterEntries(hyperparameters), options, accept, where);
@@ -75,7 +94,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       ({ name, options, parameters: members }) => {
         const group = createGroup(name, options, `${who}: group ${JSON.stringify(name)}`);
         // Traced whether the engine asks for it or not: a malformed rule is refused here, not at the first step.
-        const program = group.program({ clipValue: false, zeroNonFinite: false });
+        const program = group.program(plain);
         engine.prepareProgram?.(program);
         return { group, members };
       },
@@ -140,13 +159,16 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     );
   const freeze = (names: readonly string[], call: string, frozen: boolean): void => {
     guard(call);
+    if (!Array.isArray(names as unknown))
+      refuse("invalid-option", `${backend} optimizer: ${call}`, "an array of names", names);
     for (const parameter of names.map((name) => named(name, call))) parameter.frozen = frozen;
   };
   const checkTensors = (
     tensors: NamedTensors,
     call: string,
-  ): (readonly [Parameter<P, V, S>, Float32Array])[] =>
-    Object.entries(tensors).map(([name, data]) => {
+  ): (readonly [Parameter<P, V, S>, Float32Array])[] => {
+    checkSchema("invalid-parameter", `${backend} optimizer: ${call}`, tensors, { each: anything });
+    return Object.entries(tensors).map(([name, data]) => {
       const parameter = named(name, call);
       if (!(data instanceof Float32Array) || data.length !== parameter.length) {
         const where = `${backend} optimizer: ${call}: ${JSON.stringify(name)}`;
@@ -154,6 +176,16 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       }
       return [parameter, data];
     });
+  };
+  /** Refuses parameters that were disposed or lost their memory since, before any of them is read or written. */
+  const requireLive = (of: readonly Parameter<P, V, S>[], call: string): void => {
+    for (const { name, value, length } of of) {
+      const where = `${backend} optimizer: ${call}: parameter ${JSON.stringify(name)}`;
+      const { shape } = engine.describe(value, where);
+      const size = shape.reduce((product, side) => product * side, 1);
+      if (size !== length) refuse("invalid-parameter", where, `its ${length} elements`, size);
+    }
+  };
 
   add(input);
   return {
@@ -206,8 +238,11 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     },
     context(options, run) {
       guard("optimContext");
+      if (typeof run !== "function") refuse("invalid-option", "optimContext", "a function", run);
       const value = engine.context ? engine.context(options, run) : run();
       if (typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function") {
+        // It may reject; that is not the error to show.
+        (value as PromiseLike<unknown>).then(undefined, () => {});
         refuse("invalid-option", "optimContext", "a synchronous function", value);
       }
       return value;
@@ -216,7 +251,9 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     step({ rescale = 1, clipGrad, lossScaler, onNonFinite = "propagate", gradNorm = false } = {}) {
       guard("step");
       const scaler = scalerOf<S>(backend, lossScaler);
-      const lossScale = self.latched ?? scaler?.current();
+      // Asked in any case: a scaler that was disposed refuses here, and not after the update.
+      const current = scaler?.current();
+      const lossScale = self.latched ?? current;
       const rewrite = {
         clipValue: clipGrad?.type === "value",
         zeroNonFinite: lossScale === undefined && onNonFinite === "zero",
@@ -288,13 +325,15 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     },
     async readParameters() {
       guard("readParameters");
+      requireLive(parameters, "readParameters");
       return byNames(parameters, engine.readParameters(parameters));
     },
     writeParameters(values) {
       guard("writeParameters");
-      for (const [parameter, data] of checkTensors(values, "writeParameters")) {
-        engine.writeParameter(parameter, data);
-      }
+      const writes = checkTensors(values, "writeParameters");
+      const written = writes.map(([parameter]) => parameter);
+      requireLive(written, "writeParameters");
+      for (const [parameter, data] of writes) engine.writeParameter(parameter, data);
     },
 
     dispose() {
@@ -336,3 +375,5 @@ async function byNames(
   for (const [index, { name }] of parameters.entries()) record[name] = tensors[index] as Float32Array;
   return record;
 }
+
+const plain: GradientRewrite = { clipValue: false, zeroNonFinite: false };

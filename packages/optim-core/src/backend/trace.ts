@@ -279,6 +279,12 @@ function dependsOnNorm(expression: Expression, seen: Set<Expression>): boolean {
   return expression.op === "norm" || expression.args.some((arg) => dependsOnNorm(arg, seen));
 }
 
+/** The operations of a program by name: those of nodes that have operands, and `"norm"`. */
+export function operationsOf({ nodes, norms }: Program): ReadonlySet<string> {
+  const operations = nodes.filter((node) => operandsOf(node).length > 0).map(({ op }) => op);
+  return new Set(norms.length > 0 ? [...operations, "norm"] : operations);
+}
+
 /** The operands of a node, as positions. */
 export function operandsOf(node: ElementNode): readonly number[] {
   if ("condition" in node) return [node.condition, node.a, node.b];

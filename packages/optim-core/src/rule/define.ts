@@ -157,17 +157,19 @@ export function defineUpdateRule<
   },
 ): UpdateRuleFactory<H> {
   const erased = definition as unknown as ErasedDefinition;
-  const make = (chosen: Partial<Readonly<H>> = {}): UpdateRule<H> => ({
-    kind: "update-rule",
-    name: erased.name,
-    hyperparameters: resolveHyperparameters(
-      erased,
-      erased.hyperparameters,
-      chosen,
-      erased.name,
-    ) as unknown as Readonly<H>,
-    definition: erased,
-  });
+  const { name, hyperparameters } = erased;
+  const make = (chosen: Partial<Readonly<H>> = {}): UpdateRule<H> => {
+    if (typeof hyperparameters["lr"] !== "number") {
+      refuse("invalid-rule", name, "lr among the hyperparameters, a number", Object.keys(hyperparameters));
+    }
+    const resolved = resolveHyperparameters(erased, hyperparameters, chosen, name);
+    return {
+      kind: "update-rule",
+      name,
+      hyperparameters: resolved as unknown as Readonly<H>,
+      definition: erased,
+    };
+  };
   return make;
 }
 
@@ -194,7 +196,10 @@ export function resolveHyperparameters(
     if (typeof value === "object") resolved[name] = Object.freeze([...value]);
   }
   const refusal = definition.check?.(resolved);
-  if (refusal !== undefined) refuse("invalid-hyperparameter", who, refusal, chosen);
+  if (refusal !== undefined) {
+    const given = Object.entries(chosen).map(([name, value]) => `${name} ${String(value)}`);
+    refuse("invalid-hyperparameter", who, refusal, given);
+  }
   return Object.freeze(resolved);
 }
 
@@ -204,7 +209,8 @@ function like(model: HyperparameterValue): Schema {
   if (typeof model === "boolean") return aBoolean;
   const { length } = model;
   return [
-    (value: unknown) => Array.isArray(value) && value.length === length && value.every(isFinite32),
+    (value: unknown) =>
+      Array.isArray(value) && value.length === length && [...(value as unknown[])].every(isFinite32),
     `${length} finite numbers in an array`,
   ];
 }
