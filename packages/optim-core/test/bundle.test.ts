@@ -1,0 +1,92 @@
+import { build, type Rollup } from "vite";
+import { expect, test } from "vitest";
+import { aliases } from "../../../scripts/aliases.mjs";
+
+// What an application's bundler leaves of these packages. How many bytes that is, `.size-limit.mjs` says.
+
+const stage = process.env["TEST_STAGE"] === "built" ? "built" : "source";
+const entry = new URL("entry-of-a-test.js", import.meta.url).pathname;
+
+const isOurs = (id: string): boolean => /\/packages\/optim-[^/]+\/(src|dist)\//.test(id);
+
+/** Files of these packages, as `package/folder/name`, with the exports of theirs that are in the bundle of a module. */
+async function filesIn(code: string): Promise<Map<string, readonly string[]>> {
+  const { output } = (await build({
+    configFile: false,
+    logLevel: "silent",
+    resolve: { alias: aliases(stage) },
+    plugins: [
+      {
+        name: "entry",
+        resolveId: (id: string) => (id === entry ? id : undefined),
+        load: (id: string) => (id === entry ? code : undefined),
+        // Whatever `sideEffects` of a package.json promises: what a module does when it is imported stays in the bundle.
+        transform: (source: string, id: string) =>
+          isOurs(id) ? { code: source, moduleSideEffects: true } : undefined,
+      },
+    ],
+    build: {
+      write: false,
+      target: "es2022",
+      rollupOptions: { input: entry },
+    },
+  })) as Rollup.RollupOutput;
+  const modules = output.flatMap((chunk) => (chunk.type === "chunk" ? Object.entries(chunk.modules) : []));
+  return new Map(
+    modules
+      .filter(([id, { renderedLength }]) => isOurs(id) && renderedLength > 0)
+      .map(([id, { renderedExports }]) => [
+        id.replace(/^.*\/packages\/optim-([^/]+)\/(?:src|dist)\/(.*)\.[jt]s$/, "$1/$2"),
+        renderedExports,
+      ]),
+  );
+}
+
+test("a training loop brings the wrapper and the dict, and nothing of tracing, lowering, evaluation or state", async () => {
+  const files = await filesIn(`
+    import { createOptimWrapper } from "@mm/optim-core";
+    import { OptimWrapperDict } from "@mm/optim-dict";
+    console.log(createOptimWrapper, OptimWrapperDict);
+  `);
+  expect([...files.keys()].sort()).toEqual([
+    "core/create-optim-wrapper",
+    "core/errors",
+    "core/loss-scaler",
+    "dict/gather",
+    "dict/names",
+    "dict/optim-wrapper-dict",
+    "dict/state",
+    "dict/wrappers",
+  ]);
+  // Of a loss scaler it only has to know one when it sees it.
+  expect(files.get("core/loss-scaler")).toEqual(["isLossScaler"]);
+});
+
+test("a backend with one rule brings no other rule, no other backend, no wrapper, and the operations that it needs", async () => {
+  const files = await filesIn(`
+    import { wasmOptimizer } from "@mm/optim-wasm";
+    import { sgd } from "@mm/optim-rules";
+    console.log(wasmOptimizer, sgd);
+  `);
+  const of = (name: string): string[] =>
+    [...files.keys()].filter((file) => file.startsWith(`${name}/`)).sort();
+  expect(of("rules")).toEqual(["rules/check", "rules/sgd", "rules/terms"]);
+  expect([...of("dict"), ...of("tfjs"), ...of("conformance")]).toEqual([]);
+  expect([...files.keys()]).not.toContain("core/create-optim-wrapper");
+  expect([...files.values()].flat()).not.toContain("createArena");
+  // What SGD is written with, and what core clips the gradient with.
+  const needed = ["Expression", "abs", "add", "eq", "lt", "max", "min", "mul", "neg", "select", "sub"];
+  expect([...(files.get("core/rule/expression") ?? [])].sort()).toEqual(needed);
+});
+
+test("whether an error is ours can be asked without the rest", async () => {
+  const files = await filesIn('import { isOptimError } from "@mm/optim-core"; console.log(isOptimError);');
+  expect([...files]).toEqual([["core/errors", ["isOptimError"]]]);
+});
+
+test.each(["core", "core/rule", "core/backend", "dict", "rules"])(
+  "@mm/optim-%s does nothing when it is imported",
+  async (name) => {
+    expect([...(await filesIn(`import "@mm/optim-${name}";`)).keys()]).toEqual([]);
+  },
+);
