@@ -50,6 +50,14 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   let counts = windowFrom({ innerCount: 0 });
   const isBoundary = (count: number): boolean =>
     count % accumulativeCounts === 0 || count === counts.maxCounts;
+  const lossFactor = (): number => {
+    const { innerCount, maxCounts, windowStart } = counts;
+    if (innerCount === maxCounts) {
+      refuse("count-exceeded", "backward", `at most ${maxCounts} calls (maxCounts)`, innerCount + 1);
+    }
+    const end = innerCount - (innerCount % accumulativeCounts) + accumulativeCounts;
+    return Math.min(end, maxCounts ?? end) - windowStart;
+  };
   /** Steps the window. A full one is a mean already, unless weights were given. */
   const finish = (short: boolean): true => {
     wrapper.step({ rescale: short || counts.weighted ? 1 / counts.scaleSum : 1 });
@@ -94,10 +102,10 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       given: UpdateParamsOptions<R> = {},
     ): UpdateParamsResult<LossValue, R> {
       const { returnLoss, weight } = optimizer.check("updateParams", given);
-      const scale = (weight ?? 1) / wrapper.lossFactor();
+      const scale = (weight ?? 1) / lossFactor();
       const result = differentiate<R>(loss, scale, returnLoss, weight);
       try {
-        return { updated: wrapper.shouldUpdate() && finish(false), ...result };
+        return { updated: isBoundary(counts.innerCount) && finish(false), ...result };
       } catch (error) {
         // Nobody gets it now. Losses that garbage collection does not free have a `dispose`.
         (result.loss as { dispose?(): void } | undefined)?.dispose?.();
@@ -109,7 +117,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       given: WrapperBackwardOptions<R> = {},
     ): WithLoss<LossValue, R> {
       const { returnLoss, scale = 1 } = optimizer.check("backward", given);
-      wrapper.lossFactor(); // Throws past maxCounts.
+      lossFactor(); // Throws past maxCounts.
       return differentiate<R>(loss, scale, returnLoss);
     },
     step(given: { readonly rescale?: number } = {}) {
@@ -125,25 +133,16 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       return { updated: counts.windowStart < counts.innerCount && finish(true) };
     },
 
-    lossFactor() {
-      const { innerCount, maxCounts, windowStart } = counts;
-      if (innerCount === maxCounts) {
-        refuse("count-exceeded", "backward", `at most ${maxCounts} calls (maxCounts)`, innerCount + 1);
-      }
-      const end = innerCount - (innerCount % accumulativeCounts) + accumulativeCounts;
-      return Math.min(end, maxCounts ?? end) - windowStart;
-    },
+    lossFactor,
     shouldUpdate: () => isBoundary(counts.innerCount),
     shouldSync: () => isBoundary(counts.innerCount + 1),
     get innerCount() {
       return counts.innerCount;
     },
     initializeCountStatus(status: CountStatus) {
-      const who = "initializeCountStatus";
-      const { initCounts: innerCount = 0, ...others } = optimizer.check(who, status);
       const pending = counts.innerCount - counts.windowStart;
-      if (pending > 0) refuse("window-open", who, "flush() or zeroGrad() first", pending);
-      counts = windowFrom({ innerCount, ...others });
+      const { initCounts = 0, ...others } = optimizer.check("initializeCountStatus", status, pending);
+      counts = windowFrom({ innerCount: initCounts, ...others });
     },
     optimContext,
 

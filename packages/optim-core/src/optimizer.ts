@@ -129,7 +129,8 @@ export interface WrapperCalls {
   readonly backward: readonly [options: WrapperBackwardOptions];
   readonly step: readonly [options: { readonly rescale?: number }];
   readonly flush: readonly [];
-  readonly initializeCountStatus: readonly [status: CountStatus];
+  /** `pending`: backward calls since the last step; nothing may be. */
+  readonly initializeCountStatus: readonly [status: CountStatus, pending: number];
   readonly stateDict: readonly [options: StateDictOptions];
   readonly prepareLoad: readonly [options: LoadOptions, state: OptimWrapperStateDict];
 }
@@ -182,8 +183,8 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    * what they hand on is not checked again.
    *
    * @returns the options; those of `createOptimWrapper` are a copy
-   * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `unsupported`; as all members but getters do, `disposed`,
-   * and `reentrant` from the optimizer's own loss closure
+   * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `window-open`, `unsupported`; as all members but getters do,
+   * `disposed`, and `reentrant` from the optimizer's own loss closure
    */
   check<C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): WrapperCalls[C][0];
   /**

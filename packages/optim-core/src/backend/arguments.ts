@@ -1,3 +1,4 @@
+import { refuse } from "../errors.ts";
 import type { OptimWrapperOptions } from "../optim-wrapper.ts";
 import { isLossScaler, type LossScale, type LossScaler } from "../loss-scaler.ts";
 import {
@@ -19,11 +20,14 @@ import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
 export function checkArguments<C extends keyof WrapperCalls>(
   backend: string,
   call: C,
-  [options, state]: WrapperCalls[C],
+  [options, other]: WrapperCalls[C],
 ): WrapperCalls[C][0] {
   const fields = optionsOf[call]?.(Object(options) as NonNullable<typeof options>, backend);
   if (fields !== undefined) checkSchema("invalid-option", call, options, { fields });
-  if (call === "prepareLoad") checkSchema("invalid-state", "state", state, wrapperState(state));
+  if (call === "prepareLoad") checkSchema("invalid-state", "state", other, wrapperState(other));
+  if (call === "initializeCountStatus" && other !== 0) {
+    refuse("window-open", call, "flush() or zeroGrad() before it, with nothing pending", other);
+  }
   const { clipGrad } = Object(options) as OptimWrapperOptions;
   return clipGrad === undefined ? options : { ...options, clipGrad: { ...clipGrad } };
 }
@@ -80,8 +84,10 @@ const clipGradOf = (clipGrad: ClipGrad | undefined): Schema => ({
         },
 });
 
-const wrapperState = (state: OptimWrapperStateDict | null | undefined): Schema => {
-  const { windowStart = 0, innerCount = 0 } = Object(state?.counts) as Partial<WindowCounts>;
+const wrapperState = (state: unknown): Schema => {
+  const { windowStart = 0, innerCount = 0 } = Object(
+    (state as Partial<OptimWrapperStateDict> | null | undefined)?.counts,
+  ) as Partial<WindowCounts>;
   return {
     fields: {
       format: oneOf("optim-wrapper"),

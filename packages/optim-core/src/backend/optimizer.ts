@@ -159,7 +159,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     );
   const freeze = (names: readonly string[], call: string, frozen: boolean): void => {
     guard(call);
-    if (!Array.isArray(names as unknown))
+    if (!Array.isArray(names))
       refuse("invalid-option", `${backend} optimizer: ${call}`, "an array of names", names);
     for (const parameter of names.map((name) => named(name, call))) parameter.frozen = frozen;
   };
