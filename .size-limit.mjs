@@ -15,10 +15,11 @@ export default [
     "optim-core": "createOptimWrapper",
     "optim-dict": "OptimWrapperDict",
   }),
-  limit("wasm backend + one rule", "8 kB", { "optim-wasm": "wasmOptimizer", "optim-rules": "sgd" }),
+  // Above the 8 kB that were wanted: docs/decisions/0003 says why. The limits keep them from growing unseen.
+  limit("wasm backend + one rule", "17 kB", { "optim-wasm": "wasmOptimizer", "optim-rules": "sgd" }),
   limit(
     "tfjs backend + one rule, peers not counted",
-    "8 kB",
+    "24 kB",
     { "optim-tfjs": "tfjsOptimizer", "optim-rules": "sgd" },
     ["@tensorflow/tfjs-core"],
   ),
