@@ -36,7 +36,8 @@ export async function prepareWrappers(
   if (format !== "optim-wrapper-dict" || version !== 1 || !parts) {
     refuse("invalid-state", who, "a dict's state, version 1", state);
   }
-  const { strict = true, rename = (parameter) => parameter, restore = {} } = options;
+  // What is wrong of the options, the wrappers refuse.
+  const { strict = true, rename, restore } = Object(options) as DictLoadOptions;
   const saved = new Map(Object.entries(parts));
   const missing = [...wrappers.keys()].filter((name) => !saved.has(name));
   const unexpected = [...saved.keys()].filter((name) => !wrappers.has(name));
@@ -51,14 +52,19 @@ export async function prepareWrappers(
     async (wrapper, name) => {
       const part = saved.get(name) as OptimWrapperStateDict;
       const { lossScaler } = wrapper;
-      if (lossScaler && part.lossScaler && restore.lossScaler !== false) {
+      if (lossScaler && part.lossScaler && restore?.lossScaler !== false) {
         const copy = JSON.stringify(part.lossScaler);
         const other = copies.get(lossScaler) ?? copy;
         if (other !== copy)
           refuse("state-mismatch", `${name}.lossScaler`, `${other}, since it is shared`, copy);
         copies.set(lossScaler, copy);
       }
-      return wrapper.prepareLoad(part, { ...options, rename: (parameter) => rename(parameter, name) });
+      return wrapper.prepareLoad(
+        part,
+        typeof rename === "function"
+          ? { ...options, rename: (parameter) => rename(parameter, name) }
+          : (options as LoadOptions),
+      );
     },
   );
   return {

@@ -37,7 +37,7 @@ export function checkedWrappers(wrappers: object | null): Wrappers {
   for (const [name, wrapper] of Object.entries(wrappers as Partial<Record<string, AnyOptimWrapper>>)) {
     const who = `${dictName}: ${name}`;
     if (!/^[^.]+$/.test(name)) refuse("invalid-name", dictName, "a name without '.'", name);
-    const missing = members.filter((member) => wrapper?.[member] === undefined);
+    const missing = members.filter((member) => typeof wrapper?.[member] !== "function");
     if (wrapper?.kind !== "optim-wrapper" || missing.length > 0) {
       refuse("invalid-wrapper", who, `an OptimWrapper, with ${list(missing)}`, wrapper);
     }

@@ -100,3 +100,9 @@ test("where there is no Symbol.dispose, there is no such member, and all else is
     vi.unstubAllGlobals();
   }
 });
+
+test("a member that is no method is missing", async () => {
+  const error = await refusal(() => new Untyped({ generator: Object.assign(sgd(), { flush: 5 }) }));
+  expect(error.code).toBe("invalid-wrapper");
+  expect(error.message).toContain("flush");
+});

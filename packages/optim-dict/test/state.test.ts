@@ -1,5 +1,5 @@
 import { OptimError, type OptimWrapperStateDict } from "@mm/optim-core";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { OptimWrapperDict, type OptimWrapperDictStateDict } from "@mm/optim-dict";
 import { FakeLossScaler, type FakeOptions, FakeWrapper } from "./fake-wrapper.ts";
 import { refusal } from "./refusal.ts";
@@ -225,3 +225,19 @@ test("wrappers that share a loss scaler: copies that differ are refused", async 
   const own = await trained({ lossScaler: new FakeLossScaler(1) }, { lossScaler: new FakeLossScaler(1) });
   await own.dict.loadStateDict(differing);
 });
+
+test.each([null, 5, { rename: 5 }, { rename: null }, { restore: null }, { strict: "no" }])(
+  "options that are wrong reach the wrappers, which refuse them: %j",
+  async (options) => {
+    const { dict, state } = await trained();
+    const refused = new OptimError("invalid-option", "prepareLoad");
+    const asked = [...dict.values()].map((wrapper) =>
+      vi.spyOn(wrapper, "prepareLoad").mockRejectedValue(refused),
+    );
+    const error = await refusal(() => dict.loadStateDict(state, options as unknown as { strict: boolean }));
+    expect(error.code).toBe("invalid-option");
+    for (const { mock } of asked) expect(mock.lastCall?.[1]).toEqual(options);
+    expect(stepsOf(dict)).toEqual({ generator: 3, discriminator: 5 });
+    expect(stagedIn(dict)).toBe(0);
+  },
+);

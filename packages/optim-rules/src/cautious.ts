@@ -14,7 +14,7 @@ import {
   type Tensor,
   type UpdateRule,
 } from "@mm/optim-core/rule";
-import { asTensor, derived, erase } from "./erased.ts";
+import { asTensor, derived, erase, requireRule } from "./erased.ts";
 import { square } from "./terms.ts";
 
 /**
@@ -43,6 +43,7 @@ import { square } from "./terms.ts";
  * ```
  */
 export function cautious<H extends BaseHyperparameters>(rule: UpdateRule<H>): UpdateRule<H> {
+  requireRule("cautious", rule);
   const definition = derived(definitions, rule.definition, derive);
   return { ...rule, name: definition.name, definition };
 }

@@ -8,7 +8,7 @@ import {
   type UpdateRule,
 } from "@mm/optim-core/rule";
 import { belowOne } from "./check.ts";
-import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
+import { asScalar, asTensor, derived, erase, refuseTwice, requireRule } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 import { average } from "./terms.ts";
 
@@ -37,6 +37,7 @@ export function ema<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   hyperparameters: Partial<Readonly<EmaHyperparameters>> = {},
 ): UpdateRule<H & EmaHyperparameters> {
+  requireRule("ema", rule);
   refuseTwice("ema", rule.definition, "emaDecay");
   const definition = derived(definitions, rule.definition, derive);
   const base = { ...rule.hyperparameters, ...defaults };

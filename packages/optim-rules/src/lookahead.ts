@@ -10,7 +10,7 @@ import {
   sub,
   type UpdateRule,
 } from "@mm/optim-core/rule";
-import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
+import { asScalar, asTensor, derived, erase, refuseTwice, requireRule } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 
 export interface LookaheadHyperparameters {
@@ -40,6 +40,7 @@ export function lookahead<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   hyperparameters: Partial<Readonly<LookaheadHyperparameters>> = {},
 ): UpdateRule<H & LookaheadHyperparameters> {
+  requireRule("lookahead", rule);
   refuseTwice("lookahead", rule.definition, "syncPeriod");
   const definition = derived(definitions, rule.definition, derive);
   const base = { ...rule.hyperparameters, ...defaults };

@@ -12,6 +12,13 @@ export async function readAverage(
   hyperparameter: string,
   holds: (scalarSlots: { readonly [slot: string]: number }) => boolean,
 ): Promise<NamedTensors> {
+  if ((optimizer as Partial<AnyOptimizer> | null | undefined)?.kind !== "optimizer") {
+    throw new OptimError("invalid-option", who, {
+      expected: "an optimizer",
+      received: optimizer,
+      hint: "That of a wrapper is wrapper.optimizer",
+    });
+  }
   if (!Object.hasOwn(optimizer.defaults, hyperparameter)) {
     throw new OptimError("unsupported", who, {
       expected: `an optimizer whose rule keeps the slot ${slot}`,

@@ -1,3 +1,4 @@
+import { createOptimWrapper } from "@mm/optim-core";
 import * as rules from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { arrayOptimizer } from "./array-optimizer.ts";
@@ -93,4 +94,22 @@ test("a refused value changes nothing when it is assigned to a group", () => {
   const [group] = optimizer.paramGroups;
   expect(() => (group.momentum = 0)).toThrow(refused("nesterov"));
   expect(group.momentum).toBe(0.9);
+});
+
+test.each([undefined, null, 5, "adamw", {}, rules.adamw])("combinators take a rule, not %s", (rule) => {
+  const given = rule as ReturnType<typeof rules.adamw>;
+  for (const combine of [rules.ema, rules.lookahead, rules.cautious]) {
+    expect(() => combine(given)).toThrow(expect.objectContaining({ code: "invalid-rule" }) as Error);
+  }
+});
+
+test("averages are read from an optimizer, not from its wrapper", async () => {
+  const optimizer = arrayOptimizer(rules.ema(rules.sgd()), { w: Float32Array.of(1) });
+  for (const given of [undefined, null, 5, createOptimWrapper(optimizer)]) {
+    for (const read of [rules.averagedParameters, rules.slowParameters]) {
+      await expect(read(given as unknown as typeof optimizer)).rejects.toMatchObject({
+        code: "invalid-option",
+      });
+    }
+  }
 });

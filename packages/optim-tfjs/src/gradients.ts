@@ -91,16 +91,22 @@ function gradientsOf(
 
 function checkedLoss(value: unknown): tf.Scalar {
   const tensor = value instanceof tf.Tensor ? (value as tf.Tensor) : undefined;
-  if (tensor?.shape.length === 0 && tensor.dtype === "float32") return tensor as tf.Scalar;
+  if (tensor?.shape.length === 0 && tensor.dtype === "float32" && !tensor.isDisposed)
+    return tensor as tf.Scalar;
   const isPromise = typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
   // It will reject, since its tensors are freed; that is not the error to show.
   if (isPromise) (value as Promise<unknown>).then(undefined, () => {});
   throw new OptimError("invalid-loss", "backward: loss", {
     expected: "a function that returns a float32 scalar tensor",
-    received: tensor === undefined ? value : `a ${tensor.dtype} tensor of shape [${tensor.shape.join(", ")}]`,
+    received:
+      tensor === undefined
+        ? value
+        : `a ${tensor.isDisposed ? "disposed " : ""}${tensor.dtype} tensor of shape [${tensor.shape.join(", ")}]`,
     hint: isPromise
       ? "Await the data first; the closure itself must be synchronous"
-      : "Reduce it: tf.mean(losses)",
+      : tensor?.isDisposed
+        ? "Leave it to be freed: what a closure makes is"
+        : "Reduce it: tf.mean(losses)",
   });
 }
 

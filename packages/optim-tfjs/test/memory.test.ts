@@ -4,6 +4,7 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test } from "vitest";
 import { paths, use } from "./backends.ts";
+import { refusal } from "./refusal.ts";
 
 const settings: readonly (readonly [string, OptimWrapperOptions])[] = [
   ["plain", {}],
@@ -164,3 +165,80 @@ describe.each(paths)("$name", (path) => {
     wrapper.dispose();
   });
 });
+
+describe.each(paths)("$name: what goes wrong", (path) => {
+  const made = (options: OptimWrapperOptions = {}) => {
+    const { variables, loss } = regression();
+    const optimizer = tfjsOptimizer(sgd({ lr: 0.1 }), variables, path.options);
+    return { variables, loss, wrapper: createOptimWrapper(optimizer, options) };
+  };
+
+  test("a loss that was disposed is refused", async () => {
+    await use(path);
+    const { loss, wrapper } = made();
+    for (let update = 0; update < 2; update += 1) wrapper.updateParams(loss);
+    const before = usage();
+    const freed = (): tf.Scalar => {
+      const value = loss();
+      value.dispose();
+      return value;
+    };
+    for (const returnLoss of [false, true]) {
+      expect(refusal(() => wrapper.backward(freed, { returnLoss })).code).toBe("invalid-loss");
+      expect(usage()).toEqual(before);
+    }
+    wrapper.dispose();
+  });
+
+  test("a loss scaler that was disposed in mid-window refuses the step before anything changes", async () => {
+    await use(path);
+    const { variables, loss } = regression();
+    const optimizer = tfjsOptimizer(sgd({ lr: 0.1 }), variables, path.options);
+    const lossScale = optimizer.createLossScaler("dynamic");
+    const wrapper = createOptimWrapper(optimizer, { lossScale });
+    wrapper.backward(loss);
+    const values = variables.w.dataSync().slice();
+    lossScale.dispose();
+    const before = usage();
+    expect(refusal(() => wrapper.step()).code).toBe("disposed");
+    expect(usage()).toEqual(before);
+    expect(variables.w.dataSync()).toEqual(values);
+    wrapper.dispose();
+  });
+
+  test("variables that were disposed are neither written nor read, nor are those beside them", async () => {
+    await use(path);
+    const { variables, wrapper } = made();
+    const values = variables.w.dataSync().slice();
+    variables.b.dispose();
+    const before = usage();
+    const tensors = { w: new Float32Array(6), b: new Float32Array(2) };
+    expect(refusal(() => wrapper.optimizer.writeParameters(tensors)).code).toBe("invalid-parameter");
+    expect(variables.w.dataSync()).toEqual(values);
+    await expect(wrapper.optimizer.readParameters()).rejects.toMatchObject({ code: "invalid-parameter" });
+    expect(usage()).toEqual(before);
+    wrapper.dispose();
+  });
+});
+
+// On a device the step cannot throw: the next read rejects, and the loss is the caller's.
+test.each(paths.filter(({ inPlace }) => inPlace))(
+  "$name: the loss of an update whose step throws is freed",
+  async (path) => {
+    await use(path);
+    const { variables, loss } = regression();
+    const wrapper = createOptimWrapper(tfjsOptimizer(sgd({ lr: 0.1 }), variables, path.options), {
+      onNonFinite: "throw",
+    });
+    const broken = (): tf.Scalar => tf.mul(loss(), Number.NaN);
+    for (let update = 0; update < 2; update += 1) wrapper.updateParams(loss);
+    const before = usage();
+    for (let update = 0; update < 3; update += 1) {
+      const failing = () => wrapper.updateParams(broken, { returnLoss: true });
+      expect(refusal(failing).code).toBe("non-finite-gradient");
+      wrapper.zeroGrad();
+      expect(usage()).toEqual(before);
+    }
+    wrapper.dispose();
+  },
+);

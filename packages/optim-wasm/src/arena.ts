@@ -176,12 +176,14 @@ class ArenaStorage<V> implements Storage<V> {
 
   /** Claims the room for all that this optimizer may take, so that two of them on one parameter cannot run out of it later. */
   reserve(parameters: readonly Place[]): void {
-    for (const { value } of parameters) {
-      const region = this.#regionAt(value.byteOffset);
-      if (this.#claimed.has(region)) continue;
-      const cells = cellsBesideSlots + this.#arena.slots;
-      if (region.claimed + this.#claim > cells) throw full(this.#claim, cells - region.claimed);
-      region.claimed += this.#claim;
+    const claim = this.#claim;
+    const cells = cellsBesideSlots + this.#arena.slots;
+    const regions = new Set(parameters.map(({ value }) => this.#regionAt(value.byteOffset)));
+    for (const region of this.#claimed) regions.delete(region);
+    // All of it or nothing: who is refused holds no room.
+    for (const { claimed } of regions) if (claimed + claim > cells) throw full(claim, cells - claimed);
+    for (const region of regions) {
+      region.claimed += claim;
       this.#claimed.add(region);
     }
   }
@@ -254,6 +256,12 @@ function checkedLengths<Name extends string>(lengths: { readonly [K in Name]: nu
 }
 
 function checkedOptions(options: ArenaOptions): ArenaOptions {
+  if (Object(options) !== options) {
+    throw new OptimError("invalid-option", "createArena: options", {
+      expected: "an object",
+      received: options,
+    });
+  }
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     if (name !== "slots") {
       throw new OptimError("unknown-option", "createArena", { expected: "slots", received: name });

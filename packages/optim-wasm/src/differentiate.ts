@@ -79,12 +79,7 @@ export function differentiate<V>(
 
   try {
     const value: unknown = loss({ grad, scale: scale * lossScale });
-    if (typeof value !== "number") {
-      throw new OptimError("invalid-loss", "backward: loss", {
-        expected: "a closure that returns the loss, a number",
-        received: value,
-      });
-    }
+    if (typeof value !== "number") throw noNumber(value);
     return { value: returnLoss ? value : undefined, gradients: [...gradients] };
   } catch (error) {
     for (const [parameter, gradient] of gradients) {
@@ -94,6 +89,17 @@ export function differentiate<V>(
   } finally {
     running = false;
   }
+}
+
+function noNumber(value: unknown): OptimError {
+  const isPromise = typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
+  // It may reject, since `grad` is over when it goes on; that is not the error to show.
+  if (isPromise) (value as PromiseLike<unknown>).then(undefined, () => {});
+  return new OptimError("invalid-loss", "backward: loss", {
+    expected: "a closure that returns the loss, a number",
+    received: value,
+    ...(isPromise && { hint: "Await the data first; the closure itself must be synchronous" }),
+  });
 }
 
 function dropped(name: string, lengthOf: (name: string) => number | undefined): Float32Array {

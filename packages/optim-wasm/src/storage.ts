@@ -43,8 +43,9 @@ export function copyingStorage(): Storage<Vector> {
   // Sized before a step, so that a step finds all it needs and cannot fail half-way.
   const fit = (length: number): void => {
     if (shared !== undefined && length <= shared.length) return;
-    if (shared !== undefined) store.release(shared);
+    const before = shared;
     shared = store.allocate(length, 0);
+    if (before !== undefined) store.release(before);
   };
   return {
     kernels: store.kernels,

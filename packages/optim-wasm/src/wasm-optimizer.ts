@@ -9,6 +9,7 @@ import type { UpdateRule } from "@mm/optim-core/rule";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
 import { kernelsAvailable } from "./kernel/index.ts";
+import { requireApart } from "./parameters.ts";
 import { arenaOf, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
 
 /** Parameters by name. `Name` is the union of their names. */
@@ -50,7 +51,7 @@ const who = "wasmOptimizer";
  * Works without WebAssembly too, slowly: see `capabilities.compiled`. Never waits for anything.
  *
  * @throws OptimError `invalid-rule`, `invalid-parameter` for anything but a live Float32Array, `empty-parameters`,
- * `duplicate-parameter` for a name or a range of a buffer that is there twice, `arena-full`, `unknown-option`,
+ * `duplicate-parameter` for a name that is there twice and for arrays that share elements, `arena-full`, `unknown-option`,
  * `invalid-hyperparameter`, `unsupported` where there is not enough memory
  */
 export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
@@ -65,8 +66,8 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   parameters: WasmParameters | WasmParamGroups<H>,
 ): WasmOptimizer<string, H> {
-  const values = valuesOf(parameters);
-  const arena = values.map(arenaOf).find((found) => found !== undefined);
+  let arrays = arraysOf(parameters);
+  const arena = arrays.map(([, value]) => arenaOf(value)).find((found) => found !== undefined);
   const build = <V>(storage: Storage<V>): WasmOptimizer<string, H> => {
     const lengthOf = (name: string): number | undefined =>
       optimizer.parameters.find((parameter) => parameter.name === name)?.shape[0];
@@ -76,7 +77,15 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
       rule,
       parameters as ParametersInput<Float32Array, H>,
     );
-    storage.reserve((values as Float32Array[]).map((value) => ({ value, length: value.length })));
+    requireApart(arrays, who);
+    storage.reserve(arrays.map(([, value]) => ({ value, length: value.length })));
+    const add = optimizer.addParamGroup.bind(optimizer);
+    optimizer.addParamGroup = (group) => {
+      const more = [...arrays, ...arraysOf([group])];
+      requireApart(more, "addParamGroup");
+      add(group);
+      arrays = more;
+    };
     // The engine's capabilities are the optimizer's.
     return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };
   };
@@ -88,10 +97,10 @@ function slotsInAnyStructure({ definition, hyperparameters }: UpdateRule): numbe
   return allSlots(definition, structureOf(definition, hyperparameterEntries(hyperparameters))).slots.size;
 }
 
-/** Whatever was given in the place of parameters: it is checked later. */
-function valuesOf(parameters: unknown): unknown[] {
-  if (!Array.isArray(parameters)) return Object.values(Object(parameters) as object);
+/** Whatever was given in the place of parameters, by name: it is checked later. */
+function arraysOf(parameters: unknown): (readonly [name: string, value: Float32Array])[] {
+  if (!Array.isArray(parameters)) return Object.entries(Object(parameters) as WasmParameters);
   return (parameters as unknown[]).flatMap((group) =>
-    valuesOf((group as { params?: unknown } | null)?.params ?? {}),
+    arraysOf((group as { params?: unknown } | null)?.params ?? {}),
   );
 }

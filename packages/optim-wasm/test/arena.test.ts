@@ -180,3 +180,19 @@ describe("an optimizer on an arena", () => {
     expect(thrownBy(() => wasmOptimizer(adam(), arena)).code).toBe("arena-full");
   });
 });
+
+test.each([null, 5, "slots"])("%j are no options of an arena", (options) => {
+  const create = () => createArena({ w: 1 }, options as unknown as { slots: number });
+  expect(thrownBy(create).code).toBe("invalid-option");
+});
+
+test("an optimizer that is refused for want of room holds none", () => {
+  // Adam takes 4 of 6 cells: accumulator, gradient and two slots.
+  const arena = createArena({ a: 4, b: 4 });
+  const first = wasmOptimizer(adam({ amsgrad: false }), { b: arena.b });
+  const both = () => wasmOptimizer(adam(), { a: arena.a, b: arena.b });
+  expect(thrownBy(both).code).toBe("arena-full");
+  expect(thrownBy(both).code).toBe("arena-full");
+  expect(() => wasmOptimizer(adam(), { a: arena.a })).not.toThrow();
+  first.dispose();
+});

@@ -1,7 +1,7 @@
 import { createOptimWrapper } from "@mm/optim-core";
 import { adam, sgd } from "@mm/optim-rules";
-import { createArena, wasmOptimizer } from "@mm/optim-wasm";
-import { describe, expect, test } from "vitest";
+import { createArena, wasmOptimizer, type WasmParameters } from "@mm/optim-wasm";
+import { describe, expect, test, vi } from "vitest";
 import { thrownBy } from "./errors.ts";
 
 describe("a step", () => {
@@ -353,4 +353,81 @@ describe("state", () => {
     expect(resumed.w).toEqual(through.w);
     expect(await resumed.optim.stateDict()).toEqual(await through.optim.stateDict());
   });
+});
+
+describe("arrays that share elements", () => {
+  const all = new Float32Array(8);
+  const [left, right, middle] = [all.subarray(0, 4), all.subarray(4, 8), all.subarray(3, 5)];
+
+  test("are refused, whatever their order, in one group or in several", () => {
+    const inputs: readonly WasmParameters[] = [
+      { left, middle },
+      { middle, left },
+      { right, all },
+      { all, middle, right },
+    ];
+    for (const params of inputs) {
+      expect(thrownBy(() => wasmOptimizer(sgd(), params)).code).toBe("duplicate-parameter");
+    }
+    const grouped = [{ params: { left } }, { params: { middle } }];
+    const error = thrownBy(() => wasmOptimizer(sgd(), grouped));
+    expect(error.code).toBe("duplicate-parameter");
+    expect(error.message).toMatch(/"middle".*"left"/);
+  });
+
+  test("are refused in a group that is added, which changes nothing", () => {
+    const optimizer = wasmOptimizer(sgd(), { left });
+    expect(thrownBy(() => optimizer.addParamGroup({ params: { middle } })).code).toBe("duplicate-parameter");
+    expect(optimizer.parameters.map(({ name }) => name)).toEqual(["left"]);
+    optimizer.addParamGroup({ params: { right } });
+    expect(thrownBy(() => optimizer.addParamGroup({ params: { middle } })).message).toContain('"left"');
+  });
+
+  test("views that touch are two parameters, and so are views without elements", () => {
+    const none = all.subarray(4, 4);
+    expect(() => wasmOptimizer(sgd(), { right, none, left })).not.toThrow();
+  });
+});
+
+test("a closure that goes on later is refused, and its rejection is taken care of", async () => {
+  const optimizer = wasmOptimizer(sgd(), { w: new Float32Array(1) });
+  let late: Promise<number> | undefined;
+  const loss = (({ grad }: { grad(name: "w"): Float32Array }) =>
+    (late = (async () => {
+      await Promise.resolve();
+      return (grad("w")[0] = 1);
+    })())) as unknown as () => number;
+  expect(thrownBy(() => optimizer.backward(loss)).code).toBe("invalid-loss");
+  // The test runner fails on a rejection that nobody handles.
+  await expect(late).rejects.toMatchObject({ code: "invalid-loss" });
+});
+
+test("writing to one parameter without memory writes none", async () => {
+  const [kept, moved] = [Float32Array.of(1), Float32Array.of(2)];
+  const optimizer = wasmOptimizer(sgd(), { kept, moved });
+  structuredClone(moved.buffer, { transfer: [moved.buffer] });
+  const write = () => optimizer.writeParameters({ kept: Float32Array.of(5), moved: Float32Array.of(5) });
+  expect(thrownBy(write).code).toBe("invalid-parameter");
+  expect(kept[0]).toBe(1);
+  await expect(optimizer.readParameters()).rejects.toMatchObject({ code: "invalid-parameter" });
+});
+
+test("memory that cannot grow leaves what was allocated alone", () => {
+  const a = Float32Array.of(10);
+  const optimizer = wasmOptimizer(sgd({ lr: 1, momentum: 0.5 }), { a });
+  optimizer.addParamGroup({ params: { b: new Float32Array(2 ** 22) } });
+  const grow = vi.spyOn(WebAssembly.Memory.prototype, "grow").mockImplementation(() => {
+    throw new RangeError("no memory");
+  });
+  expect(thrownBy(() => optimizer.backward(() => 0)).code).toBe("unsupported");
+  grow.mockRestore();
+  optimizer.freeze(["b"]);
+  const loss = ({ grad }: { grad(name: "a"): Float32Array }) => (grad("a")[0] = 1);
+  for (const expected of [9, 7.5]) {
+    // Momentum: 1, then 0.5 × 1 + 1.
+    optimizer.zeroGrad();
+    optimizer.backward(loss);
+    optimizer.step();
+    expect(a[0]).toBe(expected);
+  }
 });
