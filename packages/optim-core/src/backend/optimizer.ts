@@ -15,7 +15,7 @@ import type { NamedTensors } from "../state.ts";
 import { checkArguments } from "./arguments.ts";
 import type { Engine, EngineLossScaler, StepItem } from "./engine.ts";
 import { HyperparameterGroup, liveGroup } from "./groups.ts";
-import { collectParameters, ensureSlots, type Parameter } from "./parameters.ts";
+import { collectParameters, ensureSlots, lengthOf, type Parameter } from "./parameters.ts";
 import { runStep } from "./pipeline.ts";
 import { type OptimizerInternals, prepareOptimizerState, saveOptimizerState } from "./state.ts";
 import { type GradientRewrite, operationsOf, traceRule } from "./trace.ts";
@@ -128,9 +128,10 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     }
   };
 
+  const at = (call: string): string => `${backend} optimizer: ${call}`;
   /** Refuses what may not be called now. */
   const guard = (call: string): void => {
-    const where = `${backend} optimizer: ${call}`;
+    const where = at(call);
     if (self.disposed) throw new OptimError("disposed", where, { expected: "one that was not disposed" });
     if (insideLoss)
       throw new OptimError("reentrant", where, { expected: "no call from its own loss closure" });
@@ -151,27 +152,22 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
   };
   const named = (name: string, call: string): Parameter<P, V, S> =>
     byName.get(name) ??
-    refuse(
-      "unknown-parameter",
-      `${backend} optimizer: ${call}`,
-      `one of ${[...byName.keys()].join(", ")}`,
-      name,
-    );
+    refuse("unknown-parameter", at(call), `one of ${[...byName.keys()].join(", ")}`, name);
   const freeze = (names: readonly string[], call: string, frozen: boolean): void => {
     guard(call);
-    if (!Array.isArray(names))
-      refuse("invalid-option", `${backend} optimizer: ${call}`, "an array of names", names);
+    const given: unknown = names;
+    if (!Array.isArray(given)) refuse("invalid-option", at(call), "an array of names", given);
     for (const parameter of names.map((name) => named(name, call))) parameter.frozen = frozen;
   };
   const checkTensors = (
     tensors: NamedTensors,
     call: string,
   ): (readonly [Parameter<P, V, S>, Float32Array])[] => {
-    checkSchema("invalid-parameter", `${backend} optimizer: ${call}`, tensors, { each: anything });
+    checkSchema("invalid-parameter", at(call), tensors, { each: anything });
     return Object.entries(tensors).map(([name, data]) => {
       const parameter = named(name, call);
       if (!(data instanceof Float32Array) || data.length !== parameter.length) {
-        const where = `${backend} optimizer: ${call}: ${JSON.stringify(name)}`;
+        const where = at(`${call}: ${JSON.stringify(name)}`);
         refuse("invalid-parameter", where, `a Float32Array of ${parameter.length}`, data);
       }
       return [parameter, data];
@@ -180,9 +176,8 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
   /** Refuses parameters that were disposed or lost their memory since, before any of them is read or written. */
   const requireLive = (of: readonly Parameter<P, V, S>[], call: string): void => {
     for (const { name, value, length } of of) {
-      const where = `${backend} optimizer: ${call}: parameter ${JSON.stringify(name)}`;
-      const { shape } = engine.describe(value, where);
-      const size = shape.reduce((product, side) => product * side, 1);
+      const where = at(`${call}: parameter ${JSON.stringify(name)}`);
+      const size = lengthOf(engine.describe(value, where).shape);
       if (size !== length) refuse("invalid-parameter", where, `its ${length} elements`, size);
     }
   };
@@ -202,7 +197,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     addParamGroup(group) {
       guard("addParamGroup");
       if (self.loading) {
-        throw new OptimError("load-pending", `${backend} optimizer: addParamGroup`, {
+        throw new OptimError("load-pending", at("addParamGroup"), {
           expected: "commit() or dispose() of the load before",
         });
       }

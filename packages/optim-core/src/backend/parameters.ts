@@ -93,8 +93,7 @@ export function collectParameters<P, H extends BaseHyperparameters>(
       const description = describe(value, place);
       claim(key, place);
       claim(description.identity, place);
-      const length = description.shape.reduce((size, side) => size * side, 1);
-      return { ...description, name: parameterName, length, value };
+      return { ...description, name: parameterName, length: lengthOf(description.shape), value };
     });
     if (parameters.length === 0) refuse("empty-parameters", where, "at least one parameter", params);
     return { name, options, parameters };
@@ -116,4 +115,9 @@ export function ensureSlots<P, V, S>(
   for (const [name, initial] of scalarSlots) {
     if (!parameter.scalarSlots.has(name)) parameter.scalarSlots.set(name, engine.scalar(initial));
   }
+}
+
+/** The elements of a shape. */
+export function lengthOf(shape: readonly number[]): number {
+  return shape.reduce((length, side) => length * side, 1);
 }

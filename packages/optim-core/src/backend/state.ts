@@ -15,7 +15,7 @@ import {
 import type { LoadOptions, LoadReport, OptimizerStateDict, ParameterState, PreparedLoad } from "../state.ts";
 import type { Engine } from "./engine.ts";
 import { copyHyperparameters, groupLabel, type HyperparameterGroup } from "./groups.ts";
-import { ensureSlots, type Parameter } from "./parameters.ts";
+import { ensureSlots, lengthOf, type Parameter } from "./parameters.ts";
 import { allSlots } from "./trace.ts";
 
 /** What the state functions see of an optimizer. */
@@ -334,6 +334,5 @@ const stateSchema = (): Schema => {
 
 /** Backends of flat arrays know no shapes: one dimension stands for any shape of as many elements. */
 function fitsFlat(a: readonly number[], b: readonly number[]): boolean {
-  const size = (shape: readonly number[]): number => shape.reduce((product, side) => product * side, 1);
-  return (a.length === 1 || b.length === 1) && size(a) === size(b);
+  return (a.length === 1 || b.length === 1) && lengthOf(a) === lengthOf(b);
 }
