@@ -8,7 +8,7 @@ import { refusal } from "./refusal.ts";
 const untyped = <T>(value: unknown): T => value as T;
 const codeOf = async (run: () => unknown): Promise<string> => (await refusal(run)).code;
 
-test.each([undefined, null, 5, "w", {}, [3]])("names to freeze are a list, not %j", async (names) => {
+test.each([undefined, null, 5, "w", {}])("names to freeze are a list, not %j", async (names) => {
   const optimizer = arrayOptimizer(descent(), { w: new Float32Array(1) });
   expect(await codeOf(() => optimizer.freeze(untyped(names)))).toBe("invalid-option");
   expect(await codeOf(() => optimizer.unfreeze(untyped(names)))).toBe("invalid-option");
@@ -27,7 +27,9 @@ test("numbers that are missing from a tuple are refused", async () => {
     hyperparameters: { lr: 1, betas: [0.5, 0.5] },
     update: ({ param, grad }, { lr, betas: [first] }) => ({ param: sub(param, mul(mul(lr, first), grad)) }),
   });
-  expect(await codeOf(() => rule({ betas: untyped(Object.assign([], { length: 2 })) }))).toBe("invalid-hyperparameter");
+  expect(await codeOf(() => rule({ betas: untyped(Object.assign([], { length: 2 })) }))).toBe(
+    "invalid-hyperparameter",
+  );
 });
 
 test("a context that is no function, and one that goes on later", async () => {
