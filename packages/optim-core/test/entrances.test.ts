@@ -81,3 +81,23 @@ test("the loss of an update whose step throws is freed, since nobody gets it", a
   expect(await codeOf(update)).toBe("non-finite-gradient");
   expect(dispose).toHaveBeenCalledOnce();
 });
+
+test("a loss scaler that was disposed: each use is refused, and a step in mid-window before it changes anything", async () => {
+  const w = new Float32Array(1);
+  const optimizer = arrayOptimizer(descent(), { w });
+  const lossScale = optimizer.createLossScaler("dynamic");
+  const wrapper = createOptimWrapper(optimizer, { lossScale });
+  const state = await lossScale.stateDict();
+  wrapper.backward(gradients({ w: [1] }));
+  lossScale.dispose();
+  lossScale.dispose();
+  const uses = [
+    () => wrapper.step(),
+    () => lossScale.update(),
+    () => lossScale.readScale(),
+    () => lossScale.stateDict(),
+    () => lossScale.prepareLoad(state),
+  ];
+  for (const use of uses) expect(await codeOf(use)).toBe("disposed");
+  expect(w[0]).toBe(0);
+});

@@ -1,6 +1,9 @@
+import { refuse } from "../errors.ts";
 import type { LossScalerStateDict, LossScaleSettings } from "../loss-scaler.ts";
 import { aPositive, checkSchema, integerFrom } from "../schema.ts";
 import type { EngineLossScaler } from "./engine.ts";
+
+type Scale = Pick<LossScalerStateDict, "scale" | "growthTracker">;
 
 /**
  * The loss scaler of backends where the host decides; their `createLossScaler` is `(settings) => new HostLossScaler(backend, settings)`.
@@ -10,7 +13,8 @@ export class HostLossScaler implements EngineLossScaler<number> {
   readonly kind = "loss-scaler";
   readonly backend: string;
   readonly settings: LossScaleSettings;
-  #state: { readonly scale: number; readonly growthTracker: number };
+  /** Absent once it was disposed. */
+  #state: Scale | undefined;
   /** Whether a step since the last update found a gradient that is not finite; absent when there was none. */
   #found: boolean | undefined;
 
@@ -21,7 +25,7 @@ export class HostLossScaler implements EngineLossScaler<number> {
   }
 
   current(): number {
-    return this.#state.scale;
+    return this.#live().scale;
   }
 
   record(finite: number): void {
@@ -29,7 +33,7 @@ export class HostLossScaler implements EngineLossScaler<number> {
   }
 
   update(newScale?: number): void {
-    const { scale, growthTracker } = this.#state;
+    const { scale, growthTracker } = this.#live();
     if (newScale !== undefined) this.#state = { scale: checkedScale(newScale), growthTracker };
     else if (this.#found !== undefined && this.settings.dynamic) {
       this.#state = nextLossScale(this.settings, scale, growthTracker, this.#found);
@@ -42,20 +46,27 @@ export class HostLossScaler implements EngineLossScaler<number> {
   }
 
   async stateDict(): Promise<LossScalerStateDict> {
-    const { scale, growthTracker } = this.#state;
+    const { scale, growthTracker } = this.#live();
     return lossScalerState(this.settings, scale, growthTracker);
   }
 
   prepareLoad(state: LossScalerStateDict): () => void {
+    this.#live();
     const loaded = checkedLossScalerState(state);
     return () => {
-      if (!this.settings.dynamic) return;
+      if (!this.settings.dynamic || this.#state === undefined) return;
       this.#state = loaded;
       this.#found = undefined;
     };
   }
 
-  dispose(): void {}
+  dispose(): void {
+    this.#state = undefined;
+  }
+
+  #live(): Scale {
+    return this.#state ?? refuse("disposed", "loss scaler", "one that was not disposed", this);
+  }
 }
 
 /** The state machine of {@link LossScaler}, in float32. */
