@@ -60,6 +60,7 @@ export interface ParameterInfo {
 /** Clip by the norm of all gradients of the wrapper together (Pascanu et al., arXiv:1211.5063; `torch.nn.utils.clip_grad_norm_`). */
 export interface ClipGradByNorm {
   readonly type?: "norm";
+  readonly clipValue?: never;
   /** Gradients are multiplied by min(1, maxNorm ÷ (norm + 1e-6)). */
   readonly maxNorm: number;
   /** p of the p-norm, above 0; `Infinity` for the largest absolute value. Default 2. */

@@ -125,3 +125,20 @@ test("a rule that needs an operation that the backend lacks is refused by its na
   }).toThrowError(refused);
   expect(group.signed).toBe(false);
 });
+
+test("a strict load misses hyperparameters that were not saved, and groups of one name", async () => {
+  const optimizer = arrayOptimizer(heavyBall({ momentum: 0.5 }), { w: new Float32Array(1) });
+  const state = await optimizer.stateDict();
+  const [group] = state.groups;
+  const without = { ...state, groups: [{ ...group, hyperparameters: { lr: 1 } }] } as typeof state;
+  await expect(optimizer.prepareLoad(without)).rejects.toMatchObject({
+    code: "state-mismatch",
+    missing: ['group "0".momentum'],
+  });
+  const twice = { ...state, groups: [group, group] } as typeof state;
+  await expect(optimizer.prepareLoad(twice)).rejects.toMatchObject({
+    code: "state-mismatch",
+    mismatched: [expect.stringContaining("2 saved, 1 here") as string],
+  });
+  expect(await optimizer.stateDict()).toEqual(state);
+});

@@ -156,6 +156,9 @@ export function prepareOptimizerState<P, V, S>(
 
   const values = new Map<HyperparameterGroup, HyperparameterRecord>();
   const check = (name: string, group: HyperparameterGroup, hyperparameters: HyperparameterRecord): void => {
+    for (const wanted of Object.keys(group.values)) {
+      if (!Object.hasOwn(hyperparameters, wanted)) missing.push(`${name}.${wanted}`);
+    }
     try {
       values.set(group, group.check(hyperparameters, name));
     } catch (error) {
@@ -163,9 +166,13 @@ export function prepareOptimizerState<P, V, S>(
     }
   };
   if (restore.hyperparameters !== false) {
+    const found = new Map(
+      saved.groups.map(({ name, hyperparameters }) => [groupLabel(name), hyperparameters]),
+    );
+    differs("number of groups with names of their own:", saved.groups.length, found.size);
     pair(
       groups.map((group) => [groupLabel(group.name), group]),
-      new Map(saved.groups.map(({ name, hyperparameters }) => [groupLabel(name), hyperparameters])),
+      found,
       check,
     );
     if (base && saved.baseParamSettings) check("baseParamSettings", base, saved.baseParamSettings);
