@@ -5,4 +5,5 @@ export * from "./hyperparameters.ts";
 export * from "./loss-scaler.ts";
 export * from "./optim-wrapper.ts";
 export * from "./optimizer.ts";
+export * from "./options.ts";
 export * from "./state.ts";

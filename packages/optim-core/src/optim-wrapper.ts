@@ -1,15 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import type { CountStatus, UpdateParamsOptions, WrapperBackwardOptions } from "./options.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
-import type { LossScale, LossScaler } from "./loss-scaler.ts";
-import type {
-  AddedParamGroup,
-  ClipGrad,
-  OnNonFinite,
-  Optimizer,
-  ParamGroup,
-  ParamGroups,
-  StepMetrics,
-} from "./optimizer.ts";
+import type { LossScaler } from "./loss-scaler.ts";
+import type { AddedParamGroup, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
 import type {
   LoadOptions,
   LoadReport,
@@ -17,35 +10,6 @@ import type {
   PreparedLoad,
   StateDictOptions,
 } from "./state.ts";
-
-/** Options of `createOptimWrapper`. A name that is not among them is refused. */
-export interface OptimWrapperOptions {
-  /** Backward calls per step, a positive integer. Default 1. */
-  readonly accumulativeCounts?: number;
-  readonly clipGrad?: ClipGrad | undefined;
-  /** Absent: plain single precision. A {@link LossScaler} is shared: whoever made it updates it and disposes it. */
-  readonly lossScale?: LossScale | LossScaler | undefined;
-  /** Plain precision only; with a loss scale, steps with gradients that are not finite are always skipped. Default `"propagate"`. */
-  readonly onNonFinite?: OnNonFinite;
-  /** Measure the gradient norm at every step, for `readMetrics()`. Default: only when clipping by norm needs it. */
-  readonly gradNorm?: boolean;
-}
-
-export interface UpdateParamsOptions<R extends boolean = boolean> {
-  /** Return the closure's value. Default `false`, so that ignoring the result leaks nothing. */
-  readonly returnLoss?: R | undefined;
-  /**
-   * The weight of this micro-batch, above 0: with weights, the window's gradient is Σ wᵢ gᵢ ÷ Σ wᵢ. Pass the number of samples when
-   * micro-batches are uneven. Default: all alike.
-   */
-  readonly weight?: number;
-}
-
-export interface WrapperBackwardOptions<R extends boolean = boolean> {
-  /** Multiplies the gradient. Default 1: `backward` does not divide by the window. */
-  readonly scale?: number;
-  readonly returnLoss?: R | undefined;
-}
 
 /** `loss` is there when `returnLoss` was given: the closure's own value, neither divided nor scaled; the caller disposes it. */
 export type WithLoss<LossValue, R extends boolean> = [R] extends [true]
@@ -56,13 +20,6 @@ export type UpdateParamsResult<LossValue, R extends boolean> = {
   /** The window was full and a step was enqueued. Whether the device skipped it, `readMetrics()` tells. */
   readonly updated: boolean;
 } & WithLoss<LossValue, R>;
-
-export interface CountStatus {
-  /** Backward calls that were made before: where a resumed run begins. */
-  readonly initCounts?: number;
-  /** Backward calls of the whole run, so that the last, short window is stepped and divided by its own length. */
-  readonly maxCounts?: number;
-}
 
 /** A promise is refused at compile time: contexts are synchronous. */
 export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;

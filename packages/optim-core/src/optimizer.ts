@@ -1,12 +1,15 @@
-import type { Capabilities } from "./capabilities.ts";
-import type { BaseHyperparameters } from "./hyperparameters.ts";
-import type { LossScale, LossScaler } from "./loss-scaler.ts";
 import type {
+  ClipGrad,
   CountStatus,
+  OnNonFinite,
   OptimWrapperOptions,
   UpdateParamsOptions,
   WrapperBackwardOptions,
-} from "./optim-wrapper.ts";
+} from "./options.ts";
+import type { Capabilities } from "./capabilities.ts";
+import type { BaseHyperparameters } from "./hyperparameters.ts";
+import type { LossScale, LossScaler } from "./loss-scaler.ts";
+
 import type {
   LoadOptions,
   NamedTensors,
@@ -56,36 +59,6 @@ export interface ParameterInfo {
   /** The name of its group. */
   readonly group: string;
 }
-
-/** Clip by the norm of all gradients of the wrapper together (Pascanu et al., arXiv:1211.5063; `torch.nn.utils.clip_grad_norm_`). */
-export interface ClipGradByNorm {
-  readonly type?: "norm";
-  readonly clipValue?: never;
-  /** Gradients are multiplied by min(1, maxNorm ÷ (norm + 1e-6)). */
-  readonly maxNorm: number;
-  /** p of the p-norm, above 0; `Infinity` for the largest absolute value. Default 2. */
-  readonly normType?: number;
-  /**
-   * A norm that is not finite is an error: backends that decide on the host throw `non-finite-gradient` in the step; others skip the
-   * step and reject the next `readMetrics()` or `stateDict()`. Default `false`: PyTorch's, see {@link OnNonFinite}.
-   */
-  readonly errorIfNonfinite?: boolean;
-}
-
-/** Clamp each element of the unscaled gradient to ±clipValue (`torch.nn.utils.clip_grad_value_`). NaN stays NaN. */
-export interface ClipGradByValue {
-  readonly type: "value";
-  readonly clipValue: number;
-}
-
-export type ClipGrad = ClipGradByNorm | ClipGradByValue;
-
-/**
- * What happens to gradients that are not finite when no loss scaler is on. `"propagate"`: they reach the parameters, as in PyTorch.
- * `"skip"`: the step is skipped. `"throw"`: an error, as for `errorIfNonfinite`; parameters and state are unchanged. `"zero"`: those
- * elements count as 0.
- */
-export type OnNonFinite = "propagate" | "skip" | "throw" | "zero";
 
 export interface BackwardOptions<R extends boolean = boolean> {
   /** What the host multiplies gradients by: 1 ÷ the window. Default 1. */

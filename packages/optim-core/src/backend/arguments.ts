@@ -1,5 +1,6 @@
+import type { ClipGrad, OptimWrapperOptions } from "../options.ts";
 import { refuse } from "../errors.ts";
-import type { OptimWrapperOptions } from "../optim-wrapper.ts";
+
 import { isLossScaler, type LossScale, type LossScaler } from "../loss-scaler.ts";
 import {
   anything,
@@ -13,7 +14,7 @@ import {
   oneOf,
   type Schema,
 } from "../schema.ts";
-import type { ClipGrad, WrapperCalls } from "../optimizer.ts";
+import type { WrapperCalls } from "../optimizer.ts";
 import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
 
 /** `Optimizer.check` of arguments, for optimizers that can do all of it. What is given may be anything. */

@@ -1,6 +1,7 @@
+import type { ClipGrad, OnNonFinite } from "../options.ts";
 import type { Capabilities } from "../capabilities.ts";
 import type { LossScaler, LossScaleSettings } from "../loss-scaler.ts";
-import type { ClipGrad, OnNonFinite } from "../optimizer.ts";
+
 import type { Parameter, ParameterDescription } from "./parameters.ts";
 import type { Program } from "./trace.ts";
 

@@ -1,5 +1,6 @@
+import type { ClipGrad } from "../options.ts";
 import type { Capabilities } from "../capabilities.ts";
-import type { ClipGrad } from "../optimizer.ts";
+
 import { checkOnHost } from "./check.ts";
 import { clipCoefficient } from "./clip.ts";
 import type { Checked, CheckRequest, StepItem, StepStages } from "./engine.ts";

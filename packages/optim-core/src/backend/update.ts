@@ -1,4 +1,4 @@
-import type { ClipGrad } from "../optimizer.ts";
+import type { ClipGrad } from "../options.ts";
 import type { StepItem } from "./engine.ts";
 import { memo } from "./memo.ts";
 import type { Parameter } from "./parameters.ts";

@@ -1,9 +1,8 @@
 import type { BinaryOp, ComparisonOp, UnaryOp } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
-import { divide } from "./division.ts";
+import { divide, type Value } from "./division.ts";
 
-/** What an operation takes: a number is a scalar of float32. */
-export type Value = number | tf.Tensor;
+export type { Value } from "./division.ts";
 
 /**
  * The operations of a rule in tfjs ops, with core's meanings. `tf.sign`, `tf.minimum` and `tf.maximum` have others (on tfjs-wasm

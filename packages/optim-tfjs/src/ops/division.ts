@@ -1,6 +1,8 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { scoped } from "../scope.ts";
-import type { Value } from "./arithmetic.ts";
+
+/** What an operation takes: a number is a scalar of float32. */
+export type Value = number | tf.Tensor;
 
 /** Backends whose `tf.div` gives NaN for 0 ÷ 0. That of tfjs-webgl gives 1 wherever the two are equal, ∞ ÷ ∞ too. */
 const exact = /* @__PURE__ */ new WeakSet();

@@ -1,0 +1,67 @@
+import type { LossScale, LossScaler } from "./loss-scaler.ts";
+
+/** Clip by the norm of all gradients of the wrapper together (Pascanu et al., arXiv:1211.5063; `torch.nn.utils.clip_grad_norm_`). */
+export interface ClipGradByNorm {
+  readonly type?: "norm";
+  readonly clipValue?: never;
+  /** Gradients are multiplied by min(1, maxNorm ÷ (norm + 1e-6)). */
+  readonly maxNorm: number;
+  /** p of the p-norm, above 0; `Infinity` for the largest absolute value. Default 2. */
+  readonly normType?: number;
+  /**
+   * A norm that is not finite is an error: backends that decide on the host throw `non-finite-gradient` in the step; others skip the
+   * step and reject the next `readMetrics()` or `stateDict()`. Default `false`: PyTorch's, see {@link OnNonFinite}.
+   */
+  readonly errorIfNonfinite?: boolean;
+}
+
+/** Clamp each element of the unscaled gradient to ±clipValue (`torch.nn.utils.clip_grad_value_`). NaN stays NaN. */
+export interface ClipGradByValue {
+  readonly type: "value";
+  readonly clipValue: number;
+}
+
+export type ClipGrad = ClipGradByNorm | ClipGradByValue;
+
+/**
+ * What happens to gradients that are not finite when no loss scaler is on. `"propagate"`: they reach the parameters, as in PyTorch.
+ * `"skip"`: the step is skipped. `"throw"`: an error, as for `errorIfNonfinite`; parameters and state are unchanged. `"zero"`: those
+ * elements count as 0.
+ */
+export type OnNonFinite = "propagate" | "skip" | "throw" | "zero";
+
+/** Options of `createOptimWrapper`. A name that is not among them is refused. */
+export interface OptimWrapperOptions {
+  /** Backward calls per step, a positive integer. Default 1. */
+  readonly accumulativeCounts?: number;
+  readonly clipGrad?: ClipGrad | undefined;
+  /** Absent: plain single precision. A {@link LossScaler} is shared: whoever made it updates it and disposes it. */
+  readonly lossScale?: LossScale | LossScaler | undefined;
+  /** Plain precision only; with a loss scale, steps with gradients that are not finite are always skipped. Default `"propagate"`. */
+  readonly onNonFinite?: OnNonFinite;
+  /** Measure the gradient norm at every step, for `readMetrics()`. Default: only when clipping by norm needs it. */
+  readonly gradNorm?: boolean;
+}
+
+export interface UpdateParamsOptions<R extends boolean = boolean> {
+  /** Return the closure's value. Default `false`, so that ignoring the result leaks nothing. */
+  readonly returnLoss?: R | undefined;
+  /**
+   * The weight of this micro-batch, above 0: with weights, the window's gradient is Σ wᵢ gᵢ ÷ Σ wᵢ. Pass the number of samples when
+   * micro-batches are uneven. Default: all alike.
+   */
+  readonly weight?: number;
+}
+
+export interface WrapperBackwardOptions<R extends boolean = boolean> {
+  /** Multiplies the gradient. Default 1: `backward` does not divide by the window. */
+  readonly scale?: number;
+  readonly returnLoss?: R | undefined;
+}
+
+export interface CountStatus {
+  /** Backward calls that were made before: where a resumed run begins. */
+  readonly initCounts?: number;
+  /** Backward calls of the whole run, so that the last, short window is stepped and divided by its own length. */
+  readonly maxCounts?: number;
+}
