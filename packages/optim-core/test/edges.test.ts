@@ -142,3 +142,23 @@ test("a strict load misses hyperparameters that were not saved, and groups of on
   });
   expect(await optimizer.stateDict()).toEqual(state);
 });
+
+test.each<[string, object]>([
+  ["rescale", { rescale: Number.NaN }],
+  ["clipGrad.maxNorm", { clipGrad: { maxNorm: Number.NaN } }],
+  ["clipGrad.clipValue", { clipGrad: { type: "value", clipValue: 0 } }],
+  ["onNonFinite", { onNonFinite: "ignore" }],
+  ["a name", { clip: 1 }],
+])("a step by hand, of the optimizer itself, with a wrong %s changes nothing", (_, options) => {
+  const w = new Float32Array(2);
+  const optimizer = arrayOptimizer(descent(), { w });
+  expect(() => optimizer.backward(gradients({ w: [1, 2] }), options)).toThrowError(
+    expect.objectContaining({ code: "unknown-option" }),
+  );
+  optimizer.backward(gradients({ w: [1, 2] }));
+  const refused = "clip" in options ? "unknown-option" : "invalid-option";
+  expect(() => optimizer.step(options)).toThrowError(expect.objectContaining({ code: refused }));
+  expect([...w]).toEqual([0, 0]);
+  optimizer.step();
+  expect([...w]).toEqual([-1, -2]);
+});

@@ -14,7 +14,7 @@ import {
   oneOf,
   type Schema,
 } from "../schema.ts";
-import type { WrapperCalls } from "../optimizer.ts";
+import type { BackwardOptions, StepOptions, WrapperCalls } from "../optimizer.ts";
 import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
 
 /** `Optimizer.check` of arguments, for optimizers that can do all of it. What is given may be anything. */
@@ -72,6 +72,25 @@ const optionsOf: {
     },
   }),
 };
+
+/** The options of an optimizer's own `backward` and `step`, called by hand. @throws OptimError `invalid-option`, `unknown-option` */
+export function checkDirect(
+  who: string,
+  options: BackwardOptions & StepOptions,
+  call: "backward" | "step",
+): void {
+  const fields: Fields["fields"] =
+    call === "backward"
+      ? { "scale?": aFinite, "returnLoss?": aBoolean, "lossScaler?": anything }
+      : {
+          "rescale?": aFinite,
+          "clipGrad?": clipGradOf((Object(options) as StepOptions).clipGrad),
+          "onNonFinite?": oneOf("propagate", "skip", "throw", "zero"),
+          "gradNorm?": aBoolean,
+          "lossScaler?": anything,
+        };
+  checkSchema("invalid-option", who, options, { fields });
+}
 
 const clipGradOf = (clipGrad: ClipGrad | undefined): Schema => ({
   fields:

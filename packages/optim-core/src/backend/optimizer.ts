@@ -12,7 +12,7 @@ import type {
 import type { Flags, UpdateRule } from "../rule/define.ts";
 import { anything, checkSchema } from "../schema.ts";
 import type { NamedTensors } from "../state.ts";
-import { checkArguments } from "./arguments.ts";
+import { checkArguments, checkDirect } from "./arguments.ts";
 import type { Engine, EngineLossScaler, StepItem } from "./engine.ts";
 import { HyperparameterGroup, liveGroup } from "./groups.ts";
 import { collectParameters, ensureSlots, lengthOf, type Parameter } from "./parameters.ts";
@@ -204,8 +204,10 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       add([group as ParamGroupInput<P, H>]);
     },
 
-    backward(loss, { scale = 1, lossScaler, returnLoss = false } = {}) {
+    backward(loss, options = {}) {
       guard("backward");
+      checkDirect(at("backward"), options, "backward");
+      const { scale = 1, lossScaler, returnLoss = false } = options;
       if (typeof loss !== "function") refuse("invalid-loss", "backward: loss", "a function", loss);
       const lossScale = self.latched ?? scalerOf<S>(backend, lossScaler)?.current();
       const unfrozen = parameters.filter((parameter) => !isFrozen(parameter));
@@ -243,8 +245,10 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       return value;
     },
 
-    step({ rescale = 1, clipGrad, lossScaler, onNonFinite = "propagate", gradNorm = false } = {}) {
+    step(options = {}) {
       guard("step");
+      checkDirect(at("step"), options, "step");
+      const { rescale = 1, clipGrad, lossScaler, onNonFinite = "propagate", gradNorm = false } = options;
       const scaler = scalerOf<S>(backend, lossScaler);
       // Asked in any case: a scaler that was disposed refuses here, and not after the update.
       const current = scaler?.current();
