@@ -1,30 +1,18 @@
 // Measures what the tests run of core, dict and rules, and names in docs/coverage.md what they do not. `pnpm coverage`.
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
+import { run } from "./run.mjs";
+import { root } from "./workspace.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const packages = ["optim-core", "optim-dict", "optim-rules"];
 const folder = mkdtempSync(join(tmpdir(), "coverage-"));
 
 const included = packages.map((name) => `--coverage.include=packages/${name}/src/**`);
 const tests = [...packages, "optim-conformance"].map((name) => `packages/${name}`);
 const options = "--project node --typecheck.enabled=false --coverage --coverage.reporter=json".split(" ");
-execFileSync(
-  "npx",
-  [
-    "--no-install",
-    "vitest",
-    "run",
-    ...options,
-    `--coverage.reportsDirectory=${folder}`,
-    ...included,
-    ...tests,
-  ],
-  { cwd: root, stdio: "inherit" },
-);
+const measured = [...options, `--coverage.reportsDirectory=${folder}`, ...included, ...tests];
+if (!(await run("tests", ["vitest", "run", ...measured]))) process.exit(1);
 
 /** @type {Record<string, { statementMap: Record<string, { start: { line: number } }>, s: Record<string, number> }>} */
 const files = JSON.parse(readFileSync(join(folder, "coverage-final.json"), "utf8"));
@@ -66,7 +54,4 @@ writeFileSync(
     "",
   ].join("\n"),
 );
-execFileSync("npx", ["--no-install", "prettier", "--write", "--log-level", "warn", page], {
-  cwd: root,
-  stdio: "inherit",
-});
+if (!(await run("formatting", ["prettier", "--write", page]))) process.exit(1);

@@ -1,15 +1,15 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import { refuse } from "./errors.ts";
+import type { BaseHyperparameters } from "./hyperparameters.ts";
+import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
+import type { OptimWrapper, UpdateParamsResult, WithLoss } from "./optim-wrapper.ts";
+import type { Optimizer } from "./optimizer.ts";
 import type {
   CountStatus,
   OptimWrapperOptions,
   UpdateParamsOptions,
   WrapperBackwardOptions,
 } from "./options.ts";
-import { refuse } from "./errors.ts";
-import type { BaseHyperparameters } from "./hyperparameters.ts";
-import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
-import type { OptimWrapper, UpdateParamsResult, WithLoss } from "./optim-wrapper.ts";
-import type { Optimizer } from "./optimizer.ts";
 import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, WindowCounts } from "./state.ts";
 
 /** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */

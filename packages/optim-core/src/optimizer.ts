@@ -153,8 +153,8 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
 
   /**
    * Refuses what a wrapper is asked and this optimizer cannot do: a call that may not be made now, and arguments that are wrong or that
-   * the backend cannot follow. Wrappers ask before they act, so that a wrong option is found at construction and not at the first step;
-   * what they hand on is not checked again.
+   * the backend cannot follow. Wrappers ask before they act, so that a wrong option is found at construction and not at the first step.
+   * `backward` and `step` refuse wrong options of their own as well: they may be called by hand.
    *
    * @returns the options; those of `createOptimWrapper` are a copy
    * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `window-open`, `unsupported`; as all members but getters do,

@@ -8,13 +8,14 @@ import {
   mul,
   neg,
   norm,
+  requireRule,
   select,
   sign,
   sub,
   type Tensor,
   type UpdateRule,
 } from "@mm/optim-core/rule";
-import { asTensor, derived, erase, requireRule } from "./erased.ts";
+import { asTensor, derived, erase } from "./erased.ts";
 import { square } from "./terms.ts";
 
 /**

@@ -1,14 +1,15 @@
 import type { AnyOptimizer, BaseHyperparameters, NamedTensors } from "@mm/optim-core";
 import {
-  type ErasedDefinition,
   eq,
+  type ErasedDefinition,
   max,
+  requireRule,
   resolveHyperparameters,
   select,
   type UpdateRule,
 } from "@mm/optim-core/rule";
 import { belowOne } from "./check.ts";
-import { asScalar, asTensor, derived, erase, refuseTwice, requireRule } from "./erased.ts";
+import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 import { average } from "./terms.ts";
 

@@ -1,5 +1,5 @@
 import { OptimError } from "@mm/optim-core";
-import type { ErasedDefinition, Expression, Scalar, Tensor, UpdateRule } from "@mm/optim-core/rule";
+import type { ErasedDefinition, Expression, Scalar, Tensor } from "@mm/optim-core/rule";
 
 /** The definition that a combinator makes of another: one each, since backends keep compiled kernels by definition. */
 export function derived(
@@ -10,15 +10,6 @@ export function derived(
   let definition = known.get(inner);
   if (definition === undefined) known.set(inner, (definition = derive(inner)));
   return definition;
-}
-
-/** @throws OptimError `invalid-rule` for what is no rule */
-export function requireRule(who: string, rule: unknown): void {
-  if ((rule as Partial<UpdateRule> | null | undefined)?.kind === "update-rule") return;
-  throw new OptimError("invalid-rule", `${who}: rule`, {
-    expected: "an update rule such as adamw({ lr: 1e-3 })",
-    received: rule,
-  });
 }
 
 /** @throws OptimError `invalid-rule` where the rule has a hyperparameter of this name already */

@@ -1,16 +1,17 @@
 import type { AnyOptimizer, BaseHyperparameters, NamedTensors } from "@mm/optim-core";
 import {
   add,
-  type ErasedDefinition,
   eq,
+  type ErasedDefinition,
   lt,
   mul,
+  requireRule,
   resolveHyperparameters,
   select,
   sub,
   type UpdateRule,
 } from "@mm/optim-core/rule";
-import { asScalar, asTensor, derived, erase, refuseTwice, requireRule } from "./erased.ts";
+import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 
 export interface LookaheadHyperparameters {

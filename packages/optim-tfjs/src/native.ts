@@ -6,7 +6,7 @@ import {
   type Optimizer,
   type ParametersInput,
 } from "@mm/optim-core";
-import { createOptimizer, packed } from "@mm/optim-core/backend";
+import { createOptimizer, hostCapabilities, packed } from "@mm/optim-core/backend";
 import { defineUpdateRule, type UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
@@ -97,17 +97,16 @@ function nativeEngine(
   return { engine, rule: nativeRule(native, learningRate.value) };
 }
 
-const capabilities: Capabilities = /* @__PURE__ */ Object.freeze({
-  decides: "host",
-  inPlace: false,
-  rules: false,
-  liveHyperparameters: false,
-  groups: false,
-  perParameterSteps: false,
-  portableState: false,
-  transfer: true,
-  maxParameterLength: Number.POSITIVE_INFINITY,
-});
+const capabilities: Capabilities = /* @__PURE__ */ (() =>
+  Object.freeze({
+    ...hostCapabilities,
+    inPlace: false,
+    rules: false,
+    liveHyperparameters: false,
+    groups: false,
+    perParameterSteps: false,
+    portableState: false,
+  }))();
 
 /** The gradient after unscaling and clipping: what the rule of {@link nativeRule} gives as its next parameter. */
 function handedOver(

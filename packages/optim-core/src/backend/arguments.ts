@@ -1,6 +1,4 @@
-import type { ClipGrad, OptimWrapperOptions } from "../options.ts";
 import { refuse } from "../errors.ts";
-
 import { isLossScaler, type LossScale, type LossScaler } from "../loss-scaler.ts";
 import {
   anything,
@@ -14,7 +12,8 @@ import {
   oneOf,
   type Schema,
 } from "../schema.ts";
-import type { BackwardOptions, StepOptions, WrapperCalls } from "../optimizer.ts";
+import type { BackwardOptions, StepOptions, StepSettings, WrapperCalls } from "../optimizer.ts";
+import type { ClipGrad, OptimWrapperOptions } from "../options.ts";
 import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
 
 /** `Optimizer.check` of arguments, for optimizers that can do all of it. What is given may be anything. */
@@ -39,17 +38,15 @@ const optionsOf: {
     backend: string,
   ) => Fields["fields"];
 } = {
-  createOptimWrapper: ({ clipGrad, lossScale }, backend) => ({
+  createOptimWrapper: ({ lossScale, ...settings }, backend) => ({
     "accumulativeCounts?": integerFrom(1),
-    "clipGrad?": clipGradOf(clipGrad),
+    ...settingsOf(settings),
     // The options of a loss scaler are checked by who makes it.
     "lossScale?": [
       (value: LossScale | LossScaler) => !isLossScaler(value) || value.backend === backend,
       `a loss scaler of ${backend}`,
     ],
-    "onNonFinite?":
-      lossScale === undefined ? oneOf("propagate", "skip", "throw", "zero") : oneOf("propagate"),
-    "gradNorm?": aBoolean,
+    ...(lossScale !== undefined && { "onNonFinite?": oneOf("propagate") }),
   }),
   updateParams: () => ({ "returnLoss?": aBoolean, "weight?": aPositive }),
   backward: () => ({ "returnLoss?": aBoolean, "scale?": aFinite }),
@@ -79,18 +76,20 @@ export function checkDirect(
   options: BackwardOptions & StepOptions,
   call: "backward" | "step",
 ): void {
-  const fields: Fields["fields"] =
-    call === "backward"
-      ? { "scale?": aFinite, "returnLoss?": aBoolean, "lossScaler?": anything }
-      : {
-          "rescale?": aFinite,
-          "clipGrad?": clipGradOf((Object(options) as StepOptions).clipGrad),
-          "onNonFinite?": oneOf("propagate", "skip", "throw", "zero"),
-          "gradNorm?": aBoolean,
-          "lossScaler?": anything,
-        };
+  const fields = {
+    ...optionsOf[call]?.({}, ""),
+    ...(call === "step" && settingsOf(Object(options) as StepOptions)),
+    "lossScaler?": anything,
+  };
   checkSchema("invalid-option", who, options, { fields });
 }
+
+/** What is the same for all steps of a wrapper. */
+const settingsOf = ({ clipGrad }: StepSettings): Fields["fields"] => ({
+  "clipGrad?": clipGradOf(clipGrad),
+  "onNonFinite?": oneOf("propagate", "skip", "throw", "zero"),
+  "gradNorm?": aBoolean,
+});
 
 const clipGradOf = (clipGrad: ClipGrad | undefined): Schema => ({
   fields:

@@ -41,3 +41,11 @@ export const boundOps: {
   min: (a, bound) => (bound < a ? bound : a),
   max: (a, bound) => (a < bound ? bound : a),
 };
+
+/** A node or an instruction that has operands, by their positions. */
+export interface Operation {
+  readonly op: keyof typeof operations;
+  readonly a: number;
+  readonly b?: number;
+  readonly condition?: number;
+}

@@ -1,4 +1,4 @@
-import { boundOps, operations } from "./arithmetic.ts";
+import { boundOps, type Operation, operations } from "./arithmetic.ts";
 import type { ElementNode, Program } from "./trace.ts";
 
 /**
@@ -51,13 +51,6 @@ export function createEvaluator({ nodes, varying }: Program): Evaluator {
 }
 
 /** Any operation, as if it had all operands. */
-interface Operation {
-  readonly op: keyof typeof operations;
-  readonly a: number;
-  readonly b?: number;
-  readonly condition?: number;
-}
-
 type Operands = readonly [Float32Array, Float32Array, Float32Array];
 
 /**

@@ -9,7 +9,7 @@ import type {
   ParamGroupInput,
   ParamGroups,
 } from "../optimizer.ts";
-import type { Flags, UpdateRule } from "../rule/define.ts";
+import { type Flags, requireRule, type UpdateRule } from "../rule/define.ts";
 import { anything, checkSchema } from "../schema.ts";
 import type { NamedTensors } from "../state.ts";
 import { checkArguments, checkDirect } from "./arguments.ts";
@@ -34,9 +34,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
   rule: UpdateRule<H>,
   input: ParametersInput<P, H>,
 ): Optimizer<Loss, LossValue, H> {
-  if ((rule as Partial<UpdateRule<H>> | undefined)?.kind !== "update-rule") {
-    refuse("invalid-rule", `${who}: rule`, "an update rule such as adamw({ lr: 1e-3 })", rule);
-  }
+  requireRule(who, rule);
   const { backend, stages, maxSlots = Number.POSITIVE_INFINITY } = engine;
   const { definition, hyperparameters } = rule;
   const self: OptimizerInternals<P, V, S> = {

@@ -1,5 +1,5 @@
 import type { HyperparameterRecord } from "../hyperparameters.ts";
-import { operations } from "./arithmetic.ts";
+import { type Operation, operations } from "./arithmetic.ts";
 import type { Program, ScalarInstruction } from "./trace.ts";
 
 /** What the scalar part of a rule reads, for one parameter tensor and one step. */
@@ -45,9 +45,3 @@ function evaluate(instruction: ScalarInstruction, registers: Float64Array, input
 }
 
 /** Any operation, as if it had all operands. */
-interface Operation {
-  readonly op: keyof typeof operations;
-  readonly a: number;
-  readonly b?: number;
-  readonly condition?: number;
-}

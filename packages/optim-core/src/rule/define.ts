@@ -173,6 +173,12 @@ export function defineUpdateRule<
   return make;
 }
 
+/** @throws OptimError `invalid-rule` for what is no rule */
+export function requireRule(who: string, rule: unknown): void {
+  if ((rule as Partial<UpdateRule> | null | undefined)?.kind === "update-rule") return;
+  refuse("invalid-rule", `${who}: rule`, "an update rule such as adamw({ lr: 1e-3 })", rule);
+}
+
 /**
  * `base` with `chosen` laid over it, checked and frozen.
  *
