@@ -4,7 +4,7 @@ import { OptimWrapperDict } from "@mm/optim-dict";
 import { adam, adamw, sgd } from "@mm/optim-rules";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { Digits } from "./data.ts";
+import type { Digits } from "./digits.ts";
 import type { Metrics } from "./metrics.ts";
 import {
   createAverage,

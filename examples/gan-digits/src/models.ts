@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs-core";
-import { classes, pixels } from "./data.ts";
+import { classes, pixels } from "./digits.ts";
 import type { Random } from "./random.ts";
 
 /** How many random numbers a digit is made from, besides the class that is asked for. */

@@ -1,10 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 import * as tf from "@tensorflow/tfjs-core";
-import { drawBatch, classes, pixels } from "./data.ts";
+import { nextBatch } from "./batch.ts";
+import { classes } from "./digits.ts";
 import type { GanRun } from "./gan.ts";
-import { crossEntropy } from "./losses.ts";
+import { discriminatorLoss, generatorLoss } from "./losses.ts";
 import type { Metrics } from "./metrics.ts";
-import { discriminate, generate, generatorInput, oneHot, updateAverage } from "./models.ts";
+import { generate, generatorInput, updateAverage } from "./models.ts";
 import { createRandom } from "./random.ts";
 
 export interface TrainHooks {
@@ -29,7 +30,7 @@ export async function train(
     if (frameTimes.has(run.iteration)) await keepFrame(run);
     const returnLoss = (run.iteration + 1) % settings.logEvery === 0;
 
-    const batch = nextBatch(run);
+    const batch = nextBatch(run.digits, settings.batch, run.random);
     const discriminated = optim
       .get("discriminator")
       .updateParams(() => discriminatorLoss(run, batch), { returnLoss });
@@ -57,37 +58,6 @@ export async function train(
 }
 
 const averageDecay = 0.995;
-
-interface Batch {
-  /** [n, pixels] */
-  readonly real: tf.Tensor2D;
-  /** [n, 10]: what the real digits show, and what the generator is asked for. */
-  readonly asked: tf.Tensor2D;
-  /** [n, 16 + 10] */
-  readonly input: tf.Tensor2D;
-}
-
-function nextBatch({ digits, random, settings: { batch } }: GanRun): Batch {
-  const { images, labels } = drawBatch(digits, batch, random);
-  return {
-    real: tf.tensor2d(images, [batch, pixels]),
-    asked: oneHot(labels),
-    input: generatorInput(labels, random),
-  };
-}
-
-/** To call real digits real (0.9 of the way: Salimans et al., arXiv:1606.03498, section 3.4) and samples not. */
-function discriminatorLoss({ generator, discriminator }: GanRun, { real, asked, input }: Batch): tf.Scalar {
-  const images = tf.concat([real, generate(generator, input)]);
-  const logits = discriminate(discriminator, images, tf.concat([asked, asked]));
-  const [onReal, onFake] = tf.split(logits, 2) as [tf.Tensor2D, tf.Tensor2D];
-  return tf.add(crossEntropy(onReal, 0.9), crossEntropy(onFake, 0));
-}
-
-/** To have samples called real: the loss that does not saturate (Goodfellow et al., arXiv:1406.2661, section 3). */
-function generatorLoss({ generator, discriminator }: GanRun, { asked, input }: Batch): tf.Scalar {
-  return crossEntropy(discriminate(discriminator, generate(generator, input), asked), 1);
-}
 
 type Networks = "generator" | "discriminator";
 

@@ -1,6 +1,6 @@
 import { PNG } from "pngjs";
 import { expect, it } from "vitest";
-import { classes, pixels } from "../src/data.ts";
+import { classes, pixels } from "../src/digits.ts";
 import { drawLosses } from "../src/figures/losses.ts";
 import { drawSamples } from "../src/figures/samples.ts";
 

