@@ -7,7 +7,7 @@ export type Network = ReturnType<typeof createNetwork>;
 
 type WeightName = keyof Network;
 
-export const hiddenSize = 64;
+const hiddenSize = 64;
 
 /** Kernels: normal with variance 1 ÷ inputs; that of the output times `outputScale`. Biases are zero. */
 export function createNetwork({ normal }: Random, outputScale: number) {

@@ -22,7 +22,7 @@ export interface Metrics {
 }
 
 /** Loss and gradient norm (before clipping) of the last batch. */
-export interface NetworkMetrics {
+interface NetworkMetrics {
   readonly loss: number;
   readonly lr: number;
   readonly gradNorm: number;
