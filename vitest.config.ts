@@ -3,10 +3,18 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { aliases } from "./scripts/aliases.mjs";
 import CountReporter from "./scripts/count-reporter.mjs";
+import { hasDriver, hasWebGpu } from "./scripts/vulkan.mjs";
 
 const chromium = "/usr/bin/chromium";
 const hasChromium = existsSync(chromium);
-const notRun = hasChromium ? [] : [`not run: browser suites (no Chromium at ${chromium})`];
+const notRun = [
+  ...(hasChromium ? [] : [`not run: browser suites (no Chromium at ${chromium})`]),
+  ...(hasWebGpu() ? [] : ["not run: WebGPU suites in Node (no Vulkan driver; Debian's chromium brings one)"]),
+];
+// What no machine has to have.
+const notRunEither = hasDriver("lavapipe")
+  ? []
+  : ["not run: WebGPU with shader-f16 (no lavapipe; bash scripts/lavapipe.sh fetches it)"];
 
 // Tests run on the sources; `pnpm test:built` runs the same tests on what the build made of them.
 const resolve = { alias: aliases(process.env["TEST_STAGE"] === "built" ? "built" : "source") };
@@ -14,13 +22,15 @@ const resolve = { alias: aliases(process.env["TEST_STAGE"] === "built" ? "built"
 // A slow machine is no failure; what hangs still ends.
 const timeouts = { testTimeout: 30_000, hookTimeout: 30_000 };
 
+const webgpu = ["packages/optim-webgpu/test/**", "examples/*/test/webgpu/**"];
+
 const node = {
   resolve,
   test: {
     ...timeouts,
     name: "node",
     include: ["{packages,examples}/*/test/**/*.test.ts"],
-    exclude: ["packages/*/test/browser/**"],
+    exclude: ["packages/*/test/browser/**", ...(hasWebGpu() ? [] : webgpu)],
     typecheck: {
       enabled: true,
       include: ["packages/*/test/**/*.test-d.ts"],
@@ -60,7 +70,7 @@ const browser = {
 export default defineConfig({
   test: {
     projects: hasChromium ? [node, browser] : [node],
-    reporters: ["default", new CountReporter(notRun)],
+    reporters: ["default", new CountReporter(notRun, notRunEither)],
     passWithNoTests: true,
   },
 });

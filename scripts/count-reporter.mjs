@@ -6,9 +6,16 @@ export default class CountReporter {
   /** @readonly */
   #notRun;
 
-  /** @param {readonly string[]} notRun one line for each group of suites that this machine cannot run */
-  constructor(notRun = []) {
+  /** @readonly */
+  #notRunEither;
+
+  /**
+   * @param {readonly string[]} notRun one line for each group of suites that this machine cannot run
+   * @param {readonly string[]} notRunEither the same, where no machine has to
+   */
+  constructor(notRun = [], notRunEither = []) {
     this.#notRun = notRun;
+    this.#notRunEither = notRunEither;
   }
 
   onTestRunEnd(modules, unhandledErrors) {
@@ -24,7 +31,11 @@ export default class CountReporter {
     process.once("exit", () => {
       if (count.failed > 0) process.exitCode ||= 1;
       const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
-      const lines = [...this.#notRun, `${count.passed} passed, ${count.failed} failed${skipped}`];
+      const lines = [
+        ...this.#notRun,
+        ...this.#notRunEither,
+        `${count.passed} passed, ${count.failed} failed${skipped}`,
+      ];
       process.stdout.write(`${lines.join("\n")}\n`);
     });
   }
