@@ -8,7 +8,7 @@ const doubling = `
   @compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) { values[id.x] *= 2.0; }`;
 
 for (const adapter of [defaultAdapter, lavapipe]) {
-  describe.skipIf(!adapter.available)(`${adapter.name}`, () => {
+  describe.skipIf(!adapter.available)(`on ${adapter.name}`, () => {
     test("computes; what it is asked to do is counted", async () => {
       const device = await openDevice(adapter);
       expect(device.limits.maxStorageBuffersPerShaderStage).toBe(8);
