@@ -10,7 +10,7 @@ import type {
   UpdateParamsOptions,
   WrapperBackwardOptions,
 } from "./options.ts";
-import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, WindowCounts } from "./state.ts";
+import type { LoadOptions, OptimWrapperStateDict, WindowCounts } from "./state.ts";
 
 /** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
 export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
@@ -51,7 +51,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   const lossFactor = (): number => {
     const { innerCount, maxCounts, windowStart } = counts;
     if (innerCount === maxCounts) {
-      refuse("count-exceeded", "backward", `at most ${maxCounts} calls (maxCounts)`, innerCount + 1);
+      refuse("count-exceeded", "backward", `at most ${maxCounts} (maxCounts)`, innerCount + 1);
     }
     const end = innerCount - (innerCount % accumulativeCounts) + accumulativeCounts;
     return Math.min(end, maxCounts ?? end) - windowStart;
@@ -78,6 +78,20 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       weighted: counts.weighted || weight !== undefined,
     };
     return (returnLoss ? { loss: value } : {}) as WithLoss<LossValue, R>;
+  };
+  const prepare = <C extends "prepareLoad" | "prepareLoadSync">(
+    state: OptimWrapperStateDict,
+    given: LoadOptions = {},
+    call: C,
+  ): ReturnType<Optimizer<Loss, LossValue, H>[C]> => {
+    const { restore = {} } = optimizer.check("prepareLoad", given, state);
+    const saved = restore.pending === false ? windowFrom(state.counts) : { ...state.counts };
+    const commitScaler =
+      restore.lossScaler !== false && state.lossScaler && lossScaler?.prepareLoad(state.lossScaler);
+    return optimizer[call](state.optimizer, given, () => {
+      if (commitScaler) commitScaler();
+      counts = restore.counts === false ? windowFrom(counts) : saved;
+    }) as ReturnType<(typeof optimizer)[C]>;
   };
   // Where the symbol does not exist, the same key again.
   const disposeKey: typeof Symbol.dispose = ((Symbol as { readonly dispose?: symbol }).dispose ??
@@ -182,16 +196,8 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       };
     },
     loadStateDict: async (state, given) => (await wrapper.prepareLoad(state, given)).commit(),
-    async prepareLoad(state: OptimWrapperStateDict, given: LoadOptions = {}): Promise<PreparedLoad> {
-      const { restore = {} } = optimizer.check("prepareLoad", given, state);
-      const saved = restore.pending === false ? windowFrom(state.counts) : { ...state.counts };
-      const commitScaler =
-        restore.lossScaler !== false && state.lossScaler && lossScaler?.prepareLoad(state.lossScaler);
-      return optimizer.prepareLoad(state.optimizer, given, () => {
-        if (commitScaler) commitScaler();
-        counts = restore.counts === false ? windowFrom(counts) : saved;
-      });
-    },
+    prepareLoad: async (state, given) => prepare(state, given, "prepareLoad"),
+    prepareLoadSync: (state, given) => prepare(state, given, "prepareLoadSync"),
 
     dispose,
     [disposeKey]: dispose,

@@ -115,6 +115,8 @@ export interface OptimWrapper<
   loadStateDict(state: OptimWrapperStateDict, options?: LoadOptions): Promise<LoadReport>;
   /** Checks and stages everything; rejects before anything changed. A second load while one is pending is an error. */
   prepareLoad(state: OptimWrapperStateDict, options?: LoadOptions): Promise<PreparedLoad>;
+  /** The same, for a caller that cannot wait: throws where `prepareLoad` rejects. */
+  prepareLoadSync(state: OptimWrapperStateDict, options?: LoadOptions): PreparedLoad;
   /** Waits for the device; also the back-pressure of a loop that only enqueues. */
   readMetrics(): Promise<StepMetrics>;
 

@@ -202,6 +202,10 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
     options?: LoadOptions,
     committed?: () => void,
   ): Promise<PreparedLoad>;
+  /**
+   * The same, for a caller that cannot wait: throws where `prepareLoad` rejects. Staging reads nothing from a device.
+   */
+  prepareLoadSync(state: OptimizerStateDict, options?: LoadOptions, committed?: () => void): PreparedLoad;
 
   /** A scaler whose state lives where this backend decides. The caller disposes it. @throws OptimError `invalid-option` */
   createLossScaler(options: LossScale): LossScaler;

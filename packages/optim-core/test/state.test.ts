@@ -252,6 +252,29 @@ test("a second load while one is pending is an error; commit and dispose end it,
   expect(await wrapper.stateDict()).toEqual(after);
 });
 
+test("a load that cannot wait is the same load, and throws what the other rejects with", async () => {
+  const source = model({ accumulativeCounts: 2, lossScale: 8 });
+  for (const n of [0, 1, 2]) source.wrapper.updateParams(of(n));
+  const state = await source.wrapper.stateDict();
+  const { wrapper } = model({ accumulativeCounts: 2, lossScale: 8 });
+  const other = { ...state, optimizer: { ...state.optimizer, rule: "Other" } };
+  expect((await refusal(() => wrapper.prepareLoadSync(other))).code).toBe("state-mismatch");
+  expect((await refusal(() => wrapper.prepareLoadSync({ ...state, version: 2 as 1 }))).code).toBe(
+    "invalid-state",
+  );
+  const prepared = wrapper.prepareLoadSync(state);
+  expect((await refusal(() => wrapper.prepareLoadSync(state))).code).toBe("load-pending");
+  expect(wrapper.innerCount).toBe(0);
+  expect(prepared.commit()).toEqual({ missing: [], unexpected: [] });
+  // The window in progress, with its gradient, included: the next update steps it.
+  expect(wrapper.innerCount).toBe(3);
+  expect(await wrapper.stateDict()).toEqual(state);
+  for (const each of [source.wrapper, wrapper]) each.updateParams(of(3));
+  expect(await wrapper.stateDict()).toEqual(await source.wrapper.stateDict());
+  wrapper.dispose();
+  expect((await refusal(() => wrapper.prepareLoadSync(state))).code).toBe("disposed");
+});
+
 test("after dispose() a commit changes nothing and leaves nothing behind", async () => {
   const source = model({ accumulativeCounts: 2 });
   for (const n of [0, 1, 2]) source.wrapper.updateParams(of(n));

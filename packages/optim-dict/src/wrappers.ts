@@ -23,6 +23,7 @@ const members: readonly (keyof AnyOptimWrapper & string)[] = [
   "stateDict",
   "loadStateDict",
   "prepareLoad",
+  "prepareLoadSync",
   "readMetrics",
   "dispose",
 ];

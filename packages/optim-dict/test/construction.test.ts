@@ -46,7 +46,8 @@ test.each([
 
 const methods = `
   updateParams backward step zeroGrad flush lossFactor shouldUpdate shouldSync initializeCountStatus optimContext
-  addParamGroup getLr getMomentum freeze unfreeze stateDict loadStateDict prepareLoad readMetrics dispose
+  addParamGroup getLr getMomentum freeze unfreeze stateDict loadStateDict prepareLoad
+  prepareLoadSync readMetrics dispose
 `
   .trim()
   .split(/\s+/);

@@ -164,6 +164,10 @@ export class FakeWrapper<
     return (await this.prepareLoad(state, options)).commit();
   }
 
+  prepareLoadSync(): never {
+    throw new Error("a dict has no use for it");
+  }
+
   prepareLoad({ optimizer }: OptimWrapperStateDict, options: LoadOptions = {}): Promise<PreparedLoad> {
     const { strict = true, rename = (saved: string) => saved } = options;
     this.#log.push(`prepareLoad ${this.backend}`);

@@ -150,6 +150,8 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
     stateDict: async (options) => idle("stateDict").stateDict(options),
     prepareLoad: async (state, options, committed) =>
       idle("prepareLoad").prepareLoad(state, options, committed),
+    prepareLoadSync: (state, options, committed) =>
+      idle("prepareLoad").prepareLoadSync(state, options, committed),
     readGradients: async () => idle("readGradients").readGradients(),
     writeGradients: (gradients) => idle("writeGradients").writeGradients(gradients),
     readParameters: async () => idle("readParameters").readParameters(),

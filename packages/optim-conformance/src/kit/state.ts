@@ -348,7 +348,12 @@ export const stateTests: readonly KitTest[] = [
       dropped.dispose();
       dropped.dispose();
       expectEqual("state", "lr after dispose", optimizer.paramGroups[0].lr, 4);
+      optimizer.prepareLoadSync(state).commit();
+      expectEqual("state", "lr after a load that could not wait", optimizer.paramGroups[0].lr, 0.25);
       const late = await optimizer.prepareLoad(state);
+      await expectRefusal("state", "a load that cannot wait, meanwhile", "load-pending", () =>
+        optimizer.prepareLoadSync(state),
+      );
       optimizer.dispose();
       late.commit();
       late.dispose();

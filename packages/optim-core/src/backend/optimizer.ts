@@ -180,6 +180,15 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     }
   };
 
+  const prepareLoadSync: Optimizer<Loss, LossValue, H>["prepareLoadSync"] = (
+    saved,
+    options = {},
+    committed,
+  ) => {
+    guard("prepareLoad");
+    return prepareOptimizerState(self, saved, options, committed);
+  };
+
   add(input);
   return {
     kind: "optimizer",
@@ -289,10 +298,8 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       guard("stateDict");
       return saveOptimizerState(self, pending);
     },
-    async prepareLoad(saved, options = {}, committed) {
-      guard("prepareLoad");
-      return prepareOptimizerState(self, saved, options, committed);
-    },
+    prepareLoad: async (...given) => prepareLoadSync(...given),
+    prepareLoadSync,
     createLossScaler(options) {
       guard("createLossScaler");
       return engine.createLossScaler(resolveLossScale(options));
