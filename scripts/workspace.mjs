@@ -15,7 +15,7 @@ const packagesIn = (parent) =>
 
 /** Every package.json of the workspace, relative to the root; the root's own comes first. */
 export const manifestFiles = () =>
-  [".", ...packagesIn("packages"), ...packagesIn("examples"), "bench"].map((folder) =>
+  [".", ...packagesIn("packages"), ...packagesIn("examples"), "bench", "site"].map((folder) =>
     join(folder, "package.json"),
   );
 
