@@ -1,0 +1,99 @@
+import { refuse } from "@mm/optim-core";
+import { checkSchema, type Fields, integerFrom, isFinite32, oneOf, type Test } from "@mm/optim-core/schema";
+import type { Schedule, ScheduleFactory, ScheduleOptions, ScheduleOptionsRecord } from "./schedule.ts";
+
+/** A schedule in closed form, for {@link defineSchedule}. */
+export interface ScheduleDefinition<O extends ScheduleOptions, D extends Partial<O>> {
+  /** The name of the factory: configurations call the schedule so, and state dicts remember it. */
+  readonly type: string;
+  /** What every option must be, beside those of all schedules. A key that ends with `?` may be left out. */
+  readonly fields: () => Fields["fields"];
+  readonly defaults: D;
+  /** An option that does not go with the others, and what it should have been. */
+  readonly check?: (options: O) => readonly [name: string, expected: string] | undefined;
+  /** What `value` becomes after `count` counts from `begin`, at most `length` of them. */
+  readonly at: (
+    options: O & Required<Pick<O, keyof D & keyof O>>,
+  ) => (count: number, value: number) => number;
+}
+
+/**
+ * Defines a kind of schedule: options that are checked, and a value in closed form.
+ *
+ * @example
+ * ```ts
+ * // value ÷ √(count ÷ timescale), once that is below it.
+ * export const inverseSquareRoot: ScheduleFactory<InverseSquareRootOptions> = defineSchedule({
+ *   type: "inverseSquareRoot",
+ *   fields: () => ({ timescale: integerFrom(1) }),
+ *   defaults: {},
+ *   at: ({ timescale }) => (count, value) => value / Math.sqrt(Math.max(1, count / timescale)),
+ * });
+ * ```
+ */
+export function defineSchedule<O extends ScheduleOptions, const D extends Partial<O>>({
+  type,
+  fields,
+  defaults,
+  check,
+  at,
+}: ScheduleDefinition<O, D>): ScheduleFactory<O> {
+  const make: ScheduleFactory<O> = (given, where = type) => {
+    const options = resolveOptions(given, where, { ...commonFields(), ...fields() }, defaults, check);
+    return closedForm(type, options, at(options as Parameters<typeof at>[0]), (saved, place = type) =>
+      make(saved as O, place),
+    );
+  };
+  return make;
+}
+
+/** What is true of all schedules in closed form: nothing before `begin`, nothing new after `length`. */
+export function closedForm(
+  type: string,
+  options: ScheduleOptionsRecord & ScheduleOptions,
+  at: (count: number, value: number) => number,
+  recreate: Schedule["with"],
+): Schedule {
+  const { begin = 0, length = Infinity, by = "update" } = options;
+  return {
+    kind: "schedule",
+    type,
+    by,
+    options,
+    at: (count, value) => (count < begin ? value : at(Math.min(count - begin, length), value)),
+    start: {},
+    observe: (state) => state,
+    with: recreate,
+  };
+}
+
+/** The options of every schedule in closed form. */
+export const commonFields = (): Fields["fields"] => ({
+  "begin?": integerFrom(0),
+  "length?": integerFrom(1),
+  "by?": oneOf("update", "epoch"),
+});
+
+/** Checks options and fills in defaults. The result is a copy, frozen. */
+export function resolveOptions<O extends object>(
+  given: O,
+  where: string,
+  fields: Fields["fields"],
+  defaults: Partial<O>,
+  check?: (options: O) => readonly [name: string, expected: string] | undefined,
+): O & ScheduleOptionsRecord {
+  checkSchema("invalid-option", where, given, { fields });
+  const chosen = Object.entries(given).filter(([, value]) => value !== undefined);
+  const options = { ...defaults, ...(Object.fromEntries(chosen) as O) } as O & ScheduleOptionsRecord;
+  const [name, expected] = check?.(options) ?? [];
+  if (name !== undefined) refuse("invalid-option", `${where}.${name}`, expected ?? "", options[name]);
+  for (const [key, value] of Object.entries(options)) {
+    if (Array.isArray(value)) Object.assign(options, { [key]: Object.freeze([...(value as number[])]) });
+  }
+  return Object.freeze(options);
+}
+
+export const aFactor: Test = [
+  (value: unknown) => isFinite32(value) && value >= 0,
+  "a finite number of at least 0",
+];

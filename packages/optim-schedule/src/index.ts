@@ -1,0 +1,29 @@
+export { constant, type ConstantOptions } from "./constant.ts";
+export { cosine, type CosineOptions, cosineRestarts, type CosineRestartsOptions } from "./cosine.ts";
+export { custom } from "./custom.ts";
+export { defineSchedule, type ScheduleDefinition } from "./define.ts";
+export type { FloorOptions } from "./floor.ts";
+export type { HyperparameterPath } from "./hyperparameter.ts";
+export { linear, type LinearOptions } from "./linear.ts";
+export { oneCycle, type OneCycleOptions } from "./one-cycle.ts";
+export { polynomial, type PolynomialOptions } from "./polynomial.ts";
+export { reduceOnPlateau, type ReduceOnPlateauOptions } from "./reduce-on-plateau.ts";
+export * from "./schedule.ts";
+export { createScheduler, type HyperparametersOf, type SchedulePlan, type Scheduler } from "./scheduler.ts";
+export { createSchedulerDict, type SchedulePlans, type SchedulerDict } from "./scheduler-dict.ts";
+export {
+  exponential,
+  type ExponentialOptions,
+  multiStep,
+  type MultiStepOptions,
+  step,
+  type StepOptions,
+} from "./step.ts";
+export type {
+  SavedHyperparameter,
+  SavedSchedule,
+  SchedulerDictStateDict,
+  SchedulerLoadOptions,
+  SchedulerLoadReport,
+  SchedulerStateDict,
+} from "./state.ts";

@@ -1,0 +1,75 @@
+/** Plain data, as given to a factory, with defaults filled in. */
+export type ScheduleOptionsRecord = {
+  readonly [name: string]: number | string | boolean | readonly number[];
+};
+
+/** What a schedule remembers of the measures that it was told. Empty for those that listen to none. */
+export type ScheduleState = { readonly [name: string]: number | null };
+
+/** Options of every schedule. A count is an enqueued update, or an epoch with `by: "epoch"`. */
+export interface ScheduleOptions {
+  /** The count at which it begins; before it, the value passes through unchanged. Default 0. */
+  readonly begin?: number;
+  /** After so many counts from `begin` the value stays where it is. Default: it never does, unless a schedule says otherwise. */
+  readonly length?: number;
+  /** What is counted. Default `"update"`. */
+  readonly by?: "update" | "epoch";
+}
+
+/**
+ * How one hyperparameter changes: a pure function of a count and of the value that would hold without it. Immutable, and bound to no
+ * wrapper, so any number of schedulers may share one. Made by {@link ScheduleFactory | factories}: `cosine({ length: 1000 })`.
+ */
+export interface Schedule {
+  readonly kind: "schedule";
+  /** The name of its factory: `"cosine"`. */
+  readonly type: string;
+  readonly by: "update" | "epoch";
+  /** What was chosen, defaults filled in, plain data: what a state dict holds of it. Frozen. */
+  readonly options: ScheduleOptionsRecord;
+  /**
+   * What `value` becomes after `count` counts. In closed form: any count can be asked for, in any order, at the same cost.
+   *
+   * @param value the group's initial value, or what the schedule before this one in a list made of it
+   * @param state default: that of the start
+   */
+  readonly at: (count: number, value: number, state?: ScheduleState) => number;
+  /** Where it starts. */
+  readonly start: ScheduleState;
+  /** The next state, when a measure came in. Only {@link reduceOnPlateau} listens. */
+  readonly observe: (state: ScheduleState, measure: number) => ScheduleState;
+  /** The same kind of schedule with other options, as a state dict holds them. @throws OptimError as its factory */
+  readonly with: (options: object, where?: string) => Schedule;
+}
+
+/**
+ * Makes a schedule. Wrong options are refused here, with their place: `cosine.length`, or with `where` `optim.lr[0].length`.
+ *
+ * @throws OptimError `invalid-option`, `unknown-option`
+ */
+export type ScheduleFactory<O extends object> = (options: O, where?: string) => Schedule;
+
+/** How far a run is. */
+export interface ScheduleCounts {
+  readonly updates: number;
+  /** Default 0. */
+  readonly epochs?: number;
+}
+
+/**
+ * What several schedules make of a value, each of what the one before it made.
+ *
+ * @example
+ * ```ts
+ * valueAt([linear({ startFactor: 0.1, length: 10 }), cosine({ begin: 10, length: 90 })], { updates: 55 }, 0.1); // 0.05
+ * ```
+ */
+export function valueAt(
+  schedules: Schedule | readonly Schedule[],
+  { updates, epochs = 0 }: ScheduleCounts,
+  value: number,
+): number {
+  return [schedules]
+    .flat()
+    .reduce((before, { by, at }) => at(by === "epoch" ? epochs : updates, before), value);
+}

@@ -1,0 +1,102 @@
+import {
+  aBoolean,
+  aFinite,
+  anything,
+  aString,
+  integerFrom,
+  oneOf,
+  type Schema,
+  type Test,
+} from "@mm/optim-core/schema";
+import type { ScheduleOptionsRecord, ScheduleState } from "./schedule.ts";
+
+/** What a state dict holds of one schedule. */
+export interface SavedSchedule {
+  readonly type: string;
+  readonly options: ScheduleOptionsRecord;
+  readonly state: ScheduleState;
+}
+
+/** What a state dict holds of one hyperparameter. */
+export interface SavedHyperparameter {
+  readonly schedules: readonly SavedSchedule[];
+  /** By group: the value that the schedules begin with. */
+  readonly initial: { readonly [group: string]: number };
+  /** That of the base settings, with several groups. */
+  readonly baseInitial?: number;
+}
+
+/** What a scheduler saves: plain data that JSON can hold, nothing shared with the scheduler. No functions. */
+export interface SchedulerStateDict {
+  readonly format: "optim-scheduler";
+  readonly version: 1;
+  readonly updates: number;
+  readonly epochs: number;
+  readonly hyperparameters: { readonly [path: string]: SavedHyperparameter };
+}
+
+/** What several schedulers save: one state per name. */
+export interface SchedulerDictStateDict<Name extends string = string> {
+  readonly format: "optim-scheduler-dict";
+  readonly version: 1;
+  readonly schedulers: { readonly [K in Name]: SchedulerStateDict };
+}
+
+export interface SchedulerLoadOptions {
+  /**
+   * `true` (default): what is saved must be of the same hyperparameters, kinds of schedules and groups, or an error lists what is not,
+   * and nothing changes. `false`: what fits is loaded, and the report lists the rest.
+   */
+  readonly strict?: boolean;
+  readonly restore?: {
+    /**
+     * `true` (default): the options of the schedules as they were saved, so that a run goes on as if it had never stopped. `false`: the
+     * schedules as they are now, from the count that was saved; their kinds need not be those of before.
+     */
+    readonly schedules?: boolean;
+    /** The values that schedules begin with, as saved (default) or as they are now: `false` to take a new learning rate. */
+    readonly initial?: boolean;
+  };
+}
+
+/** Names are `"lr"` for a hyperparameter, `"lr[0]"` for its first schedule, `lr of group "0"`, `"lr[0].length"`. */
+export interface SchedulerLoadReport {
+  /** Here, not in the state. */
+  readonly missing: readonly string[];
+  /** In the state, not here. */
+  readonly unexpected: readonly string[];
+  /** Options, and kinds, of schedules that differ between the state and what was given. `restore.schedules` says which hold now. */
+  readonly changed: readonly string[];
+}
+
+export const schedulerStateSchema = (): Schema => ({
+  fields: {
+    format: oneOf("optim-scheduler"),
+    version: oneOf(1),
+    updates: integerFrom(0),
+    epochs: integerFrom(0),
+    hyperparameters: {
+      each: {
+        fields: {
+          schedules: {
+            items: { fields: { type: aString, options: { each: anything }, state: { each: aNumberOrNull } } },
+          },
+          initial: { each: aFinite },
+          "baseInitial?": aFinite,
+        },
+      },
+    },
+  },
+});
+
+const aNumberOrNull: Test = [
+  (value: unknown) => value === null || Number.isFinite(value),
+  "a finite number or null",
+];
+
+export const loadOptionsSchema = (): Schema => ({
+  fields: {
+    "strict?": aBoolean,
+    "restore?": { fields: { "schedules?": aBoolean, "initial?": aBoolean } },
+  },
+});
