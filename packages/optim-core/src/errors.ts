@@ -31,6 +31,7 @@
  * | `gradients-changed` | gradients were written back after they changed since they were read |
  * | `device-lost` | the device is gone; make a new optimizer on a new one and load the last state |
  * | `device-error` | the device refused a command |
+ * | `storage-error` | a file could not be written or read: a full or read-only disk, a folder that is gone; `cause` is the system's error |
  */
 export type OptimErrorCode =
   | "invalid-option"
@@ -60,7 +61,8 @@ export type OptimErrorCode =
   | "load-pending"
   | "gradients-changed"
   | "device-lost"
-  | "device-error";
+  | "device-error"
+  | "storage-error";
 
 export interface OptimErrorDetails {
   /** What would have been right, in words: `"a positive integer"`. */
