@@ -1,11 +1,12 @@
 import { createOptimWrapper } from "@mm/optim-core";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { adam, rmsprop } from "@mm/optim-rules";
+import { cosine, createSchedulerDict, linear } from "@mm/optim-schedule";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import type { Network } from "./network.ts";
 import type { Settings } from "./settings.ts";
 
-export type ActorCriticOptim = ReturnType<typeof createOptim>;
+type ActorCriticOptim = ReturnType<typeof createOptim>;
 
 /** One rule, learning rate and clipping for the actor, others for the critic. */
 export function createOptim({ actorLr, criticLr }: Settings, actor: Network, critic: Network) {
@@ -17,12 +18,10 @@ export function createOptim({ actorLr, criticLr }: Settings, actor: Network, cri
   });
 }
 
-/** The actor's learning rate falls along a line, the critic's along half a cosine. `progress` goes from 0 to 1. */
-export function setLearningRates(
-  optim: ActorCriticOptim,
-  { actorLr, criticLr }: Settings,
-  progress: number,
-): void {
-  optim.paramGroups.actor[0].lr = actorLr * (1 - progress);
-  optim.paramGroups.critic[0].lr = (criticLr * (1 + Math.cos(Math.PI * progress))) / 2;
+/** The actor's learning rate falls along a line, the critic's along half a cosine, both to 0 in `updates` updates. */
+export function createSchedulers(optim: ActorCriticOptim, updates: number) {
+  return createSchedulerDict(optim, {
+    actor: { lr: linear({ startFactor: 1, endFactor: 0, length: updates }) },
+    critic: { lr: cosine({ length: updates }) },
+  });
 }

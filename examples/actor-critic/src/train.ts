@@ -1,7 +1,7 @@
 import { estimate } from "./advantages.ts";
 import { policyLoss, takeBatch, valueLoss } from "./losses.ts";
 import { createNetwork, type Network } from "./network.ts";
-import { createOptim, setLearningRates } from "./optim.ts";
+import { createOptim, createSchedulers } from "./optim.ts";
 import { createRandom } from "./random.ts";
 import { collect, createEnvironments } from "./rollout.ts";
 import type { Settings } from "./settings.ts";
@@ -21,7 +21,7 @@ export interface Metrics {
   readonly critic: NetworkMetrics;
 }
 
-/** Loss and gradient norm (before clipping) of the last batch. */
+/** Loss and gradient norm (before clipping) of the last batch, and the learning rate that comes next. */
 interface NetworkMetrics {
   readonly loss: number;
   readonly lr: number;
@@ -34,17 +34,20 @@ export async function train(settings: Settings, onMetrics: (metrics: Metrics) =>
   // The actor begins undecided.
   const [actor, critic] = [createNetwork(random, 0.01), createNetwork(random, 1)];
   const optim = createOptim(settings, actor, critic);
+  const updates = (settings.iterations * epochs * horizon * environmentCount) / batchSize;
+  const schedulers = createSchedulers(optim, updates);
   const environments = createEnvironments(environmentCount, random);
 
   for (let iteration = 1; iteration <= settings.iterations; iteration++) {
     const rollout = collect(actor, environments, horizon, random);
     const estimates = estimate(critic, rollout);
-    setLearningRates(optim, settings, (iteration - 1) / settings.iterations);
     const losses = { actor: Number.NaN, critic: Number.NaN };
     for (const rows of batches()) {
       const batch = takeBatch(rollout, estimates, rows);
       const acted = optim.get("actor").updateParams(policyLoss(actor, batch), { returnLoss: true });
       const judged = optim.get("critic").updateParams(valueLoss(critic, batch), { returnLoss: true });
+      schedulers.get("actor").step(acted);
+      schedulers.get("critic").step(judged);
       [losses.actor, losses.critic] = [acted.loss, judged.loss];
     }
     const { actor: a, critic: c } = await optim.readMetrics();

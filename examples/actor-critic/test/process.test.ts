@@ -24,10 +24,10 @@ it("prints how training goes and the return at the end, and writes the picture",
   expect([status, stderr]).toEqual([0, ""]);
   expect(stdout.split("\n")).toEqual([
     expect.stringMatching(
-      /^1\/2 \| mean return \d+ \| actor: loss .*, lr 3.0e-3, .* \| critic: loss .*, lr 3.0e-3, /,
+      /^1\/2 \| mean return \d+ \| actor: loss .*, lr 1.5e-3, .* \| critic: loss .*, lr 1.5e-3, /,
     ),
     expect.stringMatching(
-      /^2\/2 \| mean return \d+ \| actor: loss .*, lr 1.5e-3, .* \| critic: loss .*, lr 1.5e-3, /,
+      /^2\/2 \| mean return \d+ \| actor: loss .*, lr 0.0e\+0, .* \| critic: loss .*, lr 0.0e\+0, /,
     ),
     expect.stringMatching(/^trained in [\d.]+ s$/),
     expect.stringMatching(/^mean return [\d.]+ over 100 episodes \(least \d+, limit 500\)$/),

@@ -31,7 +31,8 @@ it("lowers the actor's learning rate along a line, the critic's along half a cos
     rates.actor.push(actor.lr);
     rates.critic.push(critic.lr);
   });
-  const cosines = [1, Math.SQRT1_2, 0, -Math.SQRT1_2];
-  [0.004, 0.003, 0.002, 0.001].forEach((lr, i) => expect(rates.actor[i]).toBeCloseTo(lr, 12));
+  // After a quarter, a half, three quarters and the whole of all updates: cos 45°, 90°, 135° and 180°.
+  const cosines = [Math.SQRT1_2, 0, -Math.SQRT1_2, -1];
+  [0.003, 0.002, 0.001, 0].forEach((lr, i) => expect(rates.actor[i]).toBeCloseTo(lr, 12));
   cosines.forEach((cosine, i) => expect(rates.critic[i]).toBeCloseTo(0.001 * (1 + cosine), 12));
 });
