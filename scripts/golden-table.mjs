@@ -8,6 +8,7 @@ const titles = {
   regression: "a regression",
   gan: "a GAN under a dict",
   dictProbe: "questions to a dict",
+  scheduler: "schedules",
 };
 
 /**

@@ -13,6 +13,7 @@ import type {
   GoldenFile,
   OptimizerCase,
   RunnableCase,
+  SchedulerCase,
   WrapperCase,
 } from "../src/golden/format.ts";
 import {
@@ -29,6 +30,8 @@ const cases = [...fixtures.values()].flatMap((file) =>
   file.cases.map((recorded) => ({ recorded, meta: file.meta })),
 );
 const { meta } = cases[0] as (typeof cases)[number];
+
+const unheardOf = { name: "s", kind: "unheard" } as unknown as GoldenCase;
 
 function find<C extends GoldenCase>(name: string): C {
   return cases.find(({ recorded }) => recorded.name === name)?.recorded as C;
@@ -101,6 +104,17 @@ describe("a recording that is wrong", () => {
     );
   });
 
+  test("in a scheduled value, by a millionth of a per cent", async () => {
+    const wrong = change(find<SchedulerCase>("sched/poly"), ({ rows }) => {
+      const row = rows[4] as number[];
+      row[1] = (row[1] as number) * (1 + 1e-8);
+    });
+    expect(await fails(wrong)).toMatch(/^rows\[4\]: \[1\] expected /);
+    expect(await fails({ ...wrong, scheduler: { type: "ZigzagLR", args: {} } })).toContain(
+      "no schedule for ZigzagLR",
+    );
+  });
+
   test("in knowing a probe, a class or a kind that we do not", async () => {
     const probe = { ...find("dict/probe"), probes: { weather: { value: 1 } } } as GoldenCase;
     expect(await fails(probe)).toContain("probes.weather: no such probe is known");
@@ -108,12 +122,8 @@ describe("a recording that is wrong", () => {
     expect(await fails({ ...plain, optimizer: { type: "Sgdd", args: {} } })).toContain(
       "no update rule for torch.optim.Sgdd",
     );
-    const { status, reason } = await runGoldenCase(
-      { name: "x", kind: "scheduler" },
-      meta,
-      referenceFactory(),
-    );
-    expect([status, reason]).toEqual(["skipped", "kind scheduler is not here yet"]);
+    const { status, reason } = await runGoldenCase(unheardOf, meta, referenceFactory());
+    expect([status, reason]).toEqual(["skipped", "kind unheard is not here yet"]);
   });
 });
 
@@ -297,7 +307,7 @@ test("a file that is none is refused in words", () => {
 test("prints a line per case and a closing one", async () => {
   const file: GoldenFile = {
     meta,
-    cases: [find("clip/three_four"), find("clip/empty_list"), { name: "s", kind: "scheduler" }],
+    cases: [find("clip/three_four"), find("clip/empty_list"), unheardOf],
   };
   const results = [];
   for await (const result of runGolden(file, referenceFactory())) results.push(result);
@@ -305,7 +315,7 @@ test("prints a line per case and a closing one", async () => {
     "ok    clip/three_four                       2 checks, largest error 0.0e+0, 0 % of the tolerance",
     "ok    clip/empty_list                       1 checks, largest error 0.0e+0, 0 % of the tolerance; " +
       "not as recorded: an optimizer without parameters is refused (0010-recordings-that-are-not-followed)",
-    "skip  s                                     kind scheduler is not here yet",
+    "skip  s                                     kind unheard is not here yet",
   ]);
   expect(formatSummary("reference", results)).toBe(
     "reference: 2 passed, 0 failed, 1 skipped of 3 cases, largest error 0.0e+0",

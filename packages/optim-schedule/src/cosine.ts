@@ -36,7 +36,7 @@ export const cosine: ScheduleFactory<CosineOptions> = /* @__PURE__ */ defineSche
 export interface CosineRestartsOptions extends ScheduleOptions, FloorOptions {
   /** Counts from one restart to the next. */
   readonly periods: readonly number[];
-  /** What the value restarts from, as a share of the way from the floor up to it, one per period. Default: all 1. */
+  /** What each period begins at, as a share of the value. Default: all 1. */
   readonly restartWeights?: readonly number[];
 }
 
@@ -68,9 +68,8 @@ export const cosineRestarts: ScheduleFactory<CosineRestartsOptions> = /* @__PURE
     while (index < periods.length - 1 && count >= passed + (periods[index] as number)) {
       passed += periods[index++] as number;
     }
-    const floor = floorOf(options, value);
-    const top = floor + (restartWeights?.[index] ?? 1) * (value - floor);
-    return anneal(top, floor, Math.min(1, (count - passed) / (periods[index] as number)));
+    const top = value * (restartWeights?.[index] ?? 1);
+    return anneal(top, floorOf(options, value), Math.min(1, (count - passed) / (periods[index] as number)));
   },
 });
 

@@ -21,16 +21,32 @@ const ofParameters: Allowed = (expected) => 5e-6 + 1e-5 * Math.abs(expected);
 /** Of optimizer state, whose magnitude may be anything: relative to itself and to the largest of its tensor. */
 const ofSlots: Allowed = (expected, largest) => 1e-5 * Math.abs(expected) + 1e-6 * largest;
 
+/**
+ * Of scheduled hyperparameters. MMEngine multiplies from count to count, we compute every count from the start: they differ by
+ * rounding, a few ulp a count, and where a cosine is near 0, by the rounding of 1 + cos.
+ */
+const ofHyperparameters: Allowed = (expected, largest) => 1e-12 * Math.abs(expected) + 1e-15 * largest;
+
 /** Collects comparisons. */
 export class Checks {
   readonly list: Check[] = [];
 
   parameter(field: string, received: ArrayLike<number> | undefined, expected: GoldenData): void {
-    this.#numbers(field, received, expected, ofParameters);
+    this.#numbers(field, received, decode(expected), ofParameters);
   }
 
   slot(field: string, received: ArrayLike<number> | undefined, expected: GoldenData): void {
-    this.#numbers(field, received, expected, ofSlots);
+    this.#numbers(field, received, decode(expected), ofSlots);
+  }
+
+  /** float64. */
+  hyperparameter(
+    field: string,
+    received: readonly number[] | undefined,
+    expected: readonly number[] | undefined,
+  ): void {
+    if (expected === undefined) this.exact(field, received, expected);
+    else this.#numbers(field, received, expected, ofHyperparameters);
   }
 
   /** Plain data, compared with Object.is throughout. */
@@ -65,16 +81,13 @@ export class Checks {
   #numbers(
     field: string,
     received: ArrayLike<number> | undefined,
-    recorded: GoldenData,
+    expected: Float32Array | readonly number[],
     allowed: Allowed,
   ): void {
-    const expected = decode(recorded);
     if (received?.length !== expected.length) {
       return this.note(field, `expected ${expected.length} numbers, got ${String(received?.length)}`);
     }
-    const largest = expected
-      .filter(Number.isFinite)
-      .reduce((size, value) => Math.max(size, Math.abs(value)), 0);
+    const largest = Math.max(0, ...expected.map(Math.abs).filter(Number.isFinite));
     let [error, share] = [0, 0];
     let failure: string | undefined;
     for (const [index, b] of expected.entries()) {

@@ -191,13 +191,34 @@ export interface ProbedWrapper {
 export type Probe =
   { readonly value: unknown } | { readonly error: { readonly type: string; readonly message: string } };
 
-/** Recorded, and run by the packages on configuration and schedules. */
+export interface SchedulerCase extends CaseBase {
+  readonly kind: "scheduler";
+  /** Class name in `mmengine.optim.scheduler`. */
+  readonly scheduler: TorchOptimizer;
+  /** `"lr"`, `"momentum"` */
+  readonly param: string;
+  readonly lr: number;
+  readonly momentum: number;
+  readonly groupLrs: readonly number[];
+  /** Row k, after k calls of `step()`: one value per group, then that of the base settings. */
+  readonly rows: readonly (readonly number[])[];
+  readonly getLr: readonly { readonly base_lr?: readonly number[]; readonly lr: readonly number[] }[];
+}
+
+/** Recorded, and run by the package on configuration. */
 interface OtherCase extends CaseBase {
-  readonly kind: "paramwise" | "scheduler";
+  readonly kind: "paramwise";
 }
 
 export type RunnableCase =
-  OptimizerCase | WrapperCase | ClipCase | ScalerCase | RegressionCase | GanCase | DictProbeCase;
+  | OptimizerCase
+  | WrapperCase
+  | ClipCase
+  | ScalerCase
+  | RegressionCase
+  | GanCase
+  | DictProbeCase
+  | SchedulerCase;
 export type GoldenCase = RunnableCase | OtherCase;
 
 /** The numbers of a tensor. */

@@ -8,6 +8,7 @@ import { runGan } from "./kinds/gan.ts";
 import { runOptimizer } from "./kinds/optimizer.ts";
 import { runRegression } from "./kinds/regression.ts";
 import { runScaler } from "./kinds/scaler.ts";
+import { runScheduler } from "./kinds/scheduler.ts";
 import { runWrapper } from "./kinds/wrapper.ts";
 import type { Bench } from "./subject.ts";
 import type { RulesByName } from "./torch.ts";
@@ -140,6 +141,7 @@ const runners: { readonly [K in RunnableCase["kind"]]: Runner<K> } = {
   regression: runRegression,
   gan: runGan,
   dictProbe: runDictProbe,
+  scheduler: runScheduler,
 };
 
 function runCase<P, Loss extends LossClosure, LossValue>(
