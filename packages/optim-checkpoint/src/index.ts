@@ -1,0 +1,21 @@
+export { type Checkpoint, decodeCheckpoint, type DecodedCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
+export {
+  Checkpoints,
+  type CheckpointsOptions,
+  type CheckpointStorage,
+  type FoundCheckpoint,
+  type SkippedCheckpoint,
+} from "./checkpoints.ts";
+export { decodeSafetensors, type SafetensorsContent } from "./decode.ts";
+export { encodeSafetensors, SafetensorsFile } from "./encode.ts";
+export type { Progress, ProgressOptions } from "./progress.ts";
+export type { ByteInput, ByteSource } from "./source.ts";
+export type { SavedState } from "./state.ts";
+export { type Dtype, type Tensor, type TensorData, type TensorInput, toFloat32 } from "./tensor.ts";
+export {
+  type OptimWrappers,
+  restoreCheckpoint,
+  type RestoreCheckpointOptions,
+  takeCheckpoint,
+  type TakeCheckpointOptions,
+} from "./wrappers.ts";
