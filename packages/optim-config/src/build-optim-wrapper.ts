@@ -1,0 +1,176 @@
+import {
+  type BaseHyperparameters,
+  createOptimWrapper,
+  type HyperparameterValue,
+  hyperparameterEntries,
+  type Optimizer,
+  type OptimWrapper,
+  type ParamGroupInput,
+  refuse,
+} from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import type { OptimWrapperConfig } from "./config.ts";
+import { describeModel, type Model } from "./model/describe-model.ts";
+import type { DescribedParameter, ModelKind } from "./model/model-kind.ts";
+import { keepOrigins } from "./origin.ts";
+import { planMmengine } from "./paramwise/mmengine.ts";
+import { type PlannedParameter, planPlain } from "./paramwise/plan.ts";
+import { planRules } from "./paramwise/rules.ts";
+import { readConfig, within } from "./read-config.ts";
+import { type HyperparametersOf, makeRule, type RuleName, type RuleRegistry } from "./registry.ts";
+import { optimWrapperSchema } from "./schema/config-schema.ts";
+import { checkJson } from "./schema/json-schema.ts";
+
+/** The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. */
+export type OptimizerFactory<P, Loss, LossValue> = (
+  rule: UpdateRule,
+  groups: readonly ParamGroupInput<P, BaseHyperparameters>[],
+) => Pick<Optimizer<Loss, LossValue>, RuleIndependent>;
+
+// An entry point with overloads loses its type parameters where TypeScript compares it with this one: what has the type of a rule's
+// hyperparameters is left to the configuration.
+type RuleIndependent = Exclude<
+  keyof Optimizer<never, unknown>,
+  "paramGroups" | "baseParamSettings" | "defaults" | "addParamGroup"
+>;
+
+/** What a configuration is built with. */
+export interface BuildParts<P, Loss, LossValue, R extends RuleRegistry> {
+  readonly optimizer: OptimizerFactory<P, Loss, LossValue>;
+  readonly rules: R;
+  /** Further kinds of models, looked at before those that are known. */
+  readonly models?: readonly ModelKind<never, P>[];
+}
+
+/**
+ * Builds an optimizer wrapper from plain data.
+ *
+ * ```ts
+ * const optim = buildOptimWrapper(model, config, { optimizer: tfjsOptimizer, rules: { adamw, sgd } });
+ * ```
+ *
+ * The configuration is checked as a whole before anything is made, and neither changed nor kept. A frozen parameter is in the optimizer as
+ * any other, in its group, and takes no step until it is unfrozen. {@link explain} tells what became of each parameter.
+ *
+ * @param model a tfjs LayersModel or parameters by name; anything that a kind of `models` accepts
+ * @throws OptimError `invalid-option`, `unknown-option`, `invalid-hyperparameter`, with the path of the field; what {@link describeModel}
+ * and the optimizer throw for parameters
+ */
+export function buildOptimWrapper<
+  P,
+  Loss,
+  LossValue,
+  const R extends RuleRegistry,
+  const T extends RuleName<R>,
+>(
+  model: Model<P>,
+  config: OptimWrapperConfig<R, T>,
+  parts: BuildParts<P, Loss, LossValue, R>,
+): OptimWrapper<Loss, LossValue, HyperparametersOf<R[T]>>;
+export function buildOptimWrapper<
+  M,
+  P,
+  Loss,
+  LossValue,
+  const R extends RuleRegistry,
+  const T extends RuleName<R>,
+>(
+  model: M,
+  config: OptimWrapperConfig<R, T>,
+  parts: BuildParts<P, Loss, LossValue, R> & { readonly models: readonly ModelKind<M, P>[] },
+): OptimWrapper<Loss, LossValue, HyperparametersOf<R[T]>>;
+export function buildOptimWrapper<P, Loss, LossValue>(
+  model: unknown,
+  config: OptimWrapperConfig,
+  parts: BuildParts<P, Loss, LossValue, RuleRegistry>,
+): OptimWrapper<Loss, LossValue> {
+  const who = "buildOptimWrapper";
+  requireParts(parts, who);
+  checkJson(optimWrapperSchema(parts.rules), config, "config");
+  const prepare = prepareWrapper(config, parts, "config");
+  return prepare(describeModel(model, parts.models ?? [], `${who}: model`))();
+}
+
+/** @throws OptimError `invalid-option`, `invalid-rule` */
+export function requireParts(parts: object, who: string): void {
+  const { optimizer, rules } = Object(parts) as Partial<BuildParts<unknown, never, unknown, RuleRegistry>>;
+  if (typeof optimizer !== "function") {
+    refuse(
+      "invalid-option",
+      `${who}: optimizer`,
+      "the entry point of a backend, such as tfjsOptimizer",
+      optimizer,
+    );
+  }
+  const entries = Object.entries(Object(rules) as RuleRegistry);
+  if (entries.length === 0) refuse("invalid-option", `${who}: rules`, "rules by name: { adamw, sgd }", rules);
+  for (const [name, factory] of entries) {
+    if (typeof factory !== "function") {
+      refuse("invalid-rule", `${who}: rules.${name}`, "a function that makes a rule, such as adamw", factory);
+    }
+  }
+}
+
+/**
+ * Checks in steps, each of which throws before the next: the configuration, then its options for these parameters, then makes the wrapper.
+ */
+export function prepareWrapper<P, Loss, LossValue>(
+  config: OptimWrapperConfig,
+  { optimizer, rules }: BuildParts<P, Loss, LossValue, RuleRegistry>,
+  path: string,
+): (parameters: readonly DescribedParameter<P>[]) => () => OptimWrapper<Loss, LossValue> {
+  const { rule, written, wrapperOptions, lrFactor } = readConfig(config, rules, path);
+  return (parameters) => {
+    const { paramwise } = config;
+    const request = {
+      parameters,
+      rule,
+      written,
+      path: `${path}.paramwise`,
+      rulePath: `${path}.optimizer`,
+    };
+    const planned =
+      paramwise === undefined || Object.keys(paramwise).length === 0
+        ? planPlain(request)
+        : isList(paramwise)
+          ? planRules(request, paramwise)
+          : planMmengine(request, paramwise);
+    const scaled = makeRule(rules, config.optimizer.type, {
+      ...written,
+      lr: rule.hyperparameters.lr * lrFactor,
+    });
+    return () =>
+      within(path, () => {
+        const made = optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
+        try {
+          const wrapper = createOptimWrapper(made, wrapperOptions);
+          wrapper.freeze(planned.flatMap(({ frozen, parameter }) => (frozen ? [parameter.name] : [])));
+          keepOrigins(wrapper, planned);
+          return wrapper;
+        } catch (error) {
+          made.dispose();
+          throw error;
+        }
+      });
+  };
+}
+
+function groupsOf<P>(
+  planned: readonly PlannedParameter<P>[],
+  lrFactor: number,
+): readonly ParamGroupInput<P, BaseHyperparameters>[] {
+  const groups = new Map<string, { name: string; params: Record<string, P>; options: object }>();
+  for (const { parameter, group: name, options } of planned) {
+    const group = groups.get(name) ?? { name, params: Object.create(null) as Record<string, P>, options };
+    group.params[parameter.name] = parameter.value;
+    groups.set(name, group);
+  }
+  return [...groups.values()].map(({ name, params, options }) => {
+    const { lr, ...others } = hyperparameterEntries(options);
+    const scaled: { readonly lr?: HyperparameterValue } =
+      lr === undefined ? {} : { lr: (lr as number) * lrFactor };
+    return { ...others, ...(scaled as { readonly lr?: number }), name, params };
+  });
+}
+
+const isList = <T, L>(value: T | readonly L[]): value is readonly L[] => Array.isArray(value);

@@ -1,0 +1,119 @@
+import type { ClipGradByNorm, ClipGradByValue, LossScale, OnNonFinite } from "@mm/optim-core";
+import type { Matcher } from "./matcher.ts";
+import type { HyperparametersOf, RuleName, RuleRegistry } from "./registry.ts";
+
+/**
+ * One optimizer wrapper, as plain JSON. `R` is the registry of rules that it is written for, `T` the name of its rule: with a registry of
+ * known type, unknown rules and hyperparameters do not compile.
+ */
+export interface OptimWrapperConfig<
+  R extends RuleRegistry = RuleRegistry,
+  T extends RuleName<R> = RuleName<R>,
+> extends WrapperSettings {
+  /** The update rule, by its name in the registry, and its hyperparameters; those that are absent have the rule's defaults. */
+  readonly optimizer: OptimizerConfig<R, T>;
+  /** Options for single parameters: MMEngine's, or a list of rules that are all followed. Absent: one group of all parameters. */
+  readonly paramwise?: Paramwise<HyperparametersOf<R[T]>> | readonly ParamRule<HyperparametersOf<R[T]>>[];
+}
+
+export type OptimizerConfig<R extends RuleRegistry, T extends RuleName<R>> = { readonly type: T } & Partial<
+  Readonly<HyperparametersOf<R[T]>>
+>;
+
+/** What is the same whatever the rule. */
+export interface WrapperSettings {
+  /** Where an editor finds the schema. Not read. */
+  readonly $schema?: string;
+  /** Backward calls per step. Default 1. */
+  readonly accumulativeCounts?: number;
+  readonly clipGrad?: ClipGradByNormConfig | ClipGradByValue;
+  /** Absent: plain single precision. */
+  readonly lossScale?: LossScale;
+  /** Not beside `lossScale`. Default `"propagate"`. */
+  readonly onNonFinite?: OnNonFinite;
+  /** Measure the gradient norm although nothing clips by it. Default `false`. */
+  readonly gradNorm?: boolean;
+  readonly scaleLr?: ScaleLr;
+}
+
+/** {@link ClipGradByNorm} in JSON, which has no Infinity. */
+export type ClipGradByNormConfig = Omit<ClipGradByNorm, "normType" | "clipValue"> & {
+  /** `"inf"`: the largest absolute value. Default 2. */
+  readonly normType?: number | "inf";
+};
+
+/**
+ * Multiplies every learning rate, those of groups and the base rate too, by `batchSize` × `accumulativeCounts` ÷ `baseBatchSize`
+ * (Goyal et al., arXiv:1706.02677, section 2.1). Schedules start from the product.
+ */
+export interface ScaleLr {
+  /** The samples per step that the learning rates were written for. */
+  readonly baseBatchSize: number;
+  /** The samples of one backward call, over all replicas. */
+  readonly batchSize: number;
+}
+
+/** Factors and hyperparameters for some of the parameters. */
+export type ParamOptions<H> = {
+  /** Times the learning rate. */
+  readonly lrMult?: number;
+  /** Times the weight decay. */
+  readonly decayMult?: number;
+} & Partial<Readonly<H>>;
+
+/**
+ * MMEngine's `paramwise_cfg`, with its results: one group per parameter, named after it. Factors need the value that they multiply to be
+ * written in `optimizer`. For each parameter the first line that fits decides, so a custom key switches all other options off:
+ *
+ * ```text
+ * lr      offset of a deformable convolution → dcnOffsetLrMult;  bias, not of a normalisation → biasLrMult
+ * decay   normalisation → normDecayMult;  bias → biasDecayMult;  depthwise convolution → dwconvDecayMult;  one dimension → flatDecayMult
+ * ```
+ */
+export interface Paramwise<H = object> {
+  /**
+   * Options by a part of the name; the longest key that a name contains wins, among equally long ones the first by alphabet. A name
+   * without a dot is searched as if it began with one.
+   */
+  readonly customKeys?: { readonly [key: string]: ParamOptions<H> };
+  readonly biasLrMult?: number;
+  readonly biasDecayMult?: number;
+  readonly normDecayMult?: number;
+  readonly dwconvDecayMult?: number;
+  readonly dcnOffsetLrMult?: number;
+  readonly flatDecayMult?: number;
+  /** A parameter that is there under a second name counts once, by its first. Without this it is an error. */
+  readonly bypassDuplicate?: boolean;
+}
+
+/**
+ * One rule of the list that does not drop rules: every rule that matches a parameter is followed. Factors multiply; of a hyperparameter
+ * that several rules set, and of `frozen`, the last counts. Parameters that the same rules match form a group.
+ */
+export type ParamRule<H = object> = {
+  readonly match: Matcher;
+  /** Stands in the names of groups and in explanations. Default: the matcher, as text. */
+  readonly name?: string;
+  /** Whether the parameters take no steps, until they are unfrozen. */
+  readonly frozen?: boolean;
+} & ParamOptions<H>;
+
+/** Several optimizers under names, as plain JSON. */
+export interface OptimWrapperDictConfig<
+  R extends RuleRegistry = RuleRegistry,
+  T extends { readonly [name: string]: RuleName<R> } = { readonly [name: string]: RuleName<R> },
+> {
+  /** Where an editor finds the schema. Not read. */
+  readonly $schema?: string;
+  readonly wrappers: { readonly [K in keyof T]: DictMember<R, T[K]> };
+  /** Parameters that no wrapper takes. All others have to be taken by exactly one. */
+  readonly unused?: Matcher;
+}
+
+export interface DictMember<R extends RuleRegistry, T extends RuleName<R>> extends OptimWrapperConfig<R, T> {
+  /**
+   * The parameters that this wrapper takes. Absent: those below its own name, `generator.layer1.kernel` for `generator`, which are called
+   * without it from then on, `layer1.kernel`.
+   */
+  readonly params?: Matcher;
+}

@@ -1,0 +1,12 @@
+export { buildOptimWrapper, type BuildParts, type OptimizerFactory } from "./build-optim-wrapper.ts";
+export { buildOptimWrapperDict, type BuiltDict } from "./build-optim-wrapper-dict.ts";
+export type * from "./config.ts";
+export type { Matcher, MatcherFields } from "./matcher.ts";
+export { joinModels, type JoinedModels, type Model } from "./model/describe-model.ts";
+export type { LayersModel } from "./model/layers-model.ts";
+export type { ModelKind, ModelParameter, ParameterKind } from "./model/model-kind.ts";
+export type { NamedParameters } from "./model/named-parameters.ts";
+export { parseOptimWrapperConfig, parseOptimWrapperDictConfig } from "./read-config.ts";
+export type { HyperparametersOf, RuleName, RuleRegistry } from "./registry.ts";
+export { optimWrapperDictSchema, optimWrapperSchema } from "./schema/config-schema.ts";
+export type { JsonSchema, JsonType } from "./schema/json-schema.ts";

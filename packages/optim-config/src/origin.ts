@@ -1,0 +1,24 @@
+import type { AnyOptimWrapper } from "@mm/optim-core";
+import type { PlannedParameter } from "./paramwise/plan.ts";
+
+/** Why a parameter has the options that it has. */
+export interface Origin {
+  readonly why: readonly string[];
+  readonly aliases: readonly string[];
+}
+
+// On the wrapper itself, so that another copy of this package finds it.
+const key = "@mm/optim-config: origins";
+
+/** Notes on a wrapper where the options of its parameters came from. */
+export function keepOrigins(wrapper: AnyOptimWrapper, planned: readonly PlannedParameter<unknown>[]): void {
+  const origins = new Map(planned.map(({ parameter, why, aliases }) => [parameter.name, { why, aliases }]));
+  Object.defineProperty(wrapper, Symbol.for(key), { value: origins });
+}
+
+/** `undefined` for what was not built from a configuration. */
+export function originsOf(wrapper: AnyOptimWrapper): ReadonlyMap<string, Origin> | undefined {
+  return (wrapper as unknown as { readonly [symbol: symbol]: ReadonlyMap<string, Origin> | undefined })[
+    Symbol.for(key)
+  ];
+}

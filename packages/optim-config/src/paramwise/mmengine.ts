@@ -1,0 +1,146 @@
+import {
+  hyperparameterEntries,
+  type HyperparameterRecord,
+  type HyperparameterValue,
+  refuse,
+} from "@mm/optim-core";
+import { resolveHyperparameters } from "@mm/optim-core/rule";
+import type { ParamOptions, Paramwise } from "../config.ts";
+import type { DescribedParameter, ModelParameter, ParameterKind } from "../model/model-kind.ts";
+import { memberPath } from "../schema/json-schema.ts";
+import { type PlannedParameter, type PlanRequest, uniqueParameters } from "./plan.ts";
+
+type Factors = Omit<Paramwise, "customKeys" | "bypassDuplicate">;
+
+interface Decision {
+  readonly options: HyperparameterRecord;
+  readonly why: readonly string[];
+}
+
+/** What each factor is for: the kinds of which a model has to tell at least one, and the hyperparameter that it multiplies. */
+const factors: {
+  readonly [K in keyof Factors]-?: readonly [kind: ParameterKind, target: "lr" | "weightDecay"];
+} = {
+  biasLrMult: ["bias", "lr"],
+  dcnOffsetLrMult: ["offset", "lr"],
+  normDecayMult: ["norm", "weightDecay"],
+  biasDecayMult: ["bias", "weightDecay"],
+  dwconvDecayMult: ["depthwise", "weightDecay"],
+  flatDecayMult: ["flat", "weightDecay"],
+};
+
+/**
+ * Options for single parameters as `DefaultOptimWrapperConstructor` of MMEngine 0.11 gives them, one group per parameter. A frozen
+ * parameter is in the optimizer as any other is.
+ *
+ * @throws OptimError `invalid-option` for a factor of what is not written, `unsupported` for one of a kind that the model does not tell,
+ * `unknown-option`, `invalid-hyperparameter`, `duplicate-parameter`
+ */
+export function planMmengine<P>(request: PlanRequest<P>, options: Paramwise): readonly PlannedParameter<P>[] {
+  const { customKeys = {}, bypassDuplicate = false, ...mults } = options;
+  const keys = sortedKeys(customKeys);
+  checkOptions(request, mults, customKeys);
+  return uniqueParameters(request.parameters).map(({ parameter, aliases }) => {
+    if (aliases.length > 0 && !bypassDuplicate) {
+      refuse(
+        "duplicate-parameter",
+        request.path,
+        "each parameter under one name",
+        [parameter.name, ...aliases],
+        {
+          hint: "With bypassDuplicate: true it counts under its first name",
+        },
+      );
+    }
+    const key = keys.find((candidate) => searched(parameter.name).includes(candidate));
+    const decision = key === undefined ? byKind(parameter, mults, request) : byKey(key, customKeys, request);
+    const { name, frozen = false } = parameter;
+    return { parameter, aliases, group: name, frozen, ...decision };
+  });
+}
+
+/** MMEngine searches `prefix.name`, also where the prefix is empty. */
+const searched = (name: string): string => (name.includes(".") ? name : `.${name}`);
+
+const sortedKeys = (customKeys: object): readonly string[] =>
+  Object.keys(customKeys).sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
+
+function byKey<P>(
+  key: string,
+  customKeys: { readonly [key: string]: ParamOptions<object> },
+  { written }: PlanRequest<P>,
+): Decision {
+  const { lrMult = 1, decayMult = 1, ...hyperparameters } = customKeys[key] ?? {};
+  const { lr, weightDecay } = written as { readonly lr: number; readonly weightDecay?: number };
+  return {
+    options: {
+      lr: lr * lrMult,
+      ...(weightDecay !== undefined && { weightDecay: weightDecay * decayMult }),
+      ...(hyperparameters as HyperparameterRecord),
+    },
+    why: [`customKeys[${JSON.stringify(key)}]`],
+  };
+}
+
+function byKind<P>(
+  { kinds }: ModelParameter<P>,
+  { biasLrMult, dcnOffsetLrMult, normDecayMult, biasDecayMult, dwconvDecayMult, flatDecayMult }: Factors,
+  { written }: PlanRequest<P>,
+): Decision {
+  const is = (kind: ParameterKind): boolean => kinds.includes(kind);
+  const options: Record<string, HyperparameterValue> = {};
+  const why: string[] = [];
+  const multiply = (target: "lr" | "weightDecay", factor: number, name: keyof Factors): void => {
+    options[target] = (written[target] as number) * factor;
+    why.push(name);
+  };
+  if (is("offset") && dcnOffsetLrMult !== undefined) multiply("lr", dcnOffsetLrMult, "dcnOffsetLrMult");
+  else if (is("bias") && !is("norm") && !is("offset") && biasLrMult !== undefined) {
+    multiply("lr", biasLrMult, "biasLrMult");
+  }
+  if (is("norm") && normDecayMult !== undefined) multiply("weightDecay", normDecayMult, "normDecayMult");
+  else if (is("bias") && !is("offset") && biasDecayMult !== undefined) {
+    multiply("weightDecay", biasDecayMult, "biasDecayMult");
+  } else if (is("depthwise") && dwconvDecayMult !== undefined) {
+    multiply("weightDecay", dwconvDecayMult, "dwconvDecayMult");
+  } else if (is("flat") && !is("offset") && flatDecayMult !== undefined) {
+    multiply("weightDecay", flatDecayMult, "flatDecayMult");
+  }
+  return { options, why };
+}
+
+function checkOptions<P>(
+  { parameters, rule, written, path, rulePath }: PlanRequest<P>,
+  mults: Factors,
+  customKeys: { readonly [key: string]: ParamOptions<object> },
+): void {
+  const needs = (target: "lr" | "weightDecay", because: string): void => {
+    if (written[target] !== undefined) return;
+    refuse("invalid-option", `${rulePath}.${target}`, `a number, which ${because} multiplies`, undefined);
+  };
+  for (const [name, value] of Object.entries(mults) as [keyof Factors, number | undefined][]) {
+    if (value === undefined) continue;
+    const [kind, target] = factors[name];
+    needs(target, `${path}.${name}`);
+    requireKind(kind, parameters, `${path}.${name}`);
+  }
+  for (const [key, { lrMult: _, decayMult, ...hyperparameters }] of Object.entries(customKeys)) {
+    const at = memberPath(`${path}.customKeys`, key);
+    needs("lr", at);
+    if (decayMult !== undefined) needs("weightDecay", `${at}.decayMult`);
+    resolveHyperparameters(rule.definition, hyperparameterEntries(rule.hyperparameters), hyperparameters, at);
+  }
+}
+
+/** @throws OptimError `unsupported` */
+export function requireKind<P>(
+  kind: ParameterKind,
+  parameters: readonly DescribedParameter<P>[],
+  where: string,
+): void {
+  if (parameters.some(({ tells }) => tells.includes(kind))) return;
+  const told = [...new Set(parameters.flatMap(({ tells }) => tells))];
+  refuse("unsupported", where, `a model that tells what is ${kind}`, told, {
+    hint: "Match by name instead, or hand in a model kind that tells it",
+  });
+}

@@ -1,0 +1,110 @@
+import {
+  type HyperparameterRecord,
+  type HyperparameterValue,
+  hyperparameterEntries,
+  refuse,
+} from "@mm/optim-core";
+import { resolveHyperparameters } from "@mm/optim-core/rule";
+import type { ParamRule } from "../config.ts";
+import { type CompiledMatcher, compileMatcher } from "../matcher.ts";
+import { requireKind } from "./mmengine.ts";
+import { type PlannedParameter, type PlanRequest, uniqueParameters } from "./plan.ts";
+
+interface CompiledRule {
+  readonly label: string;
+  readonly matcher: CompiledMatcher;
+  readonly lrMult: number;
+  readonly decayMult: number;
+  readonly frozen: boolean | undefined;
+  readonly hyperparameters: HyperparameterRecord;
+}
+
+/**
+ * Options for single parameters by a list of rules, all of which are followed.
+ *
+ * @throws OptimError `invalid-option`, `unknown-option`, `invalid-hyperparameter`; `unknown-parameter` for a rule that asks for a name which
+ * no parameter has; `unsupported` for a kind that the model does not tell
+ */
+export function planRules<P>(
+  request: PlanRequest<P>,
+  written: readonly ParamRule[],
+): readonly PlannedParameter<P>[] {
+  const rules = written.map((rule, index) => compileRule(request, rule, `${request.path}[${index}]`));
+  const unique = uniqueParameters(request.parameters);
+  for (const [index, { matcher }] of rules.entries()) {
+    if (!matcher.names || unique.some(({ parameter }) => matcher.matches(parameter))) continue;
+    const names = unique.slice(0, 8).map(({ parameter }) => parameter.name);
+    refuse(
+      "unknown-parameter",
+      `${request.path}[${index}].match`,
+      "a match among the parameters",
+      matcher.text,
+      {
+        hint: `Their names: ${names.join(", ")}${unique.length > 8 ? ", …" : ""}`,
+      },
+    );
+  }
+  const groups = new Map<string, readonly CompiledRule[]>();
+  return unique.map(({ parameter, aliases }) => {
+    const followed = rules.filter(({ matcher }) => matcher.matches(parameter));
+    const why = followed.map(({ label }) => label);
+    const group = why.join(" + ") || "others";
+    const before = groups.get(group) ?? followed;
+    if (
+      followed.some((candidate, index) => candidate !== before[index]) ||
+      followed.length !== before.length
+    ) {
+      refuse("invalid-option", request.path, "rules whose names make different names of groups", group);
+    }
+    groups.set(group, followed);
+    const frozen = followed.flatMap((candidate) => candidate.frozen ?? []);
+    return {
+      parameter,
+      aliases,
+      group,
+      options: combine(request, followed, `${request.path}: ${group}`),
+      frozen: frozen.at(-1) ?? parameter.frozen === true,
+      why,
+    };
+  });
+}
+
+function compileRule<P>(
+  { parameters, rule }: PlanRequest<P>,
+  written: ParamRule,
+  path: string,
+): CompiledRule {
+  const { match, name, frozen, lrMult = 1, decayMult, ...hyperparameters } = written;
+  const matcher = compileMatcher(match, `${path}.match`);
+  for (const kind of matcher.kinds) requireKind(kind, parameters, `${path}.match`);
+  const defaults = hyperparameterEntries(rule.hyperparameters);
+  if (decayMult !== undefined && defaults["weightDecay"] === undefined) {
+    refuse("unknown-option", `${path}.decayMult`, `a rule with weightDecay`, rule.name);
+  }
+  resolveHyperparameters(rule.definition, defaults, hyperparameters, path);
+  return {
+    label: name ?? matcher.text,
+    matcher,
+    lrMult,
+    decayMult: decayMult ?? 1,
+    frozen,
+    hyperparameters: hyperparameterEntries(hyperparameters),
+  };
+}
+
+function combine<P>(
+  { rule }: PlanRequest<P>,
+  followed: readonly CompiledRule[],
+  who: string,
+): HyperparameterRecord {
+  const options: Record<string, HyperparameterValue> = {};
+  for (const { hyperparameters } of followed) Object.assign(options, hyperparameters);
+  const base = { ...hyperparameterEntries(rule.hyperparameters), ...options };
+  resolveHyperparameters(rule.definition, base, {}, who);
+  const product = (factor: "lrMult" | "decayMult"): number =>
+    followed.reduce((result, candidate) => result * candidate[factor], 1);
+  const [lrMult, decayMult] = [product("lrMult"), product("decayMult")];
+  if (lrMult !== 1) options["lr"] = (base["lr"] as number) * lrMult;
+  if (decayMult !== 1) options["weightDecay"] = (base["weightDecay"] as number) * decayMult;
+  return options;
+}

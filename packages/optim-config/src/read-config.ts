@@ -1,0 +1,104 @@
+import {
+  type HyperparameterRecord,
+  hyperparameterEntries,
+  isOptimError,
+  OptimError,
+  type OptimWrapperOptions,
+  refuse,
+  resolveLossScale,
+} from "@mm/optim-core";
+import { resolveHyperparameters, type UpdateRule } from "@mm/optim-core/rule";
+import type { OptimWrapperConfig, OptimWrapperDictConfig, WrapperSettings } from "./config.ts";
+import { makeRule, type RuleName, type RuleRegistry } from "./registry.ts";
+import { optimWrapperDictSchema, optimWrapperSchema } from "./schema/config-schema.ts";
+import { checkJson } from "./schema/json-schema.ts";
+
+/** A configuration that was checked, as far as that goes without a model. */
+export interface ReadConfig {
+  /** With the learning rate as it is written. */
+  readonly rule: UpdateRule;
+  readonly written: HyperparameterRecord;
+  readonly wrapperOptions: OptimWrapperOptions;
+  /** What learning rates are multiplied by. */
+  readonly lrFactor: number;
+}
+
+/**
+ * Checks what came from JSON, and gives it its type. `buildOptimWrapper` does the same; call this to know early, or for the type.
+ *
+ * @throws OptimError `invalid-option`, `unknown-option` or `invalid-hyperparameter`, with the path of the field: `config.optimizer.lr`
+ */
+export function parseOptimWrapperConfig<const R extends RuleRegistry>(
+  json: unknown,
+  rules: R,
+): OptimWrapperConfig<R> {
+  checkJson(optimWrapperSchema(rules), json, "config");
+  readConfig(json as OptimWrapperConfig, rules, "config");
+  return json as OptimWrapperConfig<R>;
+}
+
+/** The same for {@link OptimWrapperDictConfig}. */
+export function parseOptimWrapperDictConfig<const R extends RuleRegistry>(
+  json: unknown,
+  rules: R,
+): OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }> {
+  checkJson(optimWrapperDictSchema(rules), json, "config");
+  const { wrappers } = json as OptimWrapperDictConfig;
+  for (const [name, config] of Object.entries(wrappers)) readConfig(config, rules, `config.wrappers.${name}`);
+  return json as OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }>;
+}
+
+/** What the schema cannot say: values that a rule refuses, and those that do not go together. */
+export function readConfig(config: OptimWrapperConfig, rules: RuleRegistry, path: string): ReadConfig {
+  const { type, ...written } = config.optimizer;
+  const { definition, hyperparameters } = makeRule(rules, type);
+  resolveHyperparameters(definition, hyperparameterEntries(hyperparameters), written, `${path}.optimizer`);
+  return {
+    rule: makeRule(rules, type, written),
+    written: hyperparameterEntries(written),
+    wrapperOptions: wrapperOptions(config, path),
+    lrFactor: lrFactor(config),
+  };
+}
+
+function wrapperOptions(config: WrapperSettings, path: string): OptimWrapperOptions {
+  const { accumulativeCounts, clipGrad, lossScale, onNonFinite, gradNorm } = config;
+  if (lossScale !== undefined) {
+    within(path, () => resolveLossScale(lossScale));
+    if (onNonFinite !== undefined && onNonFinite !== "propagate") {
+      refuse(
+        "invalid-option",
+        `${path}.onNonFinite`,
+        '"propagate" or nothing beside lossScale',
+        onNonFinite,
+        {
+          hint: "With a loss scale, steps with gradients that are not finite are always skipped",
+        },
+      );
+    }
+  }
+  const infinite = clipGrad?.type !== "value" && clipGrad?.normType === "inf";
+  return Object.fromEntries(
+    Object.entries({
+      accumulativeCounts,
+      clipGrad: infinite ? { ...clipGrad, normType: Number.POSITIVE_INFINITY } : clipGrad,
+      lossScale,
+      onNonFinite,
+      gradNorm,
+    }).filter(([, value]) => value !== undefined),
+  );
+}
+
+function lrFactor({ scaleLr, accumulativeCounts = 1 }: WrapperSettings): number {
+  return scaleLr === undefined ? 1 : (scaleLr.batchSize * accumulativeCounts) / scaleLr.baseBatchSize;
+}
+
+/** Puts the path of a field before what others refuse. */
+export function within<T>(path: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!isOptimError(error)) throw error;
+    throw new OptimError(error.code, `${path}: ${error.message}`, { cause: error });
+  }
+}

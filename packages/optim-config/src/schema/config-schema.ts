@@ -1,0 +1,197 @@
+import {
+  type ClipGradByValue,
+  type DynamicLossScale,
+  type HyperparameterValue,
+  hyperparameterEntries,
+} from "@mm/optim-core";
+import type {
+  ClipGradByNormConfig,
+  DictMember,
+  OptimizerConfig,
+  OptimWrapperConfig,
+  OptimWrapperDictConfig,
+  ParamOptions,
+  Paramwise,
+  ParamRule,
+  ScaleLr,
+} from "../config.ts";
+import type { Matcher, MatcherFields } from "../matcher.ts";
+import type { RuleRegistry } from "../registry.ts";
+import type { JsonSchema } from "./json-schema.ts";
+import {
+  described,
+  either,
+  type Fields,
+  flag,
+  integerFrom,
+  list,
+  number,
+  object,
+  oneOf,
+  open,
+  optional,
+  record,
+  type Shape,
+  some,
+  text,
+} from "./shape.ts";
+
+// Everything is a function: a module does nothing when it is imported.
+
+/**
+ * The schema of {@link OptimWrapperConfig}, with the rules of a registry and their hyperparameters: JSON Schema, draft 7, as plain data. Save
+ * it for editors, or hand it to a validator. The one for all rules of `@mm/optim-rules` is published as
+ * `@mm/optim-config/schema/optim-wrapper.json`.
+ */
+export function optimWrapperSchema(rules: RuleRegistry): JsonSchema {
+  return { $schema: draft, title: "An optimizer wrapper", ...wrapperShape(rules).schema };
+}
+
+/** The schema of {@link OptimWrapperDictConfig}; published as `@mm/optim-config/schema/optim-wrapper-dict.json`. */
+export function optimWrapperDictSchema(rules: RuleRegistry): JsonSchema {
+  return { $schema: draft, title: "Optimizer wrappers by name", ...dictShape(rules).schema };
+}
+
+const draft = "http://json-schema.org/draft-07/schema#";
+
+const wrapperShape = (rules: RuleRegistry): Shape<OptimWrapperConfig> => object(wrapperFields(rules));
+
+function dictShape(rules: RuleRegistry): Shape<OptimWrapperDictConfig> {
+  const member: Shape<DictMember<RuleRegistry, string>> = object({
+    params: optional(
+      described("the parameters that this wrapper takes; absent: those below its own name", matcherShape()),
+    ),
+    ...wrapperFields(rules),
+  });
+  return object({
+    $schema: optional(text()),
+    // Names as a dict takes them.
+    wrappers: described("by name", record(member, text({ pattern: "^[^.]+$" }))),
+    unused: optional(described("parameters that no wrapper takes", matcherShape())),
+  });
+}
+
+function wrapperFields(rules: RuleRegistry): Fields<OptimWrapperConfig> {
+  return {
+    $schema: optional(text()),
+    optimizer: described("the update rule and its hyperparameters", optimizerShape(rules)),
+    paramwise: optional(
+      described(
+        "options for single parameters: MMEngine's, or a list of rules that are all followed",
+        either(paramwiseShape(), list(paramRuleShape())),
+      ),
+    ),
+    accumulativeCounts: optional(described("backward calls per step", integerFrom(1))),
+    clipGrad: optional(either(clipByNormShape(), clipByValueShape())),
+    lossScale: optional(
+      described("for mixed precision", either(oneOf("dynamic"), positive(), dynamicLossScaleShape())),
+    ),
+    onNonFinite: optional(described("not beside lossScale", oneOf("propagate", "skip", "throw", "zero"))),
+    gradNorm: optional(described("measure the gradient norm although nothing clips by it", flag)),
+    scaleLr: optional(
+      described("multiply learning rates by batchSize × accumulativeCounts ÷ baseBatchSize", scaleLrShape()),
+    ),
+  };
+}
+
+/** One alternative per rule, each hyperparameter of the kind of its default. */
+function optimizerShape(rules: RuleRegistry): Shape<OptimizerConfig<RuleRegistry, string>> {
+  const anyOf = Object.entries(rules).map(([type, factory]): JsonSchema => {
+    const { name, hyperparameters } = factory();
+    return {
+      title: name,
+      type: "object",
+      properties: { type: { type: "string", enum: [type] }, ...hyperparameterSchemas(hyperparameters) },
+      required: ["type"],
+      additionalProperties: false,
+    };
+  });
+  return { schema: { anyOf } };
+}
+
+function hyperparameterSchemas(hyperparameters: object): { readonly [name: string]: JsonSchema } {
+  return Object.fromEntries(
+    Object.entries(hyperparameterEntries(hyperparameters)).map(([name, value]) => [name, like(value)]),
+  );
+}
+
+function like(value: HyperparameterValue): JsonSchema {
+  if (typeof value === "boolean") return { type: "boolean" };
+  if (typeof value === "number") return { type: "number" };
+  return { type: "array", items: { type: "number" }, minItems: value.length, maxItems: value.length };
+}
+
+const paramwiseShape = (): Shape<Paramwise> =>
+  object({
+    customKeys: optional(
+      described(
+        "by a part of the name",
+        record(open<ParamOptions<object>>(paramFields(), anyHyperparameter())),
+      ),
+    ),
+    biasLrMult: optional(factor()),
+    biasDecayMult: optional(factor()),
+    normDecayMult: optional(factor()),
+    dwconvDecayMult: optional(factor()),
+    dcnOffsetLrMult: optional(factor()),
+    flatDecayMult: optional(factor()),
+    bypassDuplicate: optional(flag),
+  });
+
+const paramRuleShape = (): Shape<ParamRule> =>
+  open(
+    {
+      match: described("which parameters", matcherShape()),
+      name: optional(name()),
+      frozen: optional(flag),
+      ...paramFields(),
+    },
+    anyHyperparameter(),
+  );
+
+const paramFields = (): Fields<ParamOptions<object>> => ({
+  lrMult: optional(factor()),
+  decayMult: optional(factor()),
+});
+
+/** Which ones a rule has, is checked against the rule. */
+const anyHyperparameter = (): JsonSchema => either(number(), flag, list(number())).schema;
+
+const matcherShape = (): Shape<Matcher> =>
+  either(name(), matcherFieldsShape(), list(either(name(), matcherFieldsShape()), { minItems: 1 }));
+
+const matcherFieldsShape = (): Shape<MatcherFields> =>
+  some({
+    exact: optional(name()),
+    prefix: optional(name()),
+    glob: optional(name()),
+    regex: optional(name()),
+    contains: optional(name()),
+    kind: optional(oneOf("bias", "norm", "depthwise", "offset", "flat")),
+  });
+
+const clipByNormShape = (): Shape<ClipGradByNormConfig> =>
+  object({
+    type: optional(oneOf("norm")),
+    maxNorm: factor(),
+    normType: optional(either(positive(), oneOf("inf"))),
+    errorIfNonfinite: optional(flag),
+  });
+
+const clipByValueShape = (): Shape<ClipGradByValue> =>
+  object({ type: oneOf("value"), clipValue: positive() });
+
+const dynamicLossScaleShape = (): Shape<DynamicLossScale> =>
+  object({
+    initScale: optional(positive()),
+    growthFactor: optional(number({ exclusiveMinimum: 1 })),
+    backoffFactor: optional(number({ exclusiveMinimum: 0, exclusiveMaximum: 1 })),
+    growthInterval: optional(integerFrom(1)),
+    minScale: optional(positive()),
+  });
+
+const scaleLrShape = (): Shape<ScaleLr> => object({ baseBatchSize: positive(), batchSize: positive() });
+
+const positive = (): Shape<number> => number({ exclusiveMinimum: 0 });
+const factor = (): Shape<number> => number({ minimum: 0 });
+const name = (): Shape<string> => text({ minLength: 1 });
