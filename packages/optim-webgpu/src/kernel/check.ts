@@ -1,5 +1,6 @@
-import type { NormKind } from "./layout.ts";
-import type { KernelSource } from "./source.ts";
+import { checkGroups, header, type NormKind, record, tile, workgroupSize } from "./layout.ts";
+import { reductionFunctions } from "./reduce.ts";
+import { kernel, type KernelSource } from "./source.ts";
 
 /**
  * Measures the accumulators of one chunk, as far as their parameters are active. Dispatch `checkWorkgroups(tileCount)` workgroups.
@@ -8,12 +9,66 @@ import type { KernelSource } from "./source.ts";
  *
  * @param ignoreNonFinite elements that are not finite count as 0, in the finite check too
  */
-export function checkKernel(_norm: NormKind, _ignoreNonFinite: boolean): KernelSource {
-  throw new Error("not written yet");
+export function checkKernel(norm: NormKind, ignoreNonFinite: boolean): KernelSource {
+  const term = terms[norm];
+  const load = `var x = grad[at];
+${ignoreNonFinite ? "x = select(x, vec4f(), sizeBits(x) >= vec4u(0x7f800000u));" : ""}`;
+  const measure = term === undefined || norm === "power" ? "" : `sum += ${term("x")};`;
+  const again =
+    term === undefined
+      ? ""
+      : `${norm === "power" ? "if (isNormal(size)) {" : "if (isNormal(size) && !isUsable(sumOf(sum))) {"}
+scale = ${norm === "power" ? "bitcast<f32>(size)" : "scaleOf(size)"};
+sum = vec4f();
+let inverse = inverseOf(scaleOf(size));
+let rest = 1f / (scale * inverse);
+${overTiles(`${load}
+sum += ${term("(x * inverse) * rest")};`)}
+}`;
+  return kernel(
+    `check ${norm}${ignoreNonFinite ? " of what is finite" : ""}`,
+    [
+      ["grad", "read-only-storage", "array<vec4f>"],
+      ["table", "read-only-storage", "array<u32>"],
+      ["range", "uniform", "vec4u"],
+      ["partials", "storage", "array<vec4u>"],
+    ],
+    reductionFunctions,
+    `let power = bitcast<f32>(table[${header.power}u]);
+var largest = vec4u();
+var sum = vec4f();
+var scale = 1f;
+${overTiles(`${load}
+largest = max(largest, sizeBits(x));
+${measure}`)}
+let size = largestOf(largest);
+${again}
+partials[range.z + group.x * ${workgroupSize}u + thread] = partialOf(size, scale, sumOf(sum));`,
+  );
 }
 
-/** Workgroups of a check over so many tiles, and the partials that each of them writes. */
-export function checkWorkgroups(_tileCount: number): number {
-  throw new Error("not written yet");
+const terms: { readonly [N in NormKind]: ((x: string) => string) | undefined } = {
+  none: undefined,
+  inf: undefined,
+  1: (x) => `abs(${x})`,
+  2: (x) => `(${x}) * (${x})`,
+  power: (x) => `pow(abs(${x}), vec4f(power))`,
+};
+
+/** Padding is zero, and needs no mask. */
+const overTiles = (body: string): string => `for (var index = group.x; index < range.y; index += groups.x) {
+let tile = range.x + 4u * index;
+if (table[table[tile + ${tile.record}u] + ${record.active}u] == 0u) { continue; }
+let plane = table[tile + ${tile.planeStart}u] / 4u;
+let length = table[tile + ${tile.length}u];
+for (var i = thread; 4u * i < length; i += 64u) {
+let at = plane + i;
+${body}
 }
-export const partialsPerWorkgroup = 1;
+}`;
+
+/** Workgroups of a check over so many tiles. Each of them writes `partialsPerWorkgroup` partials. */
+export function checkWorkgroups(tileCount: number): number {
+  return Math.min(tileCount, checkGroups);
+}
+export const partialsPerWorkgroup: number = workgroupSize;

@@ -1,7 +1,8 @@
 import type { Program } from "@mm/optim-core/backend";
 
 /**
- * What lies where in the buffers that kernels share, in words of 4 bytes. Words hold u32, or float32 by their bits.
+ * What lies where in the buffers that kernels share, in words of 4 bytes. Words hold u32, or float32 by their bits; a *pair* is two
+ * float32 whose sum is the number.
  *
  * - `table`: header, statics, records, tiles. Written by the host, and in records by `prepare`.
  * - `state`: globals, then one block per parameter. Written by `prepare`; by the host at a load.
@@ -53,8 +54,10 @@ export const header = {
   latches: 22,
   /** What the host multiplies the loss by, apart from the loss scale: seed = this × latched. */
   seedScale: 23,
+  /** Partials of a tile in `normPartials`: as many as the program with most norms has. */
+  normStride: 24,
   /** Always 0. Kernels rely on it. */
-  zero: 24,
+  zero: 25,
 } as const;
 export const headerWords = 32;
 

@@ -1,12 +1,64 @@
 import type { Program } from "@mm/optim-core/backend";
-import type { KernelSource } from "./source.ts";
-import type { ParameterAccess } from "./update.ts";
+import { elementFunctions } from "./elementwise.ts";
+import { header } from "./layout.ts";
+import { reductionFunctions } from "./reduce.ts";
+import { kernel, type KernelSource } from "./source.ts";
+import {
+  asVector,
+  elementBindings,
+  type ParameterAccess,
+  printElements,
+  tileLoop,
+  tileStart,
+} from "./update.ts";
 
 /**
- * Measures the norms of a program, a workgroup a tile: one partial for each tile and norm.
+ * Measures the norms of a program, a workgroup a tile, as `updateKernel`: one partial for each tile and norm.
  *
- * Bindings: as those of `updateKernel`, all read-only, then normPartials (of `partialWords` × norms words a tile).
+ * Bindings: as those of `updateKernel`, all read-only, then normPartials (`header.normStride` partials a tile).
  */
-export function normsKernel(_program: Program, _access: ParameterAccess): KernelSource {
-  throw new Error("not written yet");
+export function normsKernel(program: Program, access: ParameterAccess): KernelSource {
+  const { norms } = program;
+  const { scalars, vectors } = printElements(program, access, norms);
+  const each = (print: (norm: number, node: number) => string): string =>
+    norms.map((node, norm) => print(norm, node)).join("\n");
+  return kernel(
+    `norms ${program.label} ${access}`,
+    [
+      ...elementBindings(program, access, "read-only-storage"),
+      ["normPartials", "storage", "array<vec4u>"] as const,
+    ],
+    `${reductionFunctions}
+${elementFunctions}
+var<workgroup> found: array<vec4u, ${64 * norms.length}>;`,
+    `${tileStart(scalars)}
+${each((norm) => `var largest${norm} = vec4u(); var sum${norm} = vec4f(); var scale${norm} = 1f;`)}
+for (var again = true; again;) {
+${tileLoop(`${vectors}
+${each(
+  (norm, node) => `let x${norm} = select(vec4f(), ${asVector(program, node)}, own);
+largest${norm} = max(largest${norm}, sizeBits(x${norm}));
+let y${norm} = x${norm} * inverseOf(scale${norm});
+sum${norm} += y${norm} * y${norm};`,
+)}`)}
+again = false;
+${each(
+  (norm) => `if (scale${norm} == 1f && isNormal(largestOf(largest${norm})) && !isUsable(sumOf(sum${norm}))) {
+scale${norm} = scaleOf(largestOf(largest${norm}));
+again = true;
+}`,
+)}
+if (again) { ${each((norm) => `sum${norm} = vec4f();`)} }
+}
+${each((norm) => `found[${64 * norm}u + thread] = partialOf(largestOf(largest${norm}), scale${norm}, sumOf(sum${norm}));`)}
+workgroupBarrier();
+if (thread >= ${norms.length}u) { return; }
+let from = 64u * thread;
+var size = 0u;
+for (var i = 0u; i < 64u; i++) { size = max(size, found[from + i].x); }
+let scale = scaleOf(size);
+var sum = 0f;
+for (var i = 0u; i < 64u; i++) { sum += squaresOf(found[from + i], inverseOf(scale)); }
+normPartials[(range.z + index) * table[${header.normStride}u] + thread] = partialOf(size, scale, sum);`,
+  );
 }

@@ -1,21 +1,117 @@
 import type { Program } from "@mm/optim-core/backend";
-import type { KernelSource } from "./source.ts";
+import { elementFunctions, printNodes } from "./elementwise.ts";
+import { halfFunctions } from "./half.ts";
+import { record, tile } from "./layout.ts";
+import { type Binding, type BindingKind, kernel, type KernelSource } from "./source.ts";
 
 /**
  * How a parameter is bound. Planes (gradients and slots) are always `array<vec4f>`.
  *
  * - `vec4`: `array<vec4f>`: starts at a multiple of 4 elements, and its length is one or zeros follow that are its own (an arena).
  * - `scalar`: `array<f32>`, anything else.
- * - `f16`: `array<f16>`, on devices with shader-f16. `packed`: `array<u32>`, two halves a word, starts at an even element. For both,
- *   the float32 weights are one more slot, the last.
+ * - `packed`: float16, two in a word of `array<u32>`. Starts at an even element; a half after its end is left alone. The float32
+ *   weights that the step computes on are one more slot, the last.
  */
-export type ParameterAccess = "vec4" | "scalar" | "f16" | "packed";
+export type ParameterAccess = "vec4" | "scalar" | "packed";
 
 /**
- * One step of a program, a workgroup a tile.
+ * One step of a program, a workgroup a tile. Where there are more tiles than a dimension has workgroups, dispatch two dimensions.
  *
  * Bindings: parameter, gradient, each slot (and the master weights), table, range.
  */
-export function updateKernel(_program: Program, _access: ParameterAccess): KernelSource {
-  throw new Error("not written yet");
+export function updateKernel(program: Program, access: ParameterAccess): KernelSource {
+  const { nodes, outputs } = program;
+  const next = [...outputs.slots, ...(access === "packed" ? [outputs.param] : [])];
+  const { scalars, vectors } = printElements(program, access, [outputs.param, ...outputs.slots]);
+  const stores = next
+    .map((node, slot) => ({ node, slot }))
+    // What stays as it is need not be written.
+    .filter(({ node, slot }) => !isSlot(nodes[node], slot))
+    .map(({ node, slot }) => `slot${slot}[at] = select(vec4f(), ${asVector(program, node)}, own);`);
+  return kernel(
+    `update ${program.label} ${access}`,
+    elementBindings(program, access, "storage"),
+    elementFunctions + (access === "packed" ? halfFunctions : ""),
+    `${tileStart(scalars)}
+${tileLoop(`${vectors}
+${stores.join("\n")}
+let next = ${asVector(program, outputs.param)};
+${storeParameter[access]}`)}`,
+  );
 }
+
+export const asVector = ({ varying }: Program, node: number): string =>
+  varying[node] === true ? `n${node}` : `vec4f(n${node})`;
+
+function isSlot(node: Program["nodes"][number] | undefined, slot: number): boolean {
+  return node?.op === "slot" && node.slot === slot;
+}
+
+/** The nodes, loading what they need. */
+export function printElements(
+  program: Program,
+  access: ParameterAccess,
+  wanted: readonly number[],
+): { readonly scalars: string; readonly vectors: string } {
+  return printNodes(program, wanted, (node) => {
+    if (node.op === "grad") return "grad[at]";
+    if (node.op === "slot") return `slot${node.slot}[at]`;
+    return access === "packed" ? `slot${program.slots.length}[at]` : loadParameter[access];
+  });
+}
+
+export function elementBindings(
+  program: Program,
+  access: ParameterAccess,
+  written: BindingKind,
+): readonly Binding[] {
+  const slots = program.slots.length + (access === "packed" ? 1 : 0);
+  return [
+    ["param", written, parameterTypes[access]],
+    ["grad", "read-only-storage", "array<vec4f>"],
+    ...Array.from({ length: slots }, (_, slot): Binding => [`slot${slot}`, written, "array<vec4f>"]),
+    ["table", "read-only-storage", "array<u32>"],
+    ["range", "uniform", "vec4u"],
+  ];
+}
+
+/** What a workgroup knows of its tile. Tiles of records that are not live are left. */
+export const tileStart = (scalars: string): string => `let index = group.x + group.y * groups.x;
+if (index >= range.y) { return; }
+let tile = range.x + 4u * index;
+let record = table[tile + ${tile.record}u];
+if (table[record + ${record.live}u] == 0u) { return; }
+let plane = table[tile + ${tile.planeStart}u] / 4u;
+let start = table[tile + ${tile.paramStart}u];
+let length = table[tile + ${tile.length}u];
+${scalars}`;
+
+/**
+ * A loop over the tile, four elements a turn: those from element `4 * i` of the tile, vector `at` of the planes and element `element` of
+ * the parameter; `own` of them are the parameter's.
+ */
+export const tileLoop = (turn: string): string => `for (var i = thread; 4u * i < length; i += 64u) {
+let at = plane + i;
+let element = start + 4u * i;
+let own = vec4u(0, 1, 2, 3) < vec4u(length - 4u * i);
+${turn}
+}`;
+
+const parameterTypes = { vec4: "array<vec4f>", scalar: "array<f32>", packed: "array<u32>" };
+
+const loadParameter = {
+  vec4: "param[element / 4u]",
+  scalar: "vec4f(param[element], param[element + 1u], param[element + 2u], param[element + 3u])",
+};
+
+const storeParameter: { readonly [A in ParameterAccess]: string } = {
+  vec4: "param[element / 4u] = select(vec4f(), next, own);",
+  scalar: `param[element] = next.x;
+if (own.y) { param[element + 1u] = next.y; }
+if (own.z) { param[element + 2u] = next.z; }
+if (own.w) { param[element + 3u] = next.w; }`,
+  packed: `let halves = toHalves(next);
+let word = element / 2u;
+param[word] = select(param[word] & 0xffff0000u, halves.y << 16u, own.y) | halves.x;
+if (own.z) { param[word + 1u] = select(param[word + 1u] & 0xffff0000u, halves.w << 16u, own.w) | halves.z; }`,
+};
