@@ -30,7 +30,7 @@ const node = {
     ...timeouts,
     name: "node",
     include: ["{packages,examples}/*/test/**/*.test.ts"],
-    exclude: ["packages/*/test/browser/**", ...(hasWebGpu() ? [] : webgpu)],
+    exclude: ["packages/*/test/browser/**", "examples/*/test/page/**", ...(hasWebGpu() ? [] : webgpu)],
     typecheck: {
       enabled: true,
       include: ["packages/*/test/**/*.test-d.ts"],
@@ -44,7 +44,8 @@ const browser = {
   test: {
     ...timeouts,
     name: "browser",
-    include: ["packages/*/test/browser/**/*.test.ts"],
+    include: ["packages/*/test/browser/**/*.test.ts", "site/test/browser/**/*.test.ts"],
+    globalSetup: ["site/test/extract.ts"],
     browser: {
       enabled: true,
       headless: true,
@@ -67,9 +68,26 @@ const browser = {
   },
 };
 
+/** The code blocks of the documentation. */
+const documentation = {
+  resolve,
+  test: {
+    ...timeouts,
+    name: "documentation",
+    include: ["site/test/*.test.ts"],
+    globalSetup: ["site/test/extract.ts"],
+  },
+};
+
+/** Whole pages, built and driven in Chromium. */
+const page = {
+  resolve,
+  test: { ...timeouts, name: "page", include: ["examples/*/test/page/**/*.test.ts"] },
+};
+
 export default defineConfig({
   test: {
-    projects: hasChromium ? [node, browser] : [node],
+    projects: hasChromium ? [node, documentation, browser, page] : [node, documentation],
     reporters: ["default", new CountReporter(notRun, notRunEither)],
     passWithNoTests: true,
   },
