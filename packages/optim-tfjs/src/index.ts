@@ -7,4 +7,11 @@ export type {
   TfjsVariable,
   TfjsVariables,
 } from "./parameters.ts";
+export {
+  registerTfOptimizer,
+  type TfjsWrapper,
+  type TfOptimizer,
+  type TfOptimizerOptions,
+  toTfOptimizer,
+} from "./tf-optimizer.ts";
 export { tfjsOptimizer, type TfjsOptimizer, type TfjsOptimizerOptions } from "./tfjs-optimizer.ts";

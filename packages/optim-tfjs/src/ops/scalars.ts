@@ -65,7 +65,8 @@ function onDevice(
       return step;
     case "scalarSlot": {
       const slot = scalarSlots.get(instruction.name);
-      return slot instanceof SharedScalar ? operand(slot) : undefined;
+      if (slot instanceof SharedScalar) return operand(slot);
+      return typeof step === "number" ? undefined : tf.scalar(slot as number);
     }
     case "norm":
       return norms[instruction.norm];

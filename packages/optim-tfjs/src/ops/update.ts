@@ -57,7 +57,9 @@ function updateOne(
 ): readonly Value[] {
   const { parameter, program, slots } = item;
   const { value: variable, accumulator, shape, step: count } = parameter;
-  const step = typeof count === "number" ? count + 1 : tf.add(operand(count), 1);
+  // A count is a number at first and after a load: where the device decides it computes with it as with its own, so that a run that
+  // was saved and loaded goes on to the bit.
+  const step = typeof count === "number" && finite === undefined ? count + 1 : tf.add(operand(count), 1);
   const tensors = {
     param: variable as tf.Tensor,
     grad: (accumulator as TensorCell).tensor,

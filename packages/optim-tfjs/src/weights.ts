@@ -1,0 +1,53 @@
+import { OptimError, type OptimWrapperStateDict } from "@mm/optim-core";
+import * as tf from "@tensorflow/tfjs-core";
+
+/** What tfjs saves: tensors with names that no weight of the model has. */
+export interface NamedWeight {
+  name: string;
+  tensor: tf.Tensor;
+}
+
+const stateName = "optim-wrapper";
+
+/** A state as named tensors: its float32 arrays, and last a string of the rest, in JSON. The tensors are the caller's. */
+export function weightsOf(state: OptimWrapperStateDict): NamedWeight[] {
+  const weights: NamedWeight[] = [];
+  const rest = JSON.stringify(state, (key, value: unknown) => {
+    if (value instanceof Float32Array) {
+      const name = `${stateName}/${weights.length}/${key}`;
+      weights.push({ name, tensor: tf.tensor1d(value) });
+      return { $tensor: name };
+    }
+    // What JSON has no number for.
+    if (typeof value !== "number" || (Number.isFinite(value) && !Object.is(value, -0))) return value;
+    return { $number: Object.is(value, -0) ? "-0" : String(value) };
+  });
+  return [...weights, { name: stateName, tensor: tf.tensor1d([rest], "string") }];
+}
+
+/**
+ * The state that {@link weightsOf} made tensors of, as of the call. Waits for the device.
+ *
+ * @throws OptimError `invalid-state`
+ */
+export async function stateOf(weights: readonly NamedWeight[]): Promise<OptimWrapperStateDict> {
+  const reading = weights.map(async ({ name, tensor }) => [name, (await tensor.data()).slice()] as const);
+  const found = new Map<string, unknown>(await Promise.all(reading));
+  const [rest] = (found.get(stateName) ?? []) as readonly unknown[];
+  try {
+    const state = JSON.parse(rest as string, (_, value: unknown) => {
+      const { $tensor, $number } = Object(value) as { readonly $tensor?: string; readonly $number?: string };
+      if ($tensor !== undefined) return found.get($tensor);
+      return $number === undefined ? value : Number($number);
+    }) as Partial<OptimWrapperStateDict> | null;
+    if (state?.format === "optim-wrapper") return state as OptimWrapperStateDict;
+  } catch (cause) {
+    throw new OptimError("invalid-state", "setWeights", { ...notOurs, cause });
+  }
+  throw new OptimError("invalid-state", "setWeights", notOurs);
+}
+
+const notOurs = {
+  expected: "what getWeights() of an optimizer of toTfOptimizer gave",
+  hint: "Weights of tf.train optimizers belong to these",
+};
