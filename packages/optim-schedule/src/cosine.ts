@@ -1,6 +1,7 @@
 import { integerFrom } from "@mm/optim-core/schema";
 import { aFactor, defineSchedule } from "./define.ts";
 import { checkFloor, floorFields, floorOf, type FloorOptions } from "./floor.ts";
+import { mixByCosine } from "./mix.ts";
 import type { ScheduleFactory, ScheduleOptions } from "./schedule.ts";
 
 export interface CosineOptions extends ScheduleOptions, FloorOptions {
@@ -30,7 +31,7 @@ export const cosine: ScheduleFactory<CosineOptions> = /* @__PURE__ */ defineSche
   at:
     ({ length = 1, tMax = length, ...floor }) =>
     (count, value) =>
-      anneal(value, floorOf(floor, value), count / tMax),
+      mixByCosine(value, floorOf(floor, value), count / tMax),
 });
 
 export interface CosineRestartsOptions extends ScheduleOptions, FloorOptions {
@@ -69,11 +70,10 @@ export const cosineRestarts: ScheduleFactory<CosineRestartsOptions> = /* @__PURE
       passed += periods[index++] as number;
     }
     const top = value * (restartWeights?.[index] ?? 1);
-    return anneal(top, floorOf(options, value), Math.min(1, (count - passed) / (periods[index] as number)));
+    return mixByCosine(
+      top,
+      floorOf(options, value),
+      Math.min(1, (count - passed) / (periods[index] as number)),
+    );
   },
 });
-
-/** Half a cosine from `start` to `end` as `share` goes from 0 to 1. */
-export function anneal(start: number, end: number, share: number): number {
-  return end + ((start - end) * (1 + Math.cos(Math.PI * share))) / 2;
-}

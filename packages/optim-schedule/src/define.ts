@@ -10,12 +10,13 @@ export interface ScheduleDefinition<O extends ScheduleOptions, D extends Partial
   readonly fields: () => Fields["fields"];
   readonly defaults: D;
   /** An option that does not go with the others, and what it should have been. */
-  readonly check?: (options: O) => readonly [name: string, expected: string] | undefined;
+  readonly check?: (options: Resolved<O, D>) => readonly [name: string, expected: string] | undefined;
   /** What `value` becomes after `count` counts from `begin`, at most `length` of them. */
-  readonly at: (
-    options: O & Required<Pick<O, keyof D & keyof O>>,
-  ) => (count: number, value: number) => number;
+  readonly at: (options: Resolved<O, D>) => (count: number, value: number) => number;
 }
+
+/** Options with the defaults filled in. */
+type Resolved<O, D> = O & Required<Pick<O, keyof D & keyof O>>;
 
 /**
  * Defines a kind of schedule: options that are checked, and a value in closed form.
@@ -40,9 +41,7 @@ export function defineSchedule<O extends ScheduleOptions, const D extends Partia
 }: ScheduleDefinition<O, D>): ScheduleFactory<O> {
   const make: ScheduleFactory<O> = (given, where = type) => {
     const options = resolveOptions(given, where, { ...commonFields(), ...fields() }, defaults, check);
-    return closedForm(type, options, at(options as Parameters<typeof at>[0]), (saved, place = type) =>
-      make(saved as O, place),
-    );
+    return closedForm(type, options, at(options), (saved, place) => make(saved as O, place));
   };
   return make;
 }
@@ -75,22 +74,23 @@ export const commonFields = (): Fields["fields"] => ({
 });
 
 /** Checks options and fills in defaults. The result is a copy, frozen. */
-export function resolveOptions<O extends object>(
+export function resolveOptions<O extends object, D extends Partial<O>>(
   given: O,
   where: string,
   fields: Fields["fields"],
-  defaults: Partial<O>,
-  check?: (options: O) => readonly [name: string, expected: string] | undefined,
-): O & ScheduleOptionsRecord {
+  defaults: D,
+  check?: (options: Resolved<O, D>) => readonly [name: string, expected: string] | undefined,
+): Resolved<O, D> & ScheduleOptionsRecord {
   checkSchema("invalid-option", where, given, { fields });
-  const chosen = Object.entries(given).filter(([, value]) => value !== undefined);
-  const options = { ...defaults, ...(Object.fromEntries(chosen) as O) } as O & ScheduleOptionsRecord;
-  const [name, expected] = check?.(options) ?? [];
-  if (name !== undefined) refuse("invalid-option", `${where}.${name}`, expected ?? "", options[name]);
-  for (const [key, value] of Object.entries(options)) {
-    if (Array.isArray(value)) Object.assign(options, { [key]: Object.freeze([...(value as number[])]) });
+  const options: Record<string, unknown> = { ...defaults };
+  for (const [name, value] of Object.entries(given) as [string, unknown][]) {
+    if (value !== undefined)
+      options[name] = Array.isArray(value) ? Object.freeze([...(value as unknown[])]) : value;
   }
-  return Object.freeze(options);
+  const resolved = Object.freeze(options) as Resolved<O, D> & ScheduleOptionsRecord;
+  const [name, expected = ""] = check?.(resolved) ?? [];
+  if (name !== undefined) refuse("invalid-option", `${where}.${name}`, expected, resolved[name]);
+  return resolved;
 }
 
 export const aFactor: Test = [

@@ -1,5 +1,6 @@
 import { integerFrom } from "@mm/optim-core/schema";
 import { aFactor, defineSchedule } from "./define.ts";
+import { mix } from "./mix.ts";
 import type { ScheduleFactory, ScheduleOptions } from "./schedule.ts";
 
 export interface LinearOptions extends ScheduleOptions {
@@ -23,5 +24,5 @@ export const linear: ScheduleFactory<LinearOptions> = /* @__PURE__ */ defineSche
   at:
     ({ startFactor, endFactor, length }) =>
     (count, value) =>
-      value * (startFactor + ((endFactor - startFactor) * count) / length),
+      value * mix(startFactor, endFactor, count / length),
 });

@@ -7,8 +7,8 @@ import {
   oneOf,
   type Test,
 } from "@mm/optim-core/schema";
-import { anneal } from "./cosine.ts";
 import { defineSchedule } from "./define.ts";
+import { mix, mixByCosine } from "./mix.ts";
 import type { ScheduleFactory, ScheduleOptions } from "./schedule.ts";
 
 export interface OneCycleOptions extends ScheduleOptions {
@@ -57,10 +57,10 @@ export const oneCycle: ScheduleFactory<OneCycleOptions> = /* @__PURE__ */ define
     finalDivFactor: 1e4,
     threePhase: false,
   },
-  check: ({ threePhase = false, pctStart = 0 }) =>
+  check: ({ threePhase, pctStart }) =>
     threePhase && pctStart >= 0.5 ? ["pctStart", "below 0.5 with threePhase"] : undefined,
   at({ length, etaMax, pctStart, annealStrategy, divFactor, finalDivFactor, threePhase }) {
-    const between = annealStrategy === "cos" ? anneal : interpolate;
+    const between = annealStrategy === "cos" ? mixByCosine : mix;
     const peakAt = pctStart * length;
     return (count, value) => {
       const peak = etaMax ?? value;
@@ -73,7 +73,3 @@ export const oneCycle: ScheduleFactory<OneCycleOptions> = /* @__PURE__ */ define
     };
   },
 });
-
-function interpolate(start: number, end: number, share: number): number {
-  return start + (end - start) * share;
-}

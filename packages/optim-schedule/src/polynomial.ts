@@ -1,6 +1,7 @@
 import { aPositive, integerFrom } from "@mm/optim-core/schema";
 import { defineSchedule } from "./define.ts";
 import { checkFloor, floorFields, floorOf, type FloorOptions } from "./floor.ts";
+import { mix } from "./mix.ts";
 import type { ScheduleFactory, ScheduleOptions } from "./schedule.ts";
 
 export interface PolynomialOptions extends ScheduleOptions, FloorOptions {
@@ -19,8 +20,8 @@ export const polynomial: ScheduleFactory<PolynomialOptions> = /* @__PURE__ */ de
   fields: () => ({ ...floorFields, length: integerFrom(1), "power?": aPositive }),
   defaults: { power: 1 },
   check: (options) => checkFloor(options),
-  at: (options) => (count, value) => {
-    const floor = floorOf(options, value);
-    return floor + (value - floor) * (1 - count / options.length) ** options.power;
-  },
+  at:
+    ({ length, power, ...floor }) =>
+    (count, value) =>
+      mix(floorOf(floor, value), value, (1 - count / length) ** power),
 });

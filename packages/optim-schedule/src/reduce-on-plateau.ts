@@ -64,7 +64,7 @@ export const reduceOnPlateau: ScheduleFactory<ReduceOnPlateauOptions> = (
     "cooldown?": integerFrom(0),
     "eps?": aFactor,
   };
-  const options = { ...defaults, ...resolveOptions(given, where, fields, defaults, checkFloor) };
+  const options = resolveOptions(given, where, fields, defaults, checkFloor);
   const { mode, factor, patience, threshold, thresholdMode, cooldown, eps } = options;
   const sign = mode === "min" ? 1 : -1;
   const isBetter = (measure: number, best: number | null): boolean => {
