@@ -48,6 +48,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   let counts = windowFrom({ innerCount: 0 });
   const isBoundary = (count: number): boolean =>
     count % accumulativeCounts === 0 || count === counts.maxCounts;
+  const shouldSync = (): boolean => isBoundary(counts.innerCount + 1);
   const lossFactor = (): number => {
     const { innerCount, maxCounts, windowStart } = counts;
     if (innerCount === maxCounts) {
@@ -62,15 +63,17 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     wrapper.zeroGrad();
     return true;
   };
-  const optimContext = <T>(run: () => T): T =>
-    optimizer.context({ sync: isBoundary(counts.innerCount + 1) }, run);
+  const optimContext = <T>(run: () => T): T => optimizer.context({ sync: shouldSync() }, run);
   const differentiate = <R extends boolean>(
     loss: Loss,
     scale: number,
     returnLoss: boolean | undefined,
     weight?: number,
+    stepFollows = false,
   ): WithLoss<LossValue, R> => {
-    const value = optimContext(() => optimizer.backward(loss, { scale, lossScaler, returnLoss }));
+    const value = optimContext(() =>
+      optimizer.backward(loss, { scale, lossScaler, returnLoss, stepFollows }),
+    );
     counts = {
       ...counts,
       innerCount: counts.innerCount + 1,
@@ -115,7 +118,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     ): UpdateParamsResult<LossValue, R> {
       const { returnLoss, weight } = optimizer.check("updateParams", given);
       const scale = (weight ?? 1) / lossFactor();
-      const result = differentiate<R>(loss, scale, returnLoss, weight);
+      const result = differentiate<R>(loss, scale, returnLoss, weight, shouldSync());
       try {
         return { updated: isBoundary(counts.innerCount) && finish(false), ...result };
       } catch (error) {
@@ -147,7 +150,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
 
     lossFactor,
     shouldUpdate: () => isBoundary(counts.innerCount),
-    shouldSync: () => isBoundary(counts.innerCount + 1),
+    shouldSync,
     get innerCount() {
       return counts.innerCount;
     },

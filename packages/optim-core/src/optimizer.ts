@@ -67,6 +67,11 @@ export interface BackwardOptions<R extends boolean = boolean> {
   readonly lossScaler?: LossScaler | undefined;
   /** Return the closure's own value, neither divided nor scaled, owned by the caller. Default `false`. */
   readonly returnLoss?: R | undefined;
+  /**
+   * The next call is `step`, and nothing of the caller's comes before it: a backend that submits commands may hold them back until then,
+   * so that both are one submission. Default `false`.
+   */
+  readonly stepFollows?: boolean;
 }
 
 /** What is the same for all steps of a wrapper. */

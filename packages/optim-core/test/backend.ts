@@ -2,6 +2,7 @@ import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-
 import {
   arrayKernels,
   createOptimizer,
+  type Engine,
   hostCapabilities,
   HostLossScaler,
   hostStages,
@@ -38,7 +39,11 @@ export interface Observed {
   room?: number;
   /** What the kernels claim to know; all when absent. */
   operations?: ReadonlySet<string>;
+  /** In front of the backend's own. */
+  engine?: Partial<ArrayEngine>;
 }
+
+type ArrayEngine = Engine<LossClosure, number, Float32Array, Float32Array, readonly number[], number>;
 
 export const observed = (): Observed => ({ log: [], live: 0 });
 
@@ -114,6 +119,7 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
         update: told("update", stages.update),
       },
       createLossScaler: (settings) => new HostLossScaler(backend, settings),
+      ...seen.engine,
     },
     rule,
     parameters,

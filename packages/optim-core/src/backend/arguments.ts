@@ -78,7 +78,7 @@ export function checkDirect(
 ): void {
   const fields = {
     ...optionsOf[call]?.({}, ""),
-    ...(call === "step" && settingsOf(Object(options) as StepOptions)),
+    ...(call === "step" ? settingsOf(Object(options) as StepOptions) : { "stepFollows?": aBoolean }),
     "lossScaler?": anything,
   };
   checkSchema("invalid-option", who, options, { fields });

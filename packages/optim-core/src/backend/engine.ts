@@ -15,6 +15,8 @@ export interface CheckRequest {
   readonly ignoreNonFinite: boolean;
   /** Not finite is an error: thrown at once where the host decides, kept for the next read where a device does. */
   readonly orThrow: boolean;
+  /** The scaler that is told afterwards what was found, one of the engine's own. */
+  readonly lossScaler: LossScaler | undefined;
 }
 
 /** What the check stage found, of the raw accumulators. */
@@ -63,6 +65,8 @@ export interface GradientRequest<P, V, S> {
   readonly scale: number;
   readonly lossScale: S | undefined;
   readonly returnLoss: boolean;
+  /** A step follows at once: what is enqueued may be held back until then, see {@link Engine.flush}. */
+  readonly stepFollows: boolean;
 }
 
 /** One gradient on its way to an accumulator. `G` is the library's; it may alias anything and must not be written. */
@@ -103,6 +107,8 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
 
   /** A vector of the parameter's length, filled with `initial`. */
   allocate(parameter: Parameter<P, V, S>, initial: number): V;
+  /** A vector with the elements of a parameter that has a `master`. */
+  allocateMaster?(parameter: Parameter<P, V, S>): V;
   release(vector: V): void;
   /** Overwrites a vector. Cannot fail. */
   write(vector: V, data: Float32Array): void;
@@ -130,7 +136,10 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   accumulate(parameter: Parameter<P, V, S>, gradient: G, request: GradientRequest<P, V, S>): void;
 
   readonly stages: StepStages<P, V, S>;
-  /** Refuses or compiles a program, at construction and when a structure changes. @throws OptimError `unsupported` */
+  /**
+   * Refuses or compiles a program: at construction, at the assignment that leads to another structure, and in the step that is the first
+   * to need it with clipping by value. Called often with what it knows. @throws OptimError `unsupported`
+   */
   prepareProgram?(program: Program): void;
   /** State that is not in slots (a wrapped optimizer of a host library), as of the call; and what installs it, which cannot fail. */
   readNative?(): Promise<{ readonly [name: string]: Float32Array }>;
@@ -138,6 +147,8 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   prepareNative?(native: { readonly [name: string]: Float32Array }): () => void;
   createLossScaler(settings: LossScaleSettings): EngineLossScaler<S>;
   readonly context?: <T>(options: { readonly sync: boolean }, run: () => T) => T;
+  /** Enqueues what was held back for a step. Called when a step has ended, whatever came of it, and by `zeroGrad`. Cannot fail. */
+  flush?(): void;
   /** Frees what is not a vector. Vectors were released before. */
   dispose?(): void;
 }
@@ -146,6 +157,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
 export interface ResolvedStep<S> {
   readonly rescale: number;
   readonly lossScale: S | undefined;
+  readonly lossScaler: LossScaler | undefined;
   readonly clipGrad: ClipGrad | undefined;
   readonly onNonFinite: OnNonFinite;
   readonly gradNorm: boolean;

@@ -8,6 +8,7 @@ import type {
   ParamGroup,
   ParamGroupInput,
   ParamGroups,
+  StepOptions,
 } from "../optimizer.ts";
 import { type Flags, requireRule, type UpdateRule } from "../rule/define.ts";
 import { anything, checkSchema } from "../schema.ts";
@@ -69,10 +70,11 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
         needed,
       );
     }
+    // Traced whether the engine asks for it or not: a malformed rule is refused here, not at the first step.
+    const program = traceRule(definition, structure, plain);
     const { operations } = engine;
-    if (operations === undefined) return;
-    for (const operation of operationsOf(traceRule(definition, structure, plain))) {
-      if (!operations.has(operation)) {
+    for (const operation of operations === undefined ? [] : operationsOf(program)) {
+      if (operations?.has(operation) === false) {
         refuse(
           "unsupported",
           place,
@@ -81,6 +83,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
         );
       }
     }
+    engine.prepareProgram?.(program);
   };
   const createGroup = (name: string, options: object, where: string): HyperparameterGroup =>
     new HyperparameterGroup(definition, name, hyperparameterEntries(hyperparameters), options, accept, where);
@@ -90,11 +93,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     const describe = (value: P, where: string) => engine.describe(value, where);
     const added = collectParameters(input, describe, who, groups.length, known).map(
       ({ name, options, parameters: members }) => {
-        const group = createGroup(name, options, `${who}: group ${JSON.stringify(name)}`);
-        // Traced whether the engine asks for it or not: a malformed rule is refused here, not at the first step.
-        const program = group.program(plain);
-        engine.prepareProgram?.(program);
-        return { group, members };
+        return { group: createGroup(name, options, `${who}: group ${JSON.stringify(name)}`), members };
       },
     );
     places = known;
@@ -171,6 +170,33 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       return [parameter, data];
     });
   };
+  const step = (options: StepOptions): void => {
+    checkDirect(at("step"), options, "step");
+    const { rescale = 1, clipGrad, lossScaler, onNonFinite = "propagate", gradNorm = false } = options;
+    const scaler = scalerOf<S>(backend, lossScaler);
+    // Asked in any case: a scaler that was disposed refuses here, and not after the update.
+    const current = scaler?.current();
+    const lossScale = self.latched ?? current;
+    const rewrite = {
+      clipValue: clipGrad?.type === "value",
+      zeroNonFinite: lossScale === undefined && onNonFinite === "zero",
+    };
+    const stepping = parameters
+      .filter((parameter) => parameter.pending && !isFrozen(parameter))
+      .map((parameter) => item(parameter, rewrite));
+    if (stepping.length === 0) return;
+    const { finite } = runStep(stages, stepping, {
+      rescale,
+      lossScale,
+      lossScaler,
+      clipGrad,
+      onNonFinite,
+      gradNorm,
+    });
+    for (const { parameter } of stepping) parameter.stepped = true;
+    if (finite !== undefined) scaler?.record(finite);
+    self.gradientChanges += 1;
+  };
   /** Refuses parameters that were disposed or lost their memory since, before any of them is read or written. */
   const requireLive = (of: readonly Parameter<P, V, S>[], call: string): void => {
     for (const { name, value, length } of of) {
@@ -214,11 +240,11 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     backward(loss, options = {}) {
       guard("backward");
       checkDirect(at("backward"), options, "backward");
-      const { scale = 1, lossScaler, returnLoss = false } = options;
+      const { scale = 1, lossScaler, returnLoss = false, stepFollows = false } = options;
       if (typeof loss !== "function") refuse("invalid-loss", "backward: loss", "a function", loss);
       const lossScale = self.latched ?? scalerOf<S>(backend, lossScaler)?.current();
       const unfrozen = parameters.filter((parameter) => !isFrozen(parameter));
-      const request = { parameters: unfrozen, scale, lossScale, returnLoss };
+      const request = { parameters: unfrozen, scale, lossScale, returnLoss, stepFollows };
       insideLoss = true;
       let result;
       try {
@@ -254,28 +280,16 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
 
     step(options = {}) {
       guard("step");
-      checkDirect(at("step"), options, "step");
-      const { rescale = 1, clipGrad, lossScaler, onNonFinite = "propagate", gradNorm = false } = options;
-      const scaler = scalerOf<S>(backend, lossScaler);
-      // Asked in any case: a scaler that was disposed refuses here, and not after the update.
-      const current = scaler?.current();
-      const lossScale = self.latched ?? current;
-      const rewrite = {
-        clipValue: clipGrad?.type === "value",
-        zeroNonFinite: lossScale === undefined && onNonFinite === "zero",
-      };
-      const stepping = parameters
-        .filter((parameter) => parameter.pending && !isFrozen(parameter))
-        .map((parameter) => item(parameter, rewrite));
-      if (stepping.length === 0) return;
-      const { finite } = runStep(stages, stepping, { rescale, lossScale, clipGrad, onNonFinite, gradNorm });
-      for (const { parameter } of stepping) parameter.stepped = true;
-      if (finite !== undefined) scaler?.record(finite);
-      self.gradientChanges += 1;
+      try {
+        step(options);
+      } finally {
+        engine.flush?.();
+      }
     },
 
     zeroGrad() {
       guard("zeroGrad");
+      engine.flush?.();
       for (const parameter of parameters) parameter.pending = false;
       self.latched = undefined;
       self.gradientChanges += 1;

@@ -12,6 +12,8 @@ export interface Parameter<P, V, S> {
   readonly shape: readonly number[];
   readonly length: number;
   readonly value: P;
+  /** See {@link ParameterDescription}. */
+  readonly master?: boolean;
   readonly group: HyperparameterGroup;
   frozen: boolean;
   /** Made at the first gradient and kept. Its contents count only while `pending`. */
@@ -31,7 +33,15 @@ export interface ParameterDescription {
   readonly shape: readonly number[];
   /** What makes it the same parameter as another: an array, a variable, a buffer with its offset. */
   readonly identity: unknown;
+  /**
+   * Whether it is stored in less than float32. Then the optimizer keeps its elements in float32 too, in a slot named `master` that begins
+   * with what the parameter holds (`Engine.allocateMaster`), and the engine rounds what a step or `Engine.write` puts there. Default `false`.
+   */
+  readonly master?: boolean;
 }
+
+/** The slot of parameters with a master, which no rule may have. */
+export const masterSlot = "master";
 
 export interface NamedParameter<P> extends ParameterDescription {
   readonly name: string;
@@ -104,10 +114,15 @@ export function collectParameters<P, H extends BaseHyperparameters>(
 export function ensureSlots<P, V, S>(
   engine: {
     allocate(parameter: Parameter<P, V, S>, initial: number): V;
+    allocateMaster?(parameter: Parameter<P, V, S>): V;
     scalar(value: number): S;
   },
   parameter: Parameter<P, V, S>,
 ): void {
+  if (parameter.master === true && !parameter.slots.has(masterSlot)) {
+    const master = engine.allocateMaster?.(parameter);
+    if (master !== undefined) parameter.slots.set(masterSlot, master);
+  }
   const { slots, scalarSlots } = parameter.group.initialSlots();
   for (const [name, initial] of slots) {
     if (!parameter.slots.has(name)) parameter.slots.set(name, engine.allocate(parameter, initial));

@@ -15,7 +15,13 @@ export function runStep<P, V, S>(
   return checked;
 }
 
-function checkRequest({ clipGrad, lossScale, onNonFinite, gradNorm }: ResolvedStep<unknown>): CheckRequest {
+function checkRequest({
+  clipGrad,
+  lossScale,
+  lossScaler,
+  onNonFinite,
+  gradNorm,
+}: ResolvedStep<unknown>): CheckRequest {
   const byNorm = clipGrad !== undefined && clipGrad.type !== "value" ? clipGrad : undefined;
   const orThrow = byNorm?.errorIfNonfinite === true || (lossScale === undefined && onNonFinite === "throw");
   return {
@@ -23,5 +29,6 @@ function checkRequest({ clipGrad, lossScale, onNonFinite, gradNorm }: ResolvedSt
     finite: orThrow || lossScale !== undefined || onNonFinite === "skip",
     ignoreNonFinite: lossScale === undefined && onNonFinite === "zero",
     orThrow,
+    lossScaler,
   };
 }

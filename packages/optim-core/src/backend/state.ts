@@ -15,7 +15,7 @@ import {
 import type { LoadOptions, LoadReport, OptimizerStateDict, ParameterState, PreparedLoad } from "../state.ts";
 import type { Engine } from "./engine.ts";
 import { copyHyperparameters, groupLabel, type HyperparameterGroup } from "./groups.ts";
-import { ensureSlots, lengthOf, type Parameter } from "./parameters.ts";
+import { ensureSlots, lengthOf, masterSlot, type Parameter } from "./parameters.ts";
 import { allSlots } from "./trace.ts";
 
 /** What the state functions see of an optimizer. */
@@ -208,7 +208,10 @@ export function prepareOptimizerState<P, V, S>(
       for (const slot of wanted.keys()) if (!Object.hasOwn(found, slot)) missing.push(`${name}.${slot}`);
     };
     const initial = parameter.group.initialSlots(values.get(parameter.group));
-    compare(entry.slots, initial.slots, known.slots, copy);
+    const { [masterSlot]: master, ...slots } = entry.slots;
+    compare(slots, initial.slots, known.slots, copy);
+    // A parameter in float32 is its own master.
+    if (master !== undefined && parameter.master === true) copy(masterSlot, master);
     compare(entry.scalarSlots, initial.scalarSlots, known.scalarSlots, (slot, value) =>
       scalars.set(slot, value),
     );
@@ -295,6 +298,8 @@ function install<P, V, S>(
   parameter.stepped = stepped;
   const initial = parameter.group.initialSlots();
   for (const [slot, vector] of parameter.slots) {
+    // A state without it leaves the parameters what they are, as all states do.
+    if (slot === masterSlot && !data.has(slot)) continue;
     const values = data.get(slot) ?? new Float32Array(parameter.length).fill(initial.slots.get(slot) ?? 0);
     engine.write(vector, values);
   }

@@ -16,6 +16,7 @@ import {
   type Tensor,
 } from "../rule/expression.ts";
 import { memo } from "./memo.ts";
+import { masterSlot } from "./parameters.ts";
 
 /** Operations of the elementwise part, by number of operands. */
 export type UnaryOp = "neg" | "sqrt" | "abs" | "sign";
@@ -151,7 +152,7 @@ function trace(
   const grad = rewrittenGradient(rewrite);
   const x: Record<string, Expression> = { param: leaf("param", true), grad, step: leaf("step", false) };
   for (const name of [...slots, ...scalarSlots]) {
-    if (Object.hasOwn(x, name) || name === "master")
+    if (Object.hasOwn(x, name) || name === masterSlot)
       refuse("invalid-rule", who, "a slot whose name is not taken", name);
   }
   for (const name of slots) x[name] = leaf("slot", true, name);
