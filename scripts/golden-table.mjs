@@ -9,6 +9,7 @@ const titles = {
   gan: "a GAN under a dict",
   dictProbe: "questions to a dict",
   scheduler: "schedules",
+  paramwise: "options for single parameters",
 };
 
 /**

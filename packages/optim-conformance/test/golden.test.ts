@@ -5,6 +5,7 @@ import { compareState } from "../src/golden/compare-state.ts";
 import { Checks } from "../src/golden/checks.ts";
 import { exceptions, exceptionsOf, expected, isNamedBy } from "../src/golden/exceptions.ts";
 import { expectGan } from "../src/golden/expectation/gan.ts";
+import { expectParamwise } from "../src/golden/expectation/paramwise.ts";
 import { expectOptimizer } from "../src/golden/expectation/training.ts";
 import { expectWrapper } from "../src/golden/expectation/wrapper.ts";
 import type {
@@ -12,7 +13,7 @@ import type {
   GoldenCase,
   GoldenFile,
   OptimizerCase,
-  RunnableCase,
+  ParamwiseCase,
   SchedulerCase,
   WrapperCase,
 } from "../src/golden/format.ts";
@@ -115,6 +116,28 @@ describe("a recording that is wrong", () => {
     );
   });
 
+  test("in an option of one parameter, in the parameters of a group, in what is frozen", async () => {
+    const edit = (change_: (copy: ParamwiseCase) => void, name = "paramwise/all"): GoldenCase =>
+      change(find<ParamwiseCase>(name), change_);
+    const group = ({ groups = [] }: ParamwiseCase): object => groups[3] as object;
+    const wrongLr = edit((copy) =>
+      Object.assign((group(copy) as { options: object }).options, { lr: 0.0251 }),
+    );
+    expect(await fails(wrongLr)).toContain("groups[3].lr: [0] expected 0.0251, got 0.025");
+    const wrongNames = edit((copy) => Object.assign(group(copy), { params: ["bn.bias"] }));
+    expect(await fails(wrongNames)).toContain('groups[3].params: expected ["bn.bias"], got ["conv2.bias"]');
+    const wrongFrozen = edit(({ model }) => {
+      (model.params[0] as { requiresGrad: boolean }).requiresGrad = false;
+    }, "paramwise/none");
+    expect(await fails({ ...wrongFrozen, basePresent: true } as GoldenCase)).toContain(
+      "basePresent: expected true, got false",
+    );
+    const missing = { ...find("paramwise/none"), error: { type: "ValueError", message: "no" } };
+    expect(await fails(missing as GoldenCase)).toContain("expected a coded error");
+    const surprising = { ...find("paramwise/err_optimizer_type"), error: undefined };
+    expect(await fails(surprising as unknown as GoldenCase)).toContain("expected no error, got OptimError");
+  });
+
   test("in knowing a probe, a class or a kind that we do not", async () => {
     const probe = { ...find("dict/probe"), probes: { weather: { value: 1 } } } as GoldenCase;
     expect(await fails(probe)).toContain("probes.weather: no such probe is known");
@@ -130,7 +153,7 @@ describe("a recording that is wrong", () => {
 describe("the table of exceptions", () => {
   test("holds for the cases that it names and for no other", () => {
     for (const exception of exceptions) {
-      const held = cases.filter(({ recorded, meta }) => exception.applies(recorded as RunnableCase, meta));
+      const held = cases.filter(({ recorded, meta }) => exception.applies(recorded, meta));
       expect(held.map(({ recorded }) => recorded.name)).toEqual(exception.cases);
     }
   });
@@ -141,8 +164,8 @@ describe("the table of exceptions", () => {
 
   test("changes what it names, and nothing else", () => {
     for (const { recorded, meta } of cases) {
-      const rows = exceptionsOf(recorded as RunnableCase, meta);
-      const fields = differences(recorded, expected(recorded as RunnableCase, rows));
+      const rows = exceptionsOf(recorded, meta);
+      const fields = differences(recorded, expected(recorded, rows));
       const named = (field: string): boolean =>
         rows.some(
           (row) =>
@@ -158,7 +181,7 @@ describe("the table of exceptions", () => {
       .filter((exception) => exception.cases.length > 0)
       .map((exception) => [`${exception.fields[0]} of ${exception.cases[0]}`, exception] as const),
   )("%s: what passes as recorded needs no exception", async (_, exception) => {
-    const recorded = find<RunnableCase>(exception.cases[0] as string);
+    const recorded = find<GoldenCase>(exception.cases[0] as string);
     // A recording by somebody who decided as we did.
     const agreeing = exception.expectation(recorded);
     if (!exception.applies(agreeing, meta)) return;
@@ -211,6 +234,24 @@ describe("the independent expectations, in the ways of the original", () => {
       ];
     });
     expect(problems).toEqual([]);
+  });
+
+  test("give the recorded options for single parameters", () => {
+    const seen = cases.filter(({ recorded }) => recorded.kind === "paramwise");
+    for (const recorded of seen.map((entry) => entry.recorded as ParamwiseCase)) {
+      if (recorded.error) continue;
+      const { groups = [], ...others } = expectParamwise(recorded, true);
+      const theirs = (recorded.groups ?? []).map(({ options, ...rest }) => {
+        // The factors stay on the group, where nobody reads them.
+        const { lr_mult: _, decay_mult: __, ...read } = options;
+        return { ...rest, options: read };
+      });
+      expect({ ...others, groups: groups.map((group) => ({ ...group })) }).toEqual({
+        ...recorded,
+        groups: theirs,
+      });
+    }
+    expect(seen.length).toBe(29);
   });
 
   test("give the recorded wrappers", () => {

@@ -39,7 +39,7 @@ interface Layer {
 export const layersModel: ModelKind<LayersModel> = {
   name: "LayersModel",
   kinds: ["bias", "norm", "depthwise", "flat"],
-  accepts: (model): model is LayersModel => {
+  accepts: (model) => {
     const { layers, weights, trainableWeights } = Object(model) as Partial<LayersModel>;
     return [layers, weights, trainableWeights].every(Array.isArray);
   },

@@ -26,7 +26,7 @@ export interface ModelParameter<out P = unknown> {
  * const denseNet: ModelKind<DenseNet, Float32Array> = {
  *   name: "DenseNet",
  *   kinds: ["bias"],
- *   accepts: (model): model is DenseNet => model instanceof DenseNet,
+ *   accepts: (model) => model instanceof DenseNet,
  *   parameters: ({ layers }) => layers.flatMap(({ weights, bias }, i) => [
  *     { name: `${i}.weights`, value: weights, kinds: [] },
  *     { name: `${i}.bias`, value: bias, kinds: ["bias"] },
@@ -34,12 +34,12 @@ export interface ModelParameter<out P = unknown> {
  * };
  * ```
  */
-export interface ModelKind<M = never, out P = unknown> {
+export interface ModelKind<in M = never, out P = unknown> {
   /** For errors. */
   readonly name: string;
   /** The kinds that it tells. An option for any other is refused: it would do nothing. */
   readonly kinds: readonly ParameterKind[];
-  readonly accepts: (model: unknown) => model is M;
+  readonly accepts: (model: unknown) => boolean;
   /** All of them, frozen ones too, in an order that stays the same. Moving statistics are none. */
   readonly parameters: (model: M) => Iterable<ModelParameter<P>>;
 }

@@ -12,7 +12,7 @@ const tells: readonly ParameterKind[] = ["bias", "flat"];
 export const namedParameters: ModelKind<NamedParameters<unknown>> = {
   name: "named parameters",
   kinds: tells,
-  accepts: (model): model is NamedParameters<unknown> => {
+  accepts: (model) => {
     if (typeof model !== "object" || model === null) return false;
     const prototype: unknown = Object.getPrototypeOf(model);
     return prototype === null || Object.getPrototypeOf(prototype) === null;

@@ -1,4 +1,5 @@
 import { expectGan } from "./expectation/gan.ts";
+import { expectParamwise } from "./expectation/paramwise.ts";
 import { expectOptimizer } from "./expectation/training.ts";
 import { clipping, expectWrapper, ours } from "./expectation/wrapper.ts";
 import type {
@@ -7,9 +8,11 @@ import type {
   GanCase,
   GoldenMeta,
   OptimizerCase,
+  ParamwiseCase,
   Probe,
-  RunnableCase,
+  GoldenCase,
   ScalerCase,
+  TorchModule,
   WrapperCase,
 } from "./format.ts";
 
@@ -26,9 +29,9 @@ export interface Exception {
   /** The record below docs/decisions that says why, and in short what it says. */
   readonly decision: DecisionRecord;
   readonly because: string;
-  readonly applies: (recorded: RunnableCase, meta: GoldenMeta) => boolean;
+  readonly applies: (recorded: GoldenCase, meta: GoldenMeta) => boolean;
   /** The case with our own numbers in those fields, computed without any code of the packages under test. */
-  readonly expectation: (recorded: RunnableCase) => RunnableCase;
+  readonly expectation: (recorded: GoldenCase) => GoldenCase;
 }
 
 /**
@@ -136,6 +139,30 @@ export const exceptions: readonly Exception[] = [
     applies: () => true,
     expectation: (recorded) => expectGan(recorded),
   }),
+  row<ParamwiseCase>(["paramwise"], {
+    cases: ["paramwise/frozen_paramwise"],
+    fields: ["groups.length", "groups[*].*", "getLr.*", "getMomentum", "nParamGroupsSeenByScheduler"],
+    decision: ofMmengine,
+    because: "a frozen parameter is in the optimizer, with options or without",
+    applies: (recorded) => !recorded.error && hasFrozen(recorded.model) && hasOptions(recorded),
+    expectation: (recorded) => expectParamwise(recorded),
+  }),
+  row<ParamwiseCase>(["paramwise"], {
+    cases: ["paramwise/flat_decay_without_wd", "paramwise/unknown_option_ignored"],
+    fields: ["error"],
+    decision: ofMmengine,
+    because: "an option that would do nothing is refused",
+    applies: ({ error, optimizer, paramwiseCfg }) =>
+      !error &&
+      Object.keys(paramwiseCfg ?? {}).some(
+        (name) =>
+          !paramwiseOptions.has(name) || (name === "flat_decay_mult" && !("weight_decay" in optimizer)),
+      ),
+    expectation: (recorded) => ({
+      ...recorded,
+      error: { type: "unknown-option", message: "refused by us" },
+    }),
+  }),
 
   // Probes of Python: what cannot be asked in TypeScript, or is answered otherwise.
   ...["inner_count", "defaults", "should_update", "should_sync", "scale_loss"].map((name) =>
@@ -164,13 +191,29 @@ export const exceptions: readonly Exception[] = [
   })),
 ];
 
+const paramwiseOptions: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "custom_keys",
+  "bias_lr_mult",
+  "bias_decay_mult",
+  "norm_decay_mult",
+  "dwconv_decay_mult",
+  "dcn_offset_lr_mult",
+  "flat_decay_mult",
+  "bypass_duplicate",
+]);
+
+const hasOptions = ({ paramwiseCfg }: ParamwiseCase): boolean => Object.keys(paramwiseCfg ?? {}).length > 0;
+
+const hasFrozen = ({ params, children }: TorchModule): boolean =>
+  params.some(({ requiresGrad }) => !requiresGrad) || children.some(({ module }) => hasFrozen(module));
+
 /** The rows that hold for a case. */
-export function exceptionsOf(recorded: RunnableCase, meta: GoldenMeta): readonly Exception[] {
+export function exceptionsOf(recorded: GoldenCase, meta: GoldenMeta): readonly Exception[] {
   return exceptions.filter(({ applies }) => applies(recorded, meta));
 }
 
 /** The case as we expect it. */
-export function expected(recorded: RunnableCase, rows: readonly Exception[]): RunnableCase {
+export function expected(recorded: GoldenCase, rows: readonly Exception[]): GoldenCase {
   return rows.reduce((current, { expectation }) => expectation(current), recorded);
 }
 
@@ -183,14 +226,14 @@ export function isNamedBy({ fields }: Exception, field: string): boolean {
 }
 
 /** A row for cases of some kinds. */
-function row<C extends RunnableCase>(
+function row<C extends GoldenCase>(
   kinds: readonly C["kind"][],
   exception: Omit<Exception, "applies" | "expectation"> & {
     readonly applies: (recorded: C, meta: GoldenMeta) => boolean;
     readonly expectation: (recorded: C) => C;
   },
 ): Exception {
-  const isOurs = (recorded: RunnableCase): recorded is C =>
+  const isOurs = (recorded: GoldenCase): recorded is C =>
     (kinds as readonly string[]).includes(recorded.kind);
   return {
     ...exception,

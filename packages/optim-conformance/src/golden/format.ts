@@ -205,12 +205,41 @@ export interface SchedulerCase extends CaseBase {
   readonly getLr: readonly { readonly base_lr?: readonly number[]; readonly lr: readonly number[] }[];
 }
 
-/** Recorded, and run by the package on configuration. */
-interface OtherCase extends CaseBase {
-  readonly kind: "paramwise";
+/** A module of PyTorch with its parameters; the same `id` is the same parameter. */
+export interface TorchModule {
+  readonly type: string;
+  /** Of convolutions. */
+  readonly in_channels?: number;
+  readonly groups?: number;
+  readonly params: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly requiresGrad: boolean;
+    readonly id: number;
+  }[];
+  readonly children: readonly { readonly name: string; readonly module: TorchModule }[];
 }
 
-export type RunnableCase =
+/** What MMEngine's `DefaultOptimWrapperConstructor` makes of a model, or its error. */
+export interface ParamwiseCase extends CaseBase {
+  readonly kind: "paramwise";
+  readonly model: TorchModule;
+  /** `optimizer` of `optim_wrapper_cfg`: the class name, and its arguments beside it. */
+  readonly optimizer: { readonly type: string } & TorchOptions;
+  readonly paramwiseCfg: TorchOptions | null;
+  readonly groups?: readonly {
+    readonly params: readonly string[];
+    readonly paramIds: readonly number[];
+    readonly options: TorchOptions;
+  }[];
+  readonly getLr?: { readonly base_lr?: readonly number[]; readonly lr: readonly number[] };
+  readonly getMomentum?: { readonly momentum: readonly number[] };
+  readonly basePresent?: boolean;
+  readonly nParamGroupsSeenByScheduler?: number;
+  readonly error?: TorchError;
+}
+
+export type GoldenCase =
   | OptimizerCase
   | WrapperCase
   | ClipCase
@@ -218,8 +247,8 @@ export type RunnableCase =
   | RegressionCase
   | GanCase
   | DictProbeCase
-  | SchedulerCase;
-export type GoldenCase = RunnableCase | OtherCase;
+  | SchedulerCase
+  | ParamwiseCase;
 
 /** The numbers of a tensor. */
 export function decode(data: GoldenData): Float32Array {

@@ -6,10 +6,15 @@ import type { TorchOptimizer, TorchOptions, TorchValue } from "./format.ts";
 /** Rules by PyTorch's class name, in lower case. */
 export type RulesByName = Readonly<Record<string, UpdateRuleFactory<BaseHyperparameters>>>;
 
+/** Our rules and others, which are looked at first. */
+export const rulesByName = (more: RulesByName): RulesByName => ({
+  ...(ourRules as object as RulesByName),
+  ...more,
+});
+
 /** Our rule for an optimizer of PyTorch. `more` are looked at first. */
 export function ruleOf({ type, args }: TorchOptimizer, more: RulesByName = {}): UpdateRule {
-  const catalogue = { ...(ourRules as object as RulesByName), ...more };
-  const factory = catalogue[type.toLowerCase()];
+  const factory = rulesByName(more)[type.toLowerCase()];
   if (factory === undefined) throw new Error(`no update rule for torch.optim.${type}`);
   return factory(hyperparametersOf(args));
 }
