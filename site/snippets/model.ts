@@ -6,7 +6,7 @@ import { type LayersModel, layers, sequential } from "@tensorflow/tfjs-layers";
 const dense = (units: number): LayersModel =>
   sequential({ layers: [layers.dense({ units, inputShape: [3] })] });
 
-export const model: LayersModel = dense(2);
+export const model: LayersModel = dense(1);
 export const body: LayersModel = dense(3);
 export const w: tf.Variable = tf.variable(tf.ones([3, 1]));
 export const b: tf.Variable = tf.variable(tf.zeros([1]));
