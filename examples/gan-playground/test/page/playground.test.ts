@@ -5,6 +5,9 @@ import type { Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSite, pause, type Site, trainTo } from "./site.ts";
 
+/** A folder for pictures of the page in all four looks: `pnpm screenshots`. */
+const screenshots = process.env["SCREENSHOTS"];
+
 describe("with WebGPU", () => {
   let site: Site | undefined;
   beforeAll(async () => void (site = await openSite({ webgpu: true })));
@@ -189,6 +192,13 @@ describe("with WebGPU", () => {
         );
         expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
         expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
+        if (screenshots !== undefined) {
+          await trainTo(page, 2500);
+          await page.screenshot({
+            path: `${screenshots}/playground-${size}-${colorScheme}.png`,
+            fullPage: true,
+          });
+        }
         await page.close();
       });
     }
