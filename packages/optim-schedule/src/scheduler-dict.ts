@@ -49,7 +49,7 @@ export interface SchedulerDict<Name extends string = string> {
  */
 export function createSchedulerDict<const E extends readonly [string, AnyOptimWrapper]>(
   wrappers: Iterable<E>,
-  plans: SchedulePlans<NoInfer<E>>,
+  plans: NoInfer<SchedulePlans<E>>,
   where = "createSchedulerDict",
 ): SchedulerDict<E[0]> {
   const schedulers = createAll(wrappers, plans, where);

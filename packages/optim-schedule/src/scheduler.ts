@@ -65,7 +65,7 @@ export interface Scheduler {
  */
 export function createScheduler<H extends BaseHyperparameters>(
   wrapper: OptimWrapper<never, unknown, H>,
-  plan: SchedulePlan<NoInfer<H>>,
+  plan: NoInfer<SchedulePlan<H>>,
   where = "createScheduler",
 ): Scheduler {
   const scheduler = new LiveScheduler(wrapper, plan, where);

@@ -1,0 +1,21 @@
+import * as all from "@mm/optim-schedule";
+import { expect, test } from "vitest";
+import { bundle } from "../../optim-rules/test/bundling.ts";
+
+const kinds = Object.keys(all).filter((name) => !/^(create|define|valueAt)/.test(name));
+
+/** The kinds that a bundle holds. `oneCycle` knows the word "linear" too, in a list, as a way to anneal. */
+const kindsIn = (code: string): readonly string[] =>
+  kinds.filter((name) => new RegExp(`[:(=]["'\`]${name}["'\`]`).test(code));
+
+test.each(kinds)("a bundle with %s alone contains no other kind", async (kind) => {
+  const code = await bundle(`import { ${kind} } from "@mm/optim-schedule"; console.log(${kind});`);
+  expect(kindsIn(code)).toEqual([kind]);
+});
+
+test("schedulers bring no kind, and importing the package for nothing brings nothing", async () => {
+  const names = "createScheduler, createSchedulerDict, valueAt";
+  const code = await bundle(`import { ${names} } from "@mm/optim-schedule"; console.log(${names});`);
+  expect(kindsIn(code)).toEqual([]);
+  expect((await bundle('import "@mm/optim-schedule";')).trim()).toBe("");
+});
