@@ -1,3 +1,4 @@
+export { checkSchedulePlan } from "./check-plan.ts";
 export { constant, type ConstantOptions } from "./constant.ts";
 export { cosine, type CosineOptions, cosineRestarts, type CosineRestartsOptions } from "./cosine.ts";
 export { custom } from "./custom.ts";
