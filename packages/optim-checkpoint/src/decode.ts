@@ -31,8 +31,7 @@ export async function decodeSafetensors(
   let crc = checksum === undefined ? 0 : crc32(withoutChecksum(head, checksum), 0);
   const tensors = new Map<string, Tensor>();
   for (const { key, dtype, shape, begin, end } of entries) {
-    const bytes = await source.read(begin, end, onBytes);
-    if (bytes.length !== end - begin) refuseDamage(`${end - begin} bytes of ${key}`, bytes.length);
+    const bytes = await readExactly(source, begin, end, onBytes);
     if (checksum !== undefined) crc = crc32(bytes, crc);
     tensors.set(key, { dtype, shape, data: elementsOf(bytes, dtype) });
   }
@@ -61,13 +60,12 @@ interface Header {
 async function readHeader(source: ByteSource): Promise<Header> {
   const { size } = source;
   if (size < 10) refuseDamage("a safetensors file", `${size} bytes`);
-  const prefix = await source.read(0, 8);
+  const prefix = await readExactly(source, 0, 8);
   const length = Number(new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true));
   const start = 8 + length;
   if (start > size) refuseDamage(`a header within the ${size} bytes of the file`, length);
   if (length > mostHeaderBytes) refuseDamage(`a header of at most ${mostHeaderBytes} bytes`, length);
-  const bytes = await source.read(0, start);
-  if (bytes.length !== start) refuseDamage(`${start} bytes of header`, bytes.length);
+  const bytes = await readExactly(source, 0, start);
 
   const { __metadata__: given = {}, ...described } = parse(bytes.subarray(8));
   const metadata = new Map(Object.entries(objectOf(given, "__metadata__")));
@@ -83,6 +81,24 @@ async function readHeader(source: ByteSource): Promise<Header> {
   }
   if (reached !== size) refuseDamage(`${reached} bytes, as the header says`, size);
   return { bytes, metadata: metadata as Map<string, string>, entries };
+}
+
+async function readExactly(
+  source: ByteSource,
+  begin: number,
+  end: number,
+  onBytes?: (count: number) => void,
+): Promise<Uint8Array> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await source.read(begin, end, onBytes);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    const expected = `memory for ${end - begin} bytes`;
+    throw new OptimError("unsupported", "safetensors", { expected, cause });
+  }
+  if (bytes.length !== end - begin) refuseDamage(`${end - begin} bytes from byte ${begin} on`, bytes.length);
+  return bytes;
 }
 
 function parse(bytes: Uint8Array): { readonly [key: string]: unknown } {

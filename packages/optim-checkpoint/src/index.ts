@@ -19,3 +19,5 @@ export {
   takeCheckpoint,
   type TakeCheckpointOptions,
 } from "./wrappers.ts";
+export { decodeTorchState, type TorchStateOptions } from "./torch/decode.ts";
+export { encodeTorchState } from "./torch/encode.ts";

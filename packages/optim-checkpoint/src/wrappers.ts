@@ -38,10 +38,10 @@ export async function takeCheckpoint(
   options: TakeCheckpointOptions = {},
 ): Promise<Checkpoint> {
   const { parameters = true, tensors = {}, extra, ...stateOptions } = options;
-  const { whole, members } = open(optim);
+  const members = membersOf(optim);
   // All reads begin before the first await.
   const reading = parameters ? members.map(readParameters) : [];
-  const [state, ...read] = await Promise.all([whole.stateDict(stateOptions), ...reading]);
+  const [state, ...read] = await Promise.all([wholeOf(members).stateDict(stateOptions), ...reading]);
   const all: [string, TensorInput][] = Object.entries(tensors);
   for (const [name, tensor] of read.flat()) {
     if (Object.hasOwn(tensors, name))
@@ -70,8 +70,8 @@ export async function restoreCheckpoint(
   options: RestoreCheckpointOptions = {},
 ): Promise<LoadReport> {
   const { parameters = true, ...loadOptions } = options;
-  const { whole, members } = open(optim);
-  const prepared = await whole.prepareLoad(checkpoint.optim, loadOptions);
+  const members = membersOf(optim);
+  const prepared = await wholeOf(members).prepareLoad(checkpoint.optim, loadOptions);
   try {
     const { writes, missing, mismatched } = parameters
       ? findParameters(members, checkpoint, loadOptions)
@@ -96,7 +96,7 @@ export async function restoreCheckpoint(
   }
 }
 
-interface Member {
+export interface Member {
   /** Absent where there is no dict. */
   readonly name: string | undefined;
   readonly wrapper: AnyOptimWrapper;
@@ -108,20 +108,26 @@ interface Whole {
   prepareLoad(state: SavedState | undefined, options: RestoreCheckpointOptions): Promise<PreparedLoad>;
 }
 
-/** @throws OptimError `invalid-option`, and what a dict refuses */
-function open(optim: OptimWrappers): { readonly whole: Whole; readonly members: readonly Member[] } {
+/** The wrappers by name. @throws OptimError `invalid-option` */
+export function membersOf(optim: OptimWrappers): readonly Member[] {
   const given = Object(optim) as object;
   if (Symbol.iterator in given) {
-    const wrappers = Object.fromEntries(given as Exclude<OptimWrappers, AnyOptimWrapper>);
-    return {
-      whole: new OptimWrapperDict(wrappers),
-      members: Object.entries(wrappers).map(([name, wrapper]) => ({ name, wrapper })),
-    };
+    return Array.from(given as Exclude<OptimWrappers, AnyOptimWrapper>, ([name, wrapper]) => ({
+      name,
+      wrapper,
+    }));
   }
-  if ((given as Partial<AnyOptimWrapper>).kind !== "optim-wrapper") {
-    refuse("invalid-option", "checkpoint", "a wrapper, a dict, or pairs of name and wrapper", optim);
+  if ((given as Partial<AnyOptimWrapper>).kind === "optim-wrapper") {
+    return [{ name: undefined, wrapper: given as AnyOptimWrapper }];
   }
-  return { whole: given as Whole, members: [{ name: undefined, wrapper: given as AnyOptimWrapper }] };
+  return refuse("invalid-option", "checkpoint", "a wrapper, a dict, or pairs of name and wrapper", optim);
+}
+
+/** What saves and loads all of them. @throws OptimError what a dict refuses */
+function wholeOf(members: readonly Member[]): Whole {
+  const [single] = members;
+  if (single !== undefined && single.name === undefined) return single.wrapper;
+  return new OptimWrapperDict(Object.fromEntries(members.map(({ name, wrapper }) => [name, wrapper])));
 }
 
 const nameIn = ({ name }: Member, parameter: string): string =>
