@@ -1,0 +1,216 @@
+import {
+  type AnyOptimWrapper,
+  hyperparameterEntries,
+  type HyperparameterRecord,
+  type HyperparameterValue,
+  type LossScalerStateDict,
+  OptimError,
+  type OptimWrapperStateDict,
+  type ParameterState,
+  refuse,
+} from "@mm/optim-core";
+import { checkSchema } from "@mm/optim-core/schema";
+import { decodeSafetensors } from "../decode.ts";
+import { fromJson } from "../json.ts";
+import { splitKey } from "../keys.ts";
+import type { ProgressOptions } from "../progress.ts";
+import type { ByteInput } from "../source.ts";
+import type { SavedState } from "../state.ts";
+import { type Tensor, toFloat32 } from "../tensor.ts";
+import { membersOf, type OptimWrappers } from "../wrappers.ts";
+import {
+  camelCase,
+  impliedScalars,
+  scalarSlots,
+  torchFormat,
+  type TorchLossScaler,
+  type TorchOptions,
+  torchSchema,
+  type TorchState,
+} from "./format.ts";
+
+export interface TorchStateOptions extends ProgressOptions {
+  /** The name here of the parameter that PyTorch calls `torchName`, in a dict of the wrapper `wrapper`. */
+  readonly rename?: (torchName: string, wrapper?: string) => string;
+  /** Backward calls that were made before, which PyTorch does not save: MMEngine's iteration. Default 0. */
+  readonly innerCount?: number;
+}
+
+/**
+ * What PyTorch saved of an optimizer, or MMEngine of an `OptimWrapper`, `AmpOptimWrapper` or `OptimWrapperDict`, exported with
+ * `python/optim_state.py`, as a state dict of `optim`. Nothing changes; load it with `optim.loadStateDict(state)`, strict or not.
+ *
+ * Slots and hyperparameters go by PyTorch's names in camelCase (`exp_avg` → `expAvg`). Options that choose an implementation (`foreach`,
+ * `fused`) and what a scheduler left behind (`initial_lr`) are passed over. Shapes stay: a weight that is [out, in] there has to be so here.
+ *
+ * @throws OptimError `invalid-state` for another file, `state-mismatch` for wrappers that are not here; `storage-error` where reading fails
+ */
+export async function decodeTorchState(
+  input: ByteInput,
+  optim: OptimWrappers,
+  options: TorchStateOptions = {},
+): Promise<SavedState> {
+  const { tensors, metadata } = await decodeSafetensors(input, options);
+  const text = metadata.get(torchFormat);
+  if (text === undefined) {
+    refuse(
+      "invalid-state",
+      "decodeTorchState",
+      `${torchFormat} in the metadata, as optim_state.py writes it`,
+      [...metadata.keys()],
+    );
+  }
+  const plain = fromJson(text, torchFormat);
+  const slots = slotsByParameter(tensors);
+  const members = membersOf(optim);
+  const convert = (part: unknown, wrapper: AnyOptimWrapper, name?: string): OptimWrapperStateDict => {
+    checkSchema("invalid-state", name ?? torchFormat, part, torchSchema());
+    return wrapperState(part as TorchState, wrapper, slots, { ...options, name });
+  };
+  const [single] = members;
+  if (single !== undefined && single.name === undefined) return convert(plain, single.wrapper);
+
+  checkSchema("invalid-state", torchFormat, plain, { each: torchSchema() });
+  const parts = new Map(Object.entries(plain as { readonly [name: string]: TorchState }));
+  const unexpected = [...parts.keys()].filter((name) => members.every((member) => member.name !== name));
+  if (unexpected.length > 0) {
+    throw new OptimError("state-mismatch", "decodeTorchState", {
+      expected: members.map(({ name }) => name).join(", "),
+      received: [...parts.keys()],
+      unexpected,
+    });
+  }
+  const wrappers = members.flatMap(({ name = "", wrapper }) =>
+    parts.has(name) ? [[name, convert(parts.get(name), wrapper, name)] as const] : [],
+  );
+  return { format: "optim-wrapper-dict", version: 1, wrappers: Object.fromEntries(wrappers) };
+}
+
+/** By key without the slot, then by slot. */
+type Slots = ReadonlyMap<string, ReadonlyMap<string, Tensor>>;
+
+function slotsByParameter(tensors: ReadonlyMap<string, Tensor>): Slots {
+  const slots = new Map<string, Map<string, Tensor>>();
+  for (const [key, tensor] of tensors) {
+    const names = splitKey(key);
+    const parameter = JSON.stringify(names.slice(0, -1));
+    const known = slots.get(parameter) ?? new Map<string, Tensor>();
+    slots.set(parameter, known.set(names.at(-1) as string, tensor));
+  }
+  return slots;
+}
+
+function wrapperState(
+  { param_groups: groups, base_param_settings: base, loss_scaler: scaler }: TorchState,
+  { optimizer, paramGroups }: AnyOptimWrapper,
+  slots: Slots,
+  {
+    name,
+    rename = (torchName) => torchName,
+    innerCount = 0,
+  }: TorchStateOptions & { readonly name: string | undefined },
+): OptimWrapperStateDict {
+  const shapes = new Map(optimizer.parameters.map((parameter) => [parameter.name, parameter.shape]));
+  const params = groups.flatMap((group) =>
+    group.params.map((torchName) => {
+      const current = rename(torchName, name);
+      const found = slots.get(JSON.stringify(name === undefined ? [torchName] : [name, torchName]));
+      return parameterState(current, found ?? new Map(), shapes.get(current), optimizer.rule);
+    }),
+  );
+  const defaults = hyperparameterEntries(optimizer.defaults);
+  return {
+    format: "optim-wrapper",
+    version: 1,
+    optimizer: {
+      format: "optim-optimizer",
+      version: 1,
+      rule: optimizer.rule,
+      groups: groups.map(({ params: torchNames, ...values }, index) => {
+        const members = torchNames.map((torchName) => rename(torchName, name));
+        // Theirs have no names.
+        const here = paramGroups.find((group) =>
+          group.params.some((parameter) => members.includes(parameter)),
+        );
+        return {
+          name: here?.name ?? String(index),
+          params: members,
+          hyperparameters: hyperparameters(values, defaults),
+        };
+      }),
+      ...(base && { baseParamSettings: hyperparameters(base, defaults) }),
+      params,
+      steps: params.reduce((most, { step }) => Math.max(most, step), 0),
+      skipped: 0,
+    },
+    counts: { innerCount, windowStart: innerCount, scaleSum: 0, weighted: false },
+    ...(scaler && { lossScaler: lossScalerState(scaler) }),
+  };
+}
+
+function parameterState(
+  name: string,
+  found: ReadonlyMap<string, Tensor>,
+  shape: readonly number[] | undefined,
+  rule: string,
+): ParameterState {
+  const slots: (readonly [string, Float32Array])[] = [];
+  const scalars: (readonly [string, number])[] = [];
+  let step = 0;
+  let own = shape;
+  for (const [torchSlot, tensor] of found) {
+    const values = toFloat32(tensor);
+    if (torchSlot === "step") step = Number(tensor.data[0]);
+    else if (scalarSlots.includes(torchSlot)) scalars.push([camelCase(torchSlot), Number(tensor.data[0])]);
+    else {
+      slots.push([camelCase(torchSlot), values]);
+      own = tensor.shape;
+    }
+  }
+  return {
+    name,
+    shape: own ?? [],
+    step,
+    slots: Object.fromEntries(slots),
+    scalarSlots: { ...(slots.length > 0 && impliedScalars[rule]), ...Object.fromEntries(scalars) },
+  };
+}
+
+/** Arguments of PyTorch's optimizers that choose an implementation, not a result. */
+const implementation: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "params",
+  "foreach",
+  "capturable",
+  "differentiable",
+  "fused",
+]);
+
+/**
+ * PyTorch's options under our names. One that the rule does not have is dropped where it is switched off, and otherwise kept, for the load
+ * to refuse; a switch of the rule that an older PyTorch did not have is off.
+ */
+function hyperparameters(options: TorchOptions, defaults: HyperparameterRecord): HyperparameterRecord {
+  const found = Object.entries(options)
+    .filter(([name]) => !implementation.has(name))
+    .map(([name, value]) => [camelCase(name), value as HyperparameterValue] as const)
+    .filter(
+      ([name, value]) => Object.hasOwn(defaults, name) || (Boolean(value) && !name.startsWith("initial")),
+    );
+  const off = Object.entries(defaults).flatMap(([name, value]) =>
+    typeof value === "boolean" ? [[name, false] as const] : [],
+  );
+  return Object.fromEntries([...off, ...found]);
+}
+
+function lossScalerState(scaler: TorchLossScaler): LossScalerStateDict {
+  return {
+    dynamic: true,
+    scale: scaler.scale,
+    growthTracker: scaler._growth_tracker,
+    growthFactor: scaler.growth_factor,
+    backoffFactor: scaler.backoff_factor,
+    growthInterval: scaler.growth_interval,
+    // PyTorch's scale has no floor.
+    minScale: 2 ** -149,
+  };
+}
