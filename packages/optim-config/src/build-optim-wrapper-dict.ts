@@ -5,8 +5,8 @@ import type { OptimWrapperDictConfig } from "./config.ts";
 import { compileMatcher } from "./matcher.ts";
 import { describeModel, type Model, requireNames } from "./model/describe-model.ts";
 import type { DescribedParameter, ModelKind } from "./model/model-kind.ts";
-import type { HyperparametersOf, RuleName, RuleRegistry } from "./registry.ts";
-import { optimWrapperDictSchema } from "./schema/config-schema.ts";
+import type { HyperparametersOf, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
+import { checkedDictSchema } from "./schema/config-schema.ts";
 import { checkJson, memberPath } from "./schema/json-schema.ts";
 
 type RuleNames<R extends RuleRegistry> = { readonly [name: string]: RuleName<R> };
@@ -44,10 +44,11 @@ export function buildOptimWrapperDict<
   LossValue,
   const R extends RuleRegistry,
   const T extends RuleNames<R>,
+  const S extends ScheduleRegistry,
 >(
   model: Model<P>,
-  config: OptimWrapperDictConfig<R, T>,
-  parts: BuildParts<P, Loss, LossValue, R>,
+  config: OptimWrapperDictConfig<R, T, S>,
+  parts: BuildParts<P, Loss, LossValue, R, S>,
 ): BuiltDict<Loss, LossValue, R, T>;
 export function buildOptimWrapperDict<
   M,
@@ -56,10 +57,11 @@ export function buildOptimWrapperDict<
   LossValue,
   const R extends RuleRegistry,
   const T extends RuleNames<R>,
+  const S extends ScheduleRegistry,
 >(
   model: M,
-  config: OptimWrapperDictConfig<R, T>,
-  parts: BuildParts<P, Loss, LossValue, R> & { readonly models: readonly ModelKind<M, P>[] },
+  config: OptimWrapperDictConfig<R, T, S>,
+  parts: BuildParts<P, Loss, LossValue, R, S> & { readonly models: readonly ModelKind<M, P>[] },
 ): BuiltDict<Loss, LossValue, R, T>;
 export function buildOptimWrapperDict<P, Loss, LossValue>(
   model: unknown,
@@ -68,7 +70,7 @@ export function buildOptimWrapperDict<P, Loss, LossValue>(
 ): OptimWrapperDict<{ readonly [name: string]: OptimWrapper<Loss, LossValue> }> {
   const who = "buildOptimWrapperDict";
   requireParts(parts, who);
-  checkJson(optimWrapperDictSchema(parts.rules), config, "config");
+  checkJson(checkedDictSchema(parts), config, "config");
   const entries = Object.entries(config.wrappers).map(([name, member]) => {
     const { params: _, ...wrapper } = member;
     return [name, prepareWrapper(wrapper, parts, memberPath("config.wrappers", name))] as const;

@@ -16,9 +16,16 @@ import { keepOrigins } from "./origin.ts";
 import { planMmengine } from "./paramwise/mmengine.ts";
 import { type PlannedParameter, planPlain } from "./paramwise/plan.ts";
 import { planRules } from "./paramwise/rules.ts";
-import { readConfig, within } from "./read-config.ts";
-import { type HyperparametersOf, makeRule, type RuleName, type RuleRegistry } from "./registry.ts";
-import { optimWrapperSchema } from "./schema/config-schema.ts";
+import { readConfig, requireRegistries, within } from "./read-config.ts";
+import {
+  type HyperparametersOf,
+  makeRule,
+  type Registries,
+  type RuleName,
+  type RuleRegistry,
+  type ScheduleRegistry,
+} from "./registry.ts";
+import { checkedWrapperSchema } from "./schema/config-schema.ts";
 import { checkJson } from "./schema/json-schema.ts";
 
 /** The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. */
@@ -35,9 +42,14 @@ type RuleIndependent = Exclude<
 >;
 
 /** What a configuration is built with. */
-export interface BuildParts<P, Loss, LossValue, R extends RuleRegistry> {
+export interface BuildParts<
+  P,
+  Loss,
+  LossValue,
+  R extends RuleRegistry,
+  S extends ScheduleRegistry = ScheduleRegistry,
+> extends Registries<R, S> {
   readonly optimizer: OptimizerFactory<P, Loss, LossValue>;
-  readonly rules: R;
   /** Further kinds of models, looked at before those that are known. */
   readonly models?: readonly ModelKind<never, P>[];
 }
@@ -62,10 +74,11 @@ export function buildOptimWrapper<
   LossValue,
   const R extends RuleRegistry,
   const T extends RuleName<R>,
+  const S extends ScheduleRegistry,
 >(
   model: Model<P>,
-  config: OptimWrapperConfig<R, T>,
-  parts: BuildParts<P, Loss, LossValue, R>,
+  config: OptimWrapperConfig<R, T, S>,
+  parts: BuildParts<P, Loss, LossValue, R, S>,
 ): OptimWrapper<Loss, LossValue, HyperparametersOf<R[T]>>;
 export function buildOptimWrapper<
   M,
@@ -74,10 +87,11 @@ export function buildOptimWrapper<
   LossValue,
   const R extends RuleRegistry,
   const T extends RuleName<R>,
+  const S extends ScheduleRegistry,
 >(
   model: M,
-  config: OptimWrapperConfig<R, T>,
-  parts: BuildParts<P, Loss, LossValue, R> & { readonly models: readonly ModelKind<M, P>[] },
+  config: OptimWrapperConfig<R, T, S>,
+  parts: BuildParts<P, Loss, LossValue, R, S> & { readonly models: readonly ModelKind<M, P>[] },
 ): OptimWrapper<Loss, LossValue, HyperparametersOf<R[T]>>;
 export function buildOptimWrapper<P, Loss, LossValue>(
   model: unknown,
@@ -86,14 +100,14 @@ export function buildOptimWrapper<P, Loss, LossValue>(
 ): OptimWrapper<Loss, LossValue> {
   const who = "buildOptimWrapper";
   requireParts(parts, who);
-  checkJson(optimWrapperSchema(parts.rules), config, "config");
+  checkJson(checkedWrapperSchema(parts), config, "config");
   const prepare = prepareWrapper(config, parts, "config");
   return prepare(describeModel(model, parts.models ?? [], `${who}: model`))();
 }
 
 /** @throws OptimError `invalid-option`, `invalid-rule` */
 export function requireParts(parts: object, who: string): void {
-  const { optimizer, rules } = Object(parts) as Partial<BuildParts<unknown, never, unknown, RuleRegistry>>;
+  const { optimizer } = Object(parts) as { readonly optimizer?: unknown };
   if (typeof optimizer !== "function") {
     refuse(
       "invalid-option",
@@ -102,13 +116,7 @@ export function requireParts(parts: object, who: string): void {
       optimizer,
     );
   }
-  const entries = Object.entries(Object(rules) as RuleRegistry);
-  if (entries.length === 0) refuse("invalid-option", `${who}: rules`, "rules by name: { adamw, sgd }", rules);
-  for (const [name, factory] of entries) {
-    if (typeof factory !== "function") {
-      refuse("invalid-rule", `${who}: rules.${name}`, "a function that makes a rule, such as adamw", factory);
-    }
-  }
+  requireRegistries(parts, who);
 }
 
 /**
@@ -116,10 +124,10 @@ export function requireParts(parts: object, who: string): void {
  */
 export function prepareWrapper<P, Loss, LossValue>(
   config: OptimWrapperConfig,
-  { optimizer, rules }: BuildParts<P, Loss, LossValue, RuleRegistry>,
+  parts: BuildParts<P, Loss, LossValue, RuleRegistry>,
   path: string,
 ): (parameters: readonly DescribedParameter<P>[]) => () => OptimWrapper<Loss, LossValue> {
-  const { rule, written, wrapperOptions, lrFactor } = readConfig(config, rules, path);
+  const { rule, written, wrapperOptions, lrFactor } = readConfig(config, parts, path);
   return (parameters) => {
     const { paramwise } = config;
     const request = {
@@ -135,13 +143,13 @@ export function prepareWrapper<P, Loss, LossValue>(
         : isList(paramwise)
           ? planRules(request, paramwise)
           : planMmengine(request, paramwise);
-    const scaled = makeRule(rules, config.optimizer.type, {
+    const scaled = makeRule(parts.rules, config.optimizer.type, {
       ...written,
       lr: rule.hyperparameters.lr * lrFactor,
     });
     return () =>
       within(path, () => {
-        const made = optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
+        const made = parts.optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
         try {
           const wrapper = createOptimWrapper(made, wrapperOptions);
           wrapper.freeze(planned.flatMap(({ frozen, parameter }) => (frozen ? [parameter.name] : [])));

@@ -1,20 +1,43 @@
-import type { ClipGradByNorm, ClipGradByValue, LossScale, OnNonFinite } from "@mm/optim-core";
+import type {
+  BaseHyperparameters,
+  ClipGradByNorm,
+  ClipGradByValue,
+  LossScale,
+  OnNonFinite,
+} from "@mm/optim-core";
+import type { HyperparameterPath } from "@mm/optim-schedule";
 import type { Matcher } from "./matcher.ts";
-import type { HyperparametersOf, RuleName, RuleRegistry } from "./registry.ts";
+import type { HyperparametersOf, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
 
 /**
- * One optimizer wrapper, as plain JSON. `R` is the registry of rules that it is written for, `T` the name of its rule: with a registry of
- * known type, unknown rules and hyperparameters do not compile.
+ * One optimizer wrapper, as plain JSON. `R` is the registry of rules that it is written for, `T` the name of its rule, `S` the registry of
+ * schedules: with registries of known types, unknown names and options do not compile.
  */
 export interface OptimWrapperConfig<
   R extends RuleRegistry = RuleRegistry,
   T extends RuleName<R> = RuleName<R>,
+  S extends ScheduleRegistry = ScheduleRegistry,
 > extends WrapperSettings {
   /** The update rule, by its name in the registry, and its hyperparameters; those that are absent have the rule's defaults. */
   readonly optimizer: OptimizerConfig<R, T>;
   /** Options for single parameters: MMEngine's, or a list of rules that are all followed. Absent: one group of all parameters. */
   readonly paramwise?: Paramwise<HyperparametersOf<R[T]>> | readonly ParamRule<HyperparametersOf<R[T]>>[];
+  /** By hyperparameter (`lr`, `momentum`, `betas[0]`) a schedule, or several, each of which begins with what the one before it made. */
+  readonly schedules?: SchedulesConfig<HyperparametersOf<R[T]>, S>;
 }
+
+export type SchedulesConfig<H, S extends ScheduleRegistry> = BaseHyperparameters extends H
+  ? { readonly [path: string]: ScheduleConfig<S> | readonly ScheduleConfig<S>[] }
+  : { readonly [P in HyperparameterPath<H>]?: ScheduleConfig<S> | readonly ScheduleConfig<S>[] };
+
+/** A schedule by its name in the registry, with its options. */
+export type ScheduleConfig<S extends ScheduleRegistry> = {
+  readonly [K in keyof S & string]: { readonly type: K } & ScheduleOptionsOf<S[K]>;
+}[keyof S & string];
+
+type ScheduleOptionsOf<Factory extends ScheduleRegistry[string]> = [Parameters<Factory>[0]] extends [never]
+  ? object
+  : Parameters<Factory>[0];
 
 export type OptimizerConfig<R extends RuleRegistry, T extends RuleName<R>> = { readonly type: T } & Partial<
   Readonly<HyperparametersOf<R[T]>>
@@ -102,15 +125,20 @@ export type ParamRule<H = object> = {
 export interface OptimWrapperDictConfig<
   R extends RuleRegistry = RuleRegistry,
   T extends { readonly [name: string]: RuleName<R> } = { readonly [name: string]: RuleName<R> },
+  S extends ScheduleRegistry = ScheduleRegistry,
 > {
   /** Where an editor finds the schema. Not read. */
   readonly $schema?: string;
-  readonly wrappers: { readonly [K in keyof T]: DictMember<R, T[K]> };
+  readonly wrappers: { readonly [K in keyof T]: DictMember<R, T[K], S> };
   /** Parameters that no wrapper takes. All others have to be taken by exactly one. */
   readonly unused?: Matcher;
 }
 
-export interface DictMember<R extends RuleRegistry, T extends RuleName<R>> extends OptimWrapperConfig<R, T> {
+export interface DictMember<
+  R extends RuleRegistry,
+  T extends RuleName<R>,
+  S extends ScheduleRegistry,
+> extends OptimWrapperConfig<R, T, S> {
   /**
    * The parameters that this wrapper takes. Absent: those below its own name, `generator.layer1.kernel` for `generator`, which are called
    * without it from then on, `layer1.kernel`.

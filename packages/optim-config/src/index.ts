@@ -1,5 +1,6 @@
 export { buildOptimWrapper, type BuildParts, type OptimizerFactory } from "./build-optim-wrapper.ts";
 export { buildOptimWrapperDict, type BuiltDict } from "./build-optim-wrapper-dict.ts";
+export { buildScheduler, buildSchedulerDict, type WithSchedules } from "./build-scheduler.ts";
 export type * from "./config.ts";
 export type { Matcher, MatcherFields } from "./matcher.ts";
 export { joinModels, type JoinedModels, type Model } from "./model/describe-model.ts";
@@ -7,6 +8,10 @@ export type { LayersModel } from "./model/layers-model.ts";
 export type { ModelKind, ModelParameter, ParameterKind } from "./model/model-kind.ts";
 export type { NamedParameters } from "./model/named-parameters.ts";
 export { parseOptimWrapperConfig, parseOptimWrapperDictConfig } from "./read-config.ts";
-export type { HyperparametersOf, RuleName, RuleRegistry } from "./registry.ts";
+export type { HyperparametersOf, Registries, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
 export { optimWrapperDictSchema, optimWrapperSchema } from "./schema/config-schema.ts";
 export type { JsonSchema, JsonType } from "./schema/json-schema.ts";
+export { explain, type ExplainedParameter, formatExplanation } from "./explain.ts";
+export * from "./metrics/collect.ts";
+export * from "./metrics/sinks.ts";
+export type { Wrappers } from "./wrappers.ts";

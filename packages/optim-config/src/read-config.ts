@@ -9,9 +9,16 @@ import {
 } from "@mm/optim-core";
 import { resolveHyperparameters, type UpdateRule } from "@mm/optim-core/rule";
 import type { OptimWrapperConfig, OptimWrapperDictConfig, WrapperSettings } from "./config.ts";
-import { makeRule, type RuleName, type RuleRegistry } from "./registry.ts";
-import { optimWrapperDictSchema, optimWrapperSchema } from "./schema/config-schema.ts";
-import { checkJson } from "./schema/json-schema.ts";
+import {
+  makeRule,
+  type Registries,
+  type RuleName,
+  type RuleRegistry,
+  type ScheduleRegistry,
+} from "./registry.ts";
+import { makeSchedules } from "./build-scheduler.ts";
+import { checkedDictSchema, checkedWrapperSchema } from "./schema/config-schema.ts";
+import { checkJson, memberPath } from "./schema/json-schema.ts";
 
 /** A configuration that was checked, as far as that goes without a model. */
 export interface ReadConfig {
@@ -28,31 +35,56 @@ export interface ReadConfig {
  *
  * @throws OptimError `invalid-option`, `unknown-option` or `invalid-hyperparameter`, with the path of the field: `config.optimizer.lr`
  */
-export function parseOptimWrapperConfig<const R extends RuleRegistry>(
+export function parseOptimWrapperConfig<const R extends RuleRegistry, const S extends ScheduleRegistry>(
   json: unknown,
-  rules: R,
-): OptimWrapperConfig<R> {
-  checkJson(optimWrapperSchema(rules), json, "config");
-  readConfig(json as OptimWrapperConfig, rules, "config");
-  return json as OptimWrapperConfig<R>;
+  registries: Registries<R, S>,
+): OptimWrapperConfig<R, RuleName<R>, S> {
+  requireRegistries(registries, "parseOptimWrapperConfig");
+  checkJson(checkedWrapperSchema(registries), json, "config");
+  readConfig(json as OptimWrapperConfig, registries, "config");
+  return json as OptimWrapperConfig<R, RuleName<R>, S>;
 }
 
 /** The same for {@link OptimWrapperDictConfig}. */
-export function parseOptimWrapperDictConfig<const R extends RuleRegistry>(
+export function parseOptimWrapperDictConfig<const R extends RuleRegistry, const S extends ScheduleRegistry>(
   json: unknown,
-  rules: R,
-): OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }> {
-  checkJson(optimWrapperDictSchema(rules), json, "config");
-  const { wrappers } = json as OptimWrapperDictConfig;
-  for (const [name, config] of Object.entries(wrappers)) readConfig(config, rules, `config.wrappers.${name}`);
-  return json as OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }>;
+  registries: Registries<R, S>,
+): OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }, S> {
+  requireRegistries(registries, "parseOptimWrapperDictConfig");
+  checkJson(checkedDictSchema(registries), json, "config");
+  for (const [name, config] of Object.entries((json as OptimWrapperDictConfig).wrappers)) {
+    readConfig(config, registries, memberPath("config.wrappers", name));
+  }
+  return json as OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }, S>;
+}
+
+/** @throws OptimError `invalid-option`, `invalid-rule` */
+export function requireRegistries(registries: object, who: string): void {
+  const { rules, schedules = {} } = Object(registries) as Partial<Registries>;
+  const named = Object.entries(Object(rules) as RuleRegistry);
+  if (named.length === 0) refuse("invalid-option", `${who}: rules`, "rules by name: { adamw, sgd }", rules);
+  for (const [name, factory] of named) {
+    if (typeof factory === "function") continue;
+    refuse("invalid-rule", `${who}: rules.${name}`, "a function that makes a rule, such as adamw", factory);
+  }
+  for (const [name, factory] of Object.entries(Object(schedules) as ScheduleRegistry)) {
+    if (typeof factory === "function") continue;
+    refuse(
+      "invalid-option",
+      `${who}: schedules.${name}`,
+      "a function that makes a schedule, such as cosine",
+      factory,
+    );
+  }
 }
 
 /** What the schema cannot say: values that a rule refuses, and those that do not go together. */
-export function readConfig(config: OptimWrapperConfig, rules: RuleRegistry, path: string): ReadConfig {
+export function readConfig(config: OptimWrapperConfig, registries: Registries, path: string): ReadConfig {
+  const { rules } = registries;
   const { type, ...written } = config.optimizer;
   const { definition, hyperparameters } = makeRule(rules, type);
   resolveHyperparameters(definition, hyperparameterEntries(hyperparameters), written, `${path}.optimizer`);
+  makeSchedules(config.schedules, registries, hyperparameters, `${path}.schedules`);
   return {
     rule: makeRule(rules, type, written),
     written: hyperparameterEntries(written),

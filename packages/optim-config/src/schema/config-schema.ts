@@ -1,4 +1,5 @@
 import {
+  type BaseHyperparameters,
   type ClipGradByValue,
   type DynamicLossScale,
   type HyperparameterValue,
@@ -14,9 +15,11 @@ import type {
   Paramwise,
   ParamRule,
   ScaleLr,
+  ScheduleConfig,
+  SchedulesConfig,
 } from "../config.ts";
 import type { Matcher, MatcherFields } from "../matcher.ts";
-import type { RuleRegistry } from "../registry.ts";
+import type { Registries, RuleRegistry, ScheduleRegistry } from "../registry.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import {
   described,
@@ -35,33 +38,57 @@ import {
   some,
   text,
 } from "./shape.ts";
+import { standardSchedules, typed } from "./schedule-schema.ts";
 
 // Everything is a function: a module does nothing when it is imported.
 
 /**
- * The schema of {@link OptimWrapperConfig}, with the rules of a registry and their hyperparameters: JSON Schema, draft 7, as plain data. Save
- * it for editors, or hand it to a validator. The one for all rules of `@mm/optim-rules` is published as
- * `@mm/optim-config/schema/optim-wrapper.json`.
+ * The schema of {@link OptimWrapperConfig}, with the rules and schedules of registries and their options: JSON Schema, draft 7, as plain data.
+ * Save it for editors, or hand it to a validator. The one for all rules of `@mm/optim-rules` and all schedules of `@mm/optim-schedule` is
+ * published as `@mm/optim-config/schema/optim-wrapper.json`.
  */
-export function optimWrapperSchema(rules: RuleRegistry): JsonSchema {
-  return { $schema: draft, title: "An optimizer wrapper", ...wrapperShape(rules).schema };
+export function optimWrapperSchema(registries: Registries): JsonSchema {
+  const known = { rules: registries.rules, schedules: knownSchedules(registries) };
+  return { $schema: draft, title: "An optimizer wrapper", ...wrapperShape(known).schema };
 }
 
 /** The schema of {@link OptimWrapperDictConfig}; published as `@mm/optim-config/schema/optim-wrapper-dict.json`. */
-export function optimWrapperDictSchema(rules: RuleRegistry): JsonSchema {
-  return { $schema: draft, title: "Optimizer wrappers by name", ...dictShape(rules).schema };
+export function optimWrapperDictSchema(registries: Registries): JsonSchema {
+  const known = { rules: registries.rules, schedules: knownSchedules(registries) };
+  return { $schema: draft, title: "Optimizer wrappers by name", ...dictShape(known).schema };
 }
+
+/** What a configuration is checked with: the options of a schedule are left to its factory, which may be anybody's. */
+export const checkedWrapperSchema = (registries: Registries): JsonSchema =>
+  wrapperShape({ rules: registries.rules, schedules: openSchedules(registries) }).schema;
+export const checkedDictSchema = (registries: Registries): JsonSchema =>
+  dictShape({ rules: registries.rules, schedules: openSchedules(registries) }).schema;
+export const checkedSchedulesSchema = (registries: Registries): JsonSchema =>
+  schedulesShape(openSchedules(registries)).schema;
 
 const draft = "http://json-schema.org/draft-07/schema#";
 
-const wrapperShape = (rules: RuleRegistry): Shape<OptimWrapperConfig> => object(wrapperFields(rules));
+interface Known {
+  readonly rules: RuleRegistry;
+  readonly schedules: readonly JsonSchema[];
+}
 
-function dictShape(rules: RuleRegistry): Shape<OptimWrapperDictConfig> {
-  const member: Shape<DictMember<RuleRegistry, string>> = object({
+const openSchedules = ({ schedules = {} }: Registries): readonly JsonSchema[] =>
+  Object.keys(schedules).map((type) => typed(type));
+
+function knownSchedules({ schedules = {} }: Registries): readonly JsonSchema[] {
+  const standard = standardSchedules();
+  return Object.keys(schedules).map((type) => standard[type] ?? typed(type));
+}
+
+const wrapperShape = (known: Known): Shape<OptimWrapperConfig> => object(wrapperFields(known));
+
+function dictShape(known: Known): Shape<OptimWrapperDictConfig> {
+  const member: Shape<DictMember<RuleRegistry, string, ScheduleRegistry>> = object({
     params: optional(
       described("the parameters that this wrapper takes; absent: those below its own name", matcherShape()),
     ),
-    ...wrapperFields(rules),
+    ...wrapperFields(known),
   });
   return object({
     $schema: optional(text()),
@@ -71,7 +98,7 @@ function dictShape(rules: RuleRegistry): Shape<OptimWrapperDictConfig> {
   });
 }
 
-function wrapperFields(rules: RuleRegistry): Fields<OptimWrapperConfig> {
+function wrapperFields({ rules, schedules }: Known): Fields<OptimWrapperConfig> {
   return {
     $schema: optional(text()),
     optimizer: described("the update rule and its hyperparameters", optimizerShape(rules)),
@@ -91,6 +118,7 @@ function wrapperFields(rules: RuleRegistry): Fields<OptimWrapperConfig> {
     scaleLr: optional(
       described("multiply learning rates by batchSize × accumulativeCounts ÷ baseBatchSize", scaleLrShape()),
     ),
+    schedules: optional(described("by hyperparameter", schedulesShape(schedules))),
   };
 }
 
@@ -189,6 +217,15 @@ const dynamicLossScaleShape = (): Shape<DynamicLossScale> =>
     growthInterval: optional(integerFrom(1)),
     minScale: optional(positive()),
   });
+
+function schedulesShape(
+  schedules: readonly JsonSchema[],
+): Shape<SchedulesConfig<BaseHyperparameters, ScheduleRegistry>> {
+  const one: Shape<ScheduleConfig<ScheduleRegistry>> = {
+    schema: { anyOf: schedules.length > 0 ? schedules : [typed()] },
+  };
+  return record(either(one, list(one, { minItems: 1 })));
+}
 
 const scaleLrShape = (): Shape<ScaleLr> => object({ baseBatchSize: positive(), batchSize: positive() });
 

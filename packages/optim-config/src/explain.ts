@@ -1,0 +1,106 @@
+import type { AnyOptimWrapper } from "@mm/optim-core";
+import { originsOf } from "./origin.ts";
+import { pairs, type Wrappers } from "./wrappers.ts";
+
+/** What holds for one parameter, as of the call. */
+export interface ExplainedParameter {
+  /** The name of its wrapper, where there are several. */
+  readonly wrapper?: string;
+  readonly parameter: string;
+  /** Other names under which the model has the same parameter. */
+  readonly aliases: readonly string[];
+  readonly shape: readonly number[];
+  readonly group: string;
+  readonly rule: string;
+  readonly lr: number;
+  /** Absent where the rule has none. */
+  readonly weightDecay?: number;
+  readonly frozen: boolean;
+  /**
+   * Which options of the configuration were followed: `customKeys["backbone"]`, `normDecayMult`, or the names of the rules of a list. Empty:
+   * none fitted, or the wrapper was not built from a configuration.
+   */
+  readonly why: readonly string[];
+}
+
+/**
+ * What became of every parameter of a wrapper, or of all wrappers of a dict: group, rule, learning rate, decay, frozen or not, and why. Does
+ * not wait for the device.
+ *
+ * ```ts
+ * console.log(formatExplanation(explain(optim)));
+ * ```
+ */
+export function explain(wrappers: Wrappers): readonly ExplainedParameter[] {
+  return pairs(wrappers, "explain").flatMap(([name, wrapper]) =>
+    explainWrapper(wrapper).map((row) => (name === undefined ? row : { wrapper: name, ...row })),
+  );
+}
+
+function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[] {
+  const { optimizer, paramGroups } = wrapper;
+  const origins = originsOf(wrapper);
+  const frozen = new Set(optimizer.frozen);
+  const groups = new Map(paramGroups.map((group) => [group.name, group]));
+  return optimizer.parameters.map(({ name, shape, group }) => {
+    const { lr = Number.NaN, weightDecay } = (groups.get(group) ?? {}) as {
+      readonly lr?: number;
+      readonly weightDecay?: number;
+    };
+    const { why = [], aliases = [] } = origins?.get(name) ?? {};
+    return {
+      parameter: name,
+      aliases,
+      shape,
+      group,
+      rule: optimizer.rule,
+      lr,
+      ...(weightDecay !== undefined && { weightDecay }),
+      frozen: frozen.has(name),
+      why,
+    };
+  });
+}
+
+/** The same as a table of text, for a terminal. */
+export function formatExplanation(rows: readonly ExplainedParameter[]): string {
+  const several = rows.some(({ wrapper }) => wrapper !== undefined);
+  const cells = rows.map(
+    ({ wrapper = "", parameter, aliases, shape, group, rule, lr, weightDecay, frozen, why }) => [
+      ...(several ? [wrapper] : []),
+      [parameter, ...aliases].join(" = "),
+      shape.join(" × ") || "scalar",
+      group,
+      rule,
+      short(lr),
+      weightDecay === undefined ? "" : short(weightDecay),
+      frozen ? "frozen" : "",
+      why.join(", "),
+    ],
+  );
+  const titles = [
+    ...(several ? ["wrapper"] : []),
+    "parameter",
+    "shape",
+    "group",
+    "rule",
+    "lr",
+    "decay",
+    "",
+    "why",
+  ];
+  const widths = titles.map((title, column) =>
+    Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
+  );
+  return [titles, widths.map((width) => "─".repeat(width)), ...cells]
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** Six digits: 0.0125 × 0.2 is 0.0025, not 0.0025000000000000005. */
+const short = (value: number): string => String(Number(value.toPrecision(6)));

@@ -1,0 +1,66 @@
+import type { AnyOptimWrapper } from "@mm/optim-core";
+import { OptimWrapperDict } from "@mm/optim-dict";
+import { isWrapper, pairs, type Wrappers } from "../wrappers.ts";
+
+/** Flat numbers by name, for logs. */
+export type Metrics = { readonly [name: string]: number };
+
+type Always = "lr" | "momentum" | "lossScale" | "steps" | "skipped";
+
+/** What one wrapper reports: its learning rate and momentum, and what `readMetrics()` gives. */
+export type WrapperMetrics = { readonly [K in Always]: number } & {
+  /** Absent when not measured. Not finite for a step that was skipped. */
+  readonly gradNorm?: number;
+  /** Of each group, when asked for: `lr[backbone]`. */
+  readonly [group: `lr[${string}]`]: number;
+};
+
+/** The same under names: `"generator.lr"`. */
+export type WrapperMetricsByName<Name extends string> = { readonly [K in `${Name}.${Always}`]: number } & {
+  readonly [K in `${Name}.gradNorm`]?: number;
+} & { readonly [K in `${Name}.lr[${string}]`]: number };
+
+export interface CollectOptions {
+  /** Also the learning rate of every group, `lr[backbone]`. Default `false`. */
+  readonly groups?: boolean;
+}
+
+/**
+ * All numbers of a wrapper or of several that one logs, flat: `{ "generator.lr", "generator.gradNorm", "generator.lossScale", … }`. With
+ * several groups `lr` is the base rate, which schedules drive and no factor changes, and `momentum` that of the first group. Waits for the
+ * device, once for all wrappers.
+ *
+ * @throws OptimError what the wrappers' reads reject with, all in one error that names them; `invalid-wrapper`
+ */
+export function collectMetrics(wrapper: AnyOptimWrapper, options?: CollectOptions): Promise<WrapperMetrics>;
+export function collectMetrics<Name extends string>(
+  wrappers: Iterable<readonly [name: Name, wrapper: AnyOptimWrapper]>,
+  options?: CollectOptions,
+): Promise<WrapperMetricsByName<Name>>;
+export async function collectMetrics(
+  wrappers: Wrappers,
+  { groups = false }: CollectOptions = {},
+): Promise<Metrics> {
+  if (isWrapper(wrappers)) return { ...settingsOf(wrappers, groups), ...(await wrappers.readMetrics()) };
+  const named = pairs(wrappers, "collectMetrics") as readonly (readonly [string, AnyOptimWrapper])[];
+  // The dict reads all in one tick, and tells of all that refuse in one error.
+  const reading = new OptimWrapperDict(Object.fromEntries(named)).readMetrics();
+  // As of the call, like what is read.
+  const settings = named.map(([name, wrapper]) => [name, settingsOf(wrapper, groups)] as const);
+  const read = await reading;
+  return Object.fromEntries(
+    settings.flatMap(([name, values]) =>
+      Object.entries({ ...values, ...read[name] }).map(([key, value]) => [`${name}.${key}`, value]),
+    ),
+  );
+}
+
+function settingsOf(wrapper: AnyOptimWrapper, groups: boolean): Metrics {
+  const { lr, baseLr } = wrapper.getLr();
+  const perGroup = groups ? wrapper.paramGroups.map((group) => [`lr[${group.name}]`, group.lr] as const) : [];
+  return {
+    lr: (baseLr ?? lr)[0] as number,
+    ...Object.fromEntries(perGroup),
+    momentum: wrapper.getMomentum().momentum[0] as number,
+  };
+}
