@@ -4,7 +4,7 @@ import type { Program } from "@mm/optim-core/backend";
  * What lies where in the buffers that kernels share, in words of 4 bytes. Words hold u32, or float32 by their bits; a *pair* is two
  * float32 whose sum is the number.
  *
- * - `table`: header, statics, records, tiles. Written by the host, and in records by `prepare`.
+ * - `table`: header, code of programs, statics, records, tiles. Written by the host, and in records by `prepare`.
  * - `state`: globals, then one block per parameter. Written by `prepare`; by the host at a load.
  * - `scaler`: the two states of a loss scaler. `seed`: one float32.
  * - `partials`: what `check` found. `normPartials`: what a norms pass found.
@@ -71,11 +71,11 @@ export const record = {
   active: 0,
   /** What `accumulate` does with the parameter's incoming gradient: 0 nothing, 1 add it, 2 overwrite with it. */
   adds: 1,
-  /** 0: the host has written the uniforms. n: `prepare` computes them by the nth of its programs, counted from 1. */
-  kind: 2,
-  /** Word of the table where the statics of its program and group are. Read where kind > 0. */
+  /** 0: the host has written the uniforms. Else `prepare` computes them by the code at this word of the table. */
+  code: 2,
+  /** Word of the table where the statics of its program and group are. Read where there is code. */
   statics: 3,
-  /** Word of its block in `state`. Read where kind > 0. */
+  /** Word of its block in `state`. Read where there is code. */
   state: 4,
   /** Its tiles: number of the first, counted over the whole table, and how many. */
   firstTile: 5,

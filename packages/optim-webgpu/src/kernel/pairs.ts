@@ -45,7 +45,6 @@ fn add(a: vec2f, b: vec2f) -> vec2f {
   let sum = tidy(high.x, o(high.y + low.x));
   return tidy(sum.x, o(sum.y + low.y));
 }
-fn sub(a: vec2f, b: vec2f) -> vec2f { return add(a, -b); }
 fn mul(a: vec2f, b: vec2f) -> vec2f {
   let high = exactProduct(a.x, b.x);
   return tidy(high.x, o(high.y + o(o(a.x * b.y) + o(a.y * b.x))));
@@ -54,7 +53,7 @@ fn div(a: vec2f, b: vec2f) -> vec2f {
   var quotient = number(o(a.x / b.x));
   if (sizeOf(quotient.x) >= 0x7f800000u || sizeOf(b.x) >= 0x7f800000u) { return quotient; }
   for (var i = 0; i < 2; i++) {
-    quotient = add(quotient, number(o(sub(a, mul(quotient, b)).x / b.x)));
+    quotient = add(quotient, number(o(add(a, -mul(quotient, b)).x / b.x)));
   }
   return quotient;
 }
@@ -64,7 +63,7 @@ fn root(a: vec2f) -> vec2f {
   if (sizeOf(a.x) == 0x7f800000u) { return a; }
   var value = number(o(sqrt(a.x)));
   for (var i = 0; i < 2; i++) {
-    value = add(value, number(o(sub(a, mul(value, value)).x / (2f * value.x))));
+    value = add(value, number(o(add(a, -mul(value, value)).x / (2f * value.x))));
   }
   return value;
 }
@@ -81,27 +80,18 @@ fn expm1(x: vec2f) -> vec2f {
   let power = bitcast<f32>(u32(i32(k) + 127) << 23u);
   return add(e * power, exactSum(power, -1f));
 }
-fn exponential(x: vec2f) -> vec2f { return add(expm1(x), number(1f)); }
-fn logarithm(x: vec2f) -> vec2f {
-  if (isNan(x) || sizeOf(x.x) == 0x7f800000u && x.x > 0f) { return x; }
-  if (x.x == 0f) { return number(-infinity()); }
-  if (x.x < 0f) { return number(nan()); }
-  let guess = number(o(log(x.x)));
-  let near = mul(x, exponential(-guess));
-  let change = div(sub(near, number(1f)), add(near, number(1f)));
-  return add(guess, change * 2f);
+// A first logarithm, of float32.
+fn logGuess(x: f32) -> f32 {
+  if (x < 0f) { return nan(); }
+  if (x == 0f) { return -infinity(); }
+  return select(log(x), x, sizeOf(x) >= 0x7f800000u);
 }
-// base^exponent, from the logarithm of |base|.
-fn power(base: vec2f, logBase: vec2f, exponent: vec2f) -> vec2f {
+// base^exponent, where |base|^exponent is known.
+fn power(base: vec2f, exponent: vec2f, size: vec2f) -> vec2f {
   if (exponent.x == 0f) { return number(1f); }
-  let size = exponential(mul(exponent, logBase));
   if (base.x >= 0f || isNan(base)) { return size; }
   if (exponent.x != round(exponent.x)) { return number(nan()); }
   return select(size, -size, exponent.x - 2f * floor(exponent.x * 0.5f) == 1f);
 }
-fn sizeOfPair(x: vec2f) -> vec2f { return select(x, -x, x.x < 0f); }
 fn isAbove(a: vec2f, b: vec2f) -> bool { return a.x > b.x || (a.x == b.x && a.y > b.y); }
-fn isEqual(a: vec2f, b: vec2f) -> bool { return a.x == b.x && a.y == b.y; }
-fn least(a: vec2f, b: vec2f) -> vec2f { return select(a, b, isAbove(a, b) || isNan(b)); }
-fn greatest(a: vec2f, b: vec2f) -> vec2f { return select(a, b, isAbove(b, a) || isNan(b)); }
 fn signOf(x: vec2f) -> vec2f { return select(select(number(select(1f, -1f, x.x < 0f)), x, isNan(x)), number(0f), x.x == 0f); }`;

@@ -1,75 +1,131 @@
-import type { Program, ScalarInstruction } from "@mm/optim-core/backend";
-import { globals, header, record, scalerState, scalerStateWords, stateBlock } from "./layout.ts";
-import { pairFunctions, pairLiteral } from "./pairs.ts";
+import { globals, header, record, scalerState, scalerStateWords } from "./layout.ts";
+import { pairFunctions } from "./pairs.ts";
 import { reductionFunctions } from "./reduce.ts";
-import { logarithmOfSize, neededRegisters, operandsOf, staticsOf } from "./scalars.ts";
+import { codeBlock, opCodes, uniformCodes } from "./scalars.ts";
 import { kernel, type KernelSource } from "./source.ts";
-
-export interface PrepareOptions {
-  /** The scalar slots of all programs together, in the order in which blocks of `state` hold them. */
-  readonly scalarSlots: readonly string[];
-  /**
-   * The pass after a norms pass: computes the uniforms of programs that have norms, and counts their steps; leaves all else alone.
-   * Dispatch one workgroup per record, in two dimensions where there are more than one has.
-   */
-  readonly afterNorms?: boolean;
-}
 
 /**
  * Finishes the check, and writes what follows from it: uniforms and `live` of every record, step counts and scalar slots, globals, the
  * loss scaler's next state, and seed and latched scale of the next window. Counts the step. Dispatch a workgroup for every 64 records.
  *
- * Bindings: table, state, partials, scaler, seed (bind anything where `header.partialCount` or `header.scaler` is 0); after norms: table,
- * state, normPartials.
+ * Bindings: table, state, partials, scaler, seed (bind anything where `header.partialCount` or `header.scaler` is 0).
  *
- * @param programs of the kinds 1, 2, …
+ * @param registers as many as the program with most needs: see `registersOf`
  */
-export function prepareKernel(
-  programs: readonly Program[],
-  { scalarSlots, afterNorms = false }: PrepareOptions,
-): KernelSource {
-  const cases = programs.map((program, index) => {
-    const body = printProgram(program, scalarSlots, afterNorms);
-    return `case ${index + 1}u: {\n${body}\n}`;
-  });
-  const decide = `switch (table[record + ${record.kind}u]) {
-${cases.join("\n")}
-default: {}
-}`;
-  const norms = Math.max(...programs.map((program) => program.norms.length));
-  return afterNorms
-    ? kernel("prepare after norms", afterNormsBindings, declarations, afterNormsMain(norms, decide))
-    : kernel("prepare", firstBindings, declarations, firstMain(decide));
+export function prepareKernel(registers: number): KernelSource {
+  return kernel(
+    "prepare",
+    [
+      ["table", "storage", "array<u32>"],
+      ["state", "storage", "array<u32>"],
+      ["partials", "read-only-storage", "array<vec4u>"],
+      ["scaler", "storage", "array<u32>"],
+      ["seed", "storage", "array<f32>"],
+    ],
+    declarations(registers, 1),
+    prepareMain,
+  );
 }
 
-const shared = [
-  ["table", "storage", "array<u32>"],
-  ["state", "storage", "array<u32>"],
-] as const;
-const firstBindings = [
-  ...shared,
-  ["partials", "read-only-storage", "array<vec4u>"],
-  ["scaler", "storage", "array<u32>"],
-  ["seed", "storage", "array<f32>"],
-] as const;
-const afterNormsBindings = [...shared, ["normPartials", "read-only-storage", "array<vec4u>"]] as const;
+/**
+ * Runs after a norms pass: computes the uniforms of records whose programs have norms, and counts their steps. Dispatch one workgroup per
+ * record, in two dimensions where there are more than one has.
+ *
+ * Bindings: table, state, normPartials.
+ *
+ * @param norms as many as the program with most has: `header.normStride`
+ */
+export function prepareNormsKernel(registers: number, norms: number): KernelSource {
+  return kernel(
+    "prepare norms",
+    [
+      ["table", "storage", "array<u32>"],
+      ["state", "storage", "array<u32>"],
+      ["normPartials", "read-only-storage", "array<vec4u>"],
+    ],
+    declarations(registers, norms),
+    normsMain(norms),
+  );
+}
 
-const declarations = `${reductionFunctions}
+/** The interpreter of `scalars.ts`, and what both kernels need. */
+const declarations = (registers: number, norms: number): string => `${reductionFunctions}
 ${pairFunctions}
 var<workgroup> sizes: array<u32, 64>;
 var<workgroup> sums: array<f32, 64>;
+var<private> registers: array<vec2f, ${64 * Math.ceil(registers / 64) || 64}>;
+var<private> norms: array<vec2f, ${norms}>;
 fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
 fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
-fn stateAt(word: u32) -> vec2f { return vec2f(bitcast<f32>(state[word]), bitcast<f32>(state[word + 1u])); }
-fn writeState(word: u32, value: vec2f) {
-  state[word] = bitcast<u32>(value.x);
-  state[word + 1u] = bitcast<u32>(value.y);
+fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> vec2f {
+  let a = registers[place];
+  switch (op) {
+${cases}
+  default: { return a; }
+  }
 }
-fn writeUniform(record: u32, index: u32, value: f32) {
-  table[record + ${record.uniforms}u + index] = bitcast<u32>(value);
+fn evaluate(record: u32, factor: f32, counts: bool) {
+  let code = table[record + ${record.code}u];
+  let statics = table[record + ${record.statics}u];
+  let block = table[record + ${record.state}u];
+  let step = state[block] + 1u;
+  let first = table[code + ${codeBlock.statics}u];
+  for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
+  var word = code + ${codeBlock.words}u;
+  let last = first + table[code + ${codeBlock.instructions}u];
+  for (var i = first; i < last; i++) {
+    let one = table[word];
+    let two = table[word + 1u];
+    registers[i] = compute(one & 0xffffu, one >> 16u, step, block, registers[two & 0xffffu], registers[two >> 16u]);
+    word += 2u;
+  }
+  let count = table[code + ${codeBlock.uniforms}u];
+  for (var i = 0u; i < count; i++) {
+    let source = table[word];
+    var value = factor;
+    if (source == ${uniformCodes.clipValue}u) { value = float(${header.clipValue}u); }
+    else if (source != ${uniformCodes.gradFactor}u) { value = registers[source].x; }
+    table[record + ${record.uniforms}u + i] = bitcast<u32>(value);
+    word += 1u;
+  }
+  if (!counts) { return; }
+  state[block] = step;
+  let end = word + table[code + ${codeBlock.scalarSlots}u];
+  for (; word < end; word++) {
+    let value = registers[table[word] & 0xffffu];
+    let slot = block + (table[word] >> 16u);
+    state[slot] = bitcast<u32>(value.x);
+    state[slot + 1u] = bitcast<u32>(value.y);
+  }
 }`;
 
-const firstMain = (decide: string): string => `zero = table[${header.zero}u];
+const results: { readonly [O in keyof typeof opCodes]: string } = {
+  step: "exactSum(f32(step & 0xff000000u), f32(step & 0xffffffu))",
+  scalarSlot: "vec2f(bitcast<f32>(state[block + place]), bitcast<f32>(state[block + place + 1u]))",
+  norm: "norms[place]",
+  add: "add(a, b)",
+  sub: "add(a, -b)",
+  mul: "mul(a, b)",
+  div: "div(a, b)",
+  sqrt: "root(a)",
+  expm1: "expm1(a)",
+  logGuess: "number(logGuess(a.x))",
+  keep: "select(b, a, sizeOf(a.x) >= 0x7f800000u)",
+  power: "power(a, b, c)",
+  neg: "-a",
+  abs: "select(a, -a, a.x < 0f)",
+  sign: "signOf(a)",
+  min: "select(a, b, isAbove(a, b) || isNan(b))",
+  max: "select(a, b, isAbove(b, a) || isNan(b))",
+  gt: "number(f32(isAbove(a, b)))",
+  eq: "number(f32(a.x == b.x && a.y == b.y))",
+  select: "select(b, a, c.x == 1f)",
+};
+const cases = /* @__PURE__ */ Object.entries(results)
+  .map(([op, result]) => `  case ${opCodes[op as keyof typeof opCodes]}u: { return ${result}; }`)
+  .join("\n");
+
+const prepareMain: string = `zero = table[${header.zero}u];
 let count = table[${header.partialCount}u];
 var size = 0u;
 for (var i = thread; i < count; i += 64u) { size = max(size, partials[i].x); }
@@ -126,8 +182,11 @@ let record = table[${header.records}u] + index * table[${header.recordStride}u];
 let live = table[record + ${record.active}u] != 0u && applies;
 table[record + ${record.live}u] = u32(live);
 if (live) {
-writeUniform(record, 0u, factor);
-${decide}
+if (table[record + ${record.code}u] == 0u) {
+table[record + ${record.uniforms}u] = bitcast<u32>(factor);
+} else {
+evaluate(record, factor, table[table[record + ${record.code}u] + ${codeBlock.norms}u] == 0u);
+}
 }
 }
 if (index != 0u) { return; }
@@ -166,14 +225,13 @@ state[${2 * globals.latched + 1}u - latched] = bitcast<u32>(lossScale);
 seed[0] = float(${header.seedScale}u) * lossScale;`;
 
 /** Every workgroup finishes the norms of its record, and one thread computes with them. */
-const afterNormsMain = (norms: number, decide: string): string => `zero = table[${header.zero}u];
+const normsMain = (norms: number): string => `zero = table[${header.zero}u];
 let index = group.x + group.y * groups.x;
 let count = table[${header.recordCount}u];
 let record = table[${header.records}u] + min(index, count - 1u) * table[${header.recordStride}u];
 let stride = table[${header.normStride}u];
 let first = table[record + ${record.firstTile}u];
 let end = first + table[record + ${record.tileCount}u];
-var norms: array<vec2f, ${norms}>;
 for (var k = 0u; k < ${norms}u; k++) {
 var size = 0u;
 for (var i = first + thread; i < end; i += 64u) { size = max(size, normPartials[i * stride + k].x); }
@@ -189,104 +247,7 @@ sum = 0f;
 for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
 norms[k] = select(number(bitcast<f32>(size)), root(number(sum)) * scale, isFinite(size));
 }
-if (thread != 0u || index >= count || table[record + ${record.live}u] == 0u) { return; }
-${decide}`;
-
-function printProgram(program: Program, scalarSlots: readonly string[], afterNorms: boolean): string {
-  const { scalars, uniforms, norms } = program;
-  const hasNorms = norms.length > 0;
-  if (afterNorms && !hasNorms) return "";
-  // What depends on a norm waits for it; then all else stands, and the step is counted.
-  const waits = dependOnNorms(scalars);
-  const isNow = (register: number): boolean => waits[register] === afterNorms;
-  const counts = afterNorms === hasNorms;
-  const statics = staticsOf(program);
-  const hostValue = (register: number, log: boolean): string => {
-    const instruction = scalars[register] as ScalarInstruction;
-    if (instruction.op === "const") {
-      return pairLiteral(log ? logarithmOfSize(instruction.value) : instruction.value);
-    }
-    const place = statics.findIndex((item) => item.register === register && item.log === log);
-    return `pairAt(statics + ${2 * place}u)`;
-  };
-  const print = (register: number): string => {
-    const instruction = scalars[register] as ScalarInstruction;
-    if (!instruction.dynamic) return hostValue(register, false);
-    const logOf = (base: number): string =>
-      scalars[base]?.dynamic === true ? `logarithm(sizeOfPair(r${base}))` : hostValue(base, true);
-    switch (instruction.op) {
-      case "step":
-        return "step";
-      case "scalarSlot":
-        return `stateAt(block + ${slotWord(scalarSlots, instruction.name)}u)`;
-      case "norm":
-        return `norms[${instruction.norm}]`;
-      case "biasCorrection":
-        return `-expm1(mul(r${instruction.b}, ${logOf(instruction.a)}))`;
-      case "pow":
-        return `power(r${instruction.a}, ${logOf(instruction.a)}, r${instruction.b})`;
-      case "select": {
-        const { condition, a, b } = instruction;
-        const holds = scalars[condition]?.dynamic === true ? `r${condition}` : `r${condition}.x == 1f`;
-        return `select(r${b}, r${a}, ${holds})`;
-      }
-      default: {
-        const operands = operandsOf(instruction).map((operand) => `r${operand}`);
-        if (instruction.op === "lt") operands.reverse();
-        return `${functions[instruction.op] ?? instruction.op}(${operands.join(", ")})`;
-      }
-    }
-  };
-  const registers = neededRegisters(program, (register) => counts || isNow(register));
-  return [
-    `let statics = table[record + ${record.statics}u];`,
-    `let block = table[record + ${record.state}u];`,
-    "let count = state[block] + 1u;",
-    "let step = exactSum(f32(count & 0xff000000u), f32(count & 0xffffffu));",
-    ...registers.map((register) => `let r${register} = ${print(register)};`),
-    ...uniforms.flatMap((source, index) => {
-      if (source.from === "clipValue") {
-        return afterNorms ? [] : [`writeUniform(record, ${index}u, float(${header.clipValue}u));`];
-      }
-      return source.from === "scalar" && isNow(source.register)
-        ? [`writeUniform(record, ${index}u, r${source.register}.x);`]
-        : [];
-    }),
-    ...(counts
-      ? [
-          `state[block + ${stateBlock.step}u] = count;`,
-          ...program.scalarSlots.map(
-            (name, slot) =>
-              `writeState(block + ${slotWord(scalarSlots, name)}u, r${program.scalarOutputs[slot]});`,
-          ),
-        ]
-      : []),
-  ].join("\n");
-}
-
-/** Functions on pairs whose names are not those of the operations: WGSL has some of these for itself. */
-const functions: { readonly [op: string]: string } = {
-  neg: "-",
-  sqrt: "root",
-  abs: "sizeOfPair",
-  sign: "signOf",
-  min: "least",
-  max: "greatest",
-  exp: "exponential",
-  log: "logarithm",
-  gt: "isAbove",
-  lt: "isAbove",
-  eq: "isEqual",
-};
-
-const slotWord = (scalarSlots: readonly string[], name: string): number =>
-  stateBlock.scalarSlots + 2 * scalarSlots.indexOf(name);
-
-/** By register. */
-function dependOnNorms(scalars: readonly ScalarInstruction[]): readonly boolean[] {
-  const depend: boolean[] = [];
-  for (const instruction of scalars) {
-    depend.push(instruction.op === "norm" || operandsOf(instruction).some((operand) => depend[operand]));
-  }
-  return depend;
-}
+let code = table[record + ${record.code}u];
+if (thread != 0u || index >= count || table[record + ${record.live}u] == 0u || code == 0u) { return; }
+if (table[code + ${codeBlock.norms}u] == 0u) { return; }
+evaluate(record, float(record + ${record.uniforms}u), true);`;

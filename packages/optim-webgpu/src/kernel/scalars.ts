@@ -1,66 +1,190 @@
 import type { HyperparameterRecord } from "@mm/optim-core";
-import { evaluateScalars, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
-import { pair } from "./layout.ts";
+import { evaluateScalars, memo, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
+import { pair, stateBlock } from "./layout.ts";
 
-/** A value that `prepare` gets from the host: a register, or the logarithm of its size. */
-interface Static {
-  readonly register: number;
-  readonly log: boolean;
+/**
+ * The scalar part of a program for `prepare`, which interprets it: registers of pairs, first the statics, then one for each instruction.
+ * So there is one `prepare` for all rules, and nothing is compiled for a new one.
+ */
+interface ScalarCode {
+  readonly statics: readonly Static[];
+  readonly instructions: readonly Instruction[];
+  /** By uniform: its register, or what stands for the other sources. */
+  readonly uniforms: readonly number[];
+  /** By scalar slot: the register with its next value. */
+  readonly slots: readonly number[];
 }
 
-/** The operands of an instruction, as registers. */
-export function operandsOf(instruction: ScalarInstruction): readonly number[] {
-  if ("condition" in instruction) return [instruction.condition, instruction.a, instruction.b];
-  if ("b" in instruction) return [instruction.a, instruction.b];
-  return "a" in instruction ? [instruction.a] : [];
+/** What the host sends because it depends on hyperparameters alone: a register of the program, or the logarithm of its size. */
+type Static = { readonly constant: number } | { readonly register: number; readonly log: boolean };
+
+type Instruction = readonly [code: OpCode, a?: number, b?: number, c?: number];
+
+/** The operations of `prepare`. `logGuess`, `keep` and `power` are parts of `log` and `pow`: see `lower`. */
+export const opCodes = {
+  step: 0,
+  scalarSlot: 1,
+  norm: 2,
+  add: 3,
+  sub: 4,
+  mul: 5,
+  div: 6,
+  sqrt: 7,
+  expm1: 8,
+  logGuess: 9,
+  keep: 10,
+  power: 11,
+  neg: 12,
+  abs: 13,
+  sign: 14,
+  min: 15,
+  max: 16,
+  gt: 17,
+  eq: 18,
+  select: 19,
+} as const;
+type OpCode = keyof typeof opCodes;
+
+/** In place of a register, where a uniform is none. */
+export const uniformCodes = { gradFactor: 0xffff, clipValue: 0xfffe } as const;
+
+const codes = /* @__PURE__ */ new WeakMap<Program, ScalarCode>();
+
+const codeOf = (program: Program): ScalarCode => memo(codes, program, () => lower(program));
+
+function lower(program: Program): ScalarCode {
+  const { scalars } = program;
+  const statics: Static[] = [];
+  const instructions: Instruction[] = [];
+  // Statics have the first registers, and not all are known yet: instructions have negative ones until the end.
+  const places = new Map<string, number>();
+  const register = (key: string, make: () => number): number => memo(places, key, make);
+  const fromHost = (item: Static): number => register(JSON.stringify(item), () => statics.push(item) - 1);
+  const emit = (...instruction: Instruction): number => -instructions.push(instruction);
+
+  const value = (index: number): number =>
+    register(`${index}`, () => {
+      const instruction = scalars[index] as ScalarInstruction;
+      return instruction.dynamic ? emitInstruction(instruction) : fromHost({ register: index, log: false });
+    });
+  const one = (): number => fromHost({ constant: 1 });
+  /** ln |x| of a register of the program. */
+  const logOfSize = (index: number): number =>
+    scalars[index]?.dynamic === true
+      ? emitLog(emit("abs", value(index)))
+      : fromHost({ register: index, log: true });
+  /** From a guess g: g + 2(xe⁻ᵍ − 1)/(xe⁻ᵍ + 1), unless it is not finite. */
+  const emitLog = (x: number): number => {
+    const guess = emit("logGuess", x);
+    const near = emit("mul", x, emit("add", emit("expm1", emit("neg", guess)), one()));
+    const change = emit("div", emit("sub", near, one()), emit("add", near, one()));
+    return emit("keep", guess, emit("add", guess, emit("add", change, change)));
+  };
+  const emitInstruction = (instruction: ScalarInstruction): number => {
+    switch (instruction.op) {
+      case "step":
+        return emit("step");
+      case "scalarSlot":
+        return emit("scalarSlot", program.scalarSlots.indexOf(instruction.name));
+      case "norm":
+        return emit("norm", instruction.norm);
+      case "exp":
+        return emit("add", emit("expm1", value(instruction.a)), one());
+      case "log":
+        return emitLog(value(instruction.a));
+      case "biasCorrection":
+        return emit("neg", emit("expm1", emit("mul", value(instruction.b), logOfSize(instruction.a))));
+      case "pow": {
+        const { a, b } = instruction;
+        const size = emit("add", emit("expm1", emit("mul", value(b), logOfSize(a))), one());
+        return emit("power", value(a), value(b), size);
+      }
+      case "select":
+        return emit("select", value(instruction.a), value(instruction.b), value(instruction.condition));
+      case "lt":
+        return emit("gt", value(instruction.b), value(instruction.a));
+      case "neg":
+      case "sqrt":
+      case "abs":
+      case "sign":
+        return emit(instruction.op, value(instruction.a));
+      case "const":
+      case "hyper":
+        throw new Error(`${instruction.op} is not dynamic`);
+      default:
+        return emit(instruction.op, value(instruction.a), value(instruction.b));
+    }
+  };
+  const uniforms = program.uniforms.map((source) =>
+    source.from === "scalar" ? value(source.register) : uniformCodes[source.from],
+  );
+  const slots = program.scalarOutputs.map(value);
+  const place = (at: number): number => (at < 0 ? statics.length - 1 - at : at);
+  return {
+    statics,
+    instructions: instructions.map(([code, a = 0, b = 0, c = 0]) => [code, place(a), place(b), place(c)]),
+    uniforms: uniforms.map(place),
+    slots: slots.map(place),
+  };
 }
 
-/** The registers that uniforms and scalar slots need, in order of evaluation, as far as `isRoot` wants them. */
-export function neededRegisters(
-  program: Program,
-  isRoot: (register: number) => boolean = () => true,
-): readonly number[] {
-  const roots = [
-    ...program.uniforms.flatMap((source) => (source.from === "scalar" ? [source.register] : [])),
-    ...program.scalarOutputs,
-  ].filter(isRoot);
-  const needed = new Set(roots);
-  for (let index = program.scalars.length - 1; index >= 0; index -= 1) {
-    const instruction = program.scalars[index] as ScalarInstruction;
-    // Of what depends on hyperparameters alone the host sends the result.
-    if (needed.has(index) && instruction.dynamic)
-      for (const operand of operandsOf(instruction)) needed.add(operand);
-  }
-  return [...needed].sort((a, b) => a - b);
+/** Registers that `prepare` needs for a program. */
+export function registersOf(program: Program): number {
+  const { statics, instructions } = codeOf(program);
+  return statics.length + instructions.length;
+}
+
+/** Words of a program's code in the table. */
+export const codeBlock = {
+  statics: 0,
+  instructions: 1,
+  uniforms: 2,
+  scalarSlots: 3,
+  norms: 4,
+  /** Two words an instruction, then one for each uniform, then one for each scalar slot. */
+  words: 5,
+} as const;
+
+export function codeWords(program: Program): number {
+  const { instructions, uniforms, slots } = codeOf(program);
+  return codeBlock.words + 2 * instructions.length + uniforms.length + slots.length;
 }
 
 /**
- * The statics of a program, in the order in which the table holds them, as pairs: what the dynamic part needs and depends on
- * hyperparameters alone. Of what is raised to a power, the logarithm too.
+ * Writes the code of a program, from word `at` on.
+ *
+ * @param scalarSlots the scalar slots of all programs together, in the order in which blocks of `state` hold them
  */
-export function staticsOf(program: Program): readonly Static[] {
-  const needed = neededRegisters(program);
-  const fromHost = ({ op, dynamic }: ScalarInstruction): boolean => !dynamic && op !== "const";
-  const at = (register: number): ScalarInstruction => program.scalars[register] as ScalarInstruction;
-  const bases = needed
-    .map(at)
-    .flatMap((it) => (it.dynamic && (it.op === "pow" || it.op === "biasCorrection") ? [it.a] : []));
-  return [
-    ...needed.filter((register) => fromHost(at(register))).map((register) => ({ register, log: false })),
-    ...[...new Set(bases)]
-      .filter((register) => fromHost(at(register)))
-      .map((register) => ({ register, log: true })),
-  ];
-}
-
-/** ln |x|, and for 0 a number so low that every power of it is 0. */
-export function logarithmOfSize(x: number): number {
-  return Math.max(Math.log(Math.abs(x)), -1e30);
+export function writeCode(
+  program: Program,
+  scalarSlots: readonly string[],
+  words: Uint32Array,
+  at: number,
+): void {
+  const { statics, instructions, uniforms, slots } = codeOf(program);
+  const wordOf = (slot: number): number =>
+    stateBlock.scalarSlots + 2 * scalarSlots.indexOf(program.scalarSlots[slot] as string);
+  words[at + codeBlock.statics] = statics.length;
+  words[at + codeBlock.instructions] = instructions.length;
+  words[at + codeBlock.uniforms] = uniforms.length;
+  words[at + codeBlock.scalarSlots] = slots.length;
+  words[at + codeBlock.norms] = program.norms.length;
+  words.set(
+    [
+      ...instructions.flatMap(([code, a = 0, b = 0, c = 0]) => [
+        opCodes[code] | ((code === "scalarSlot" ? wordOf(a) : a) << 16),
+        b | (c << 16),
+      ]),
+      ...uniforms,
+      ...slots.map((register, slot) => register | (wordOf(slot) << 16)),
+    ],
+    at + codeBlock.words,
+  );
 }
 
 /** Words of the statics of a program: what `prepare` gets from the host because it depends on hyperparameters alone. */
 export function staticWords(program: Program): number {
-  return 2 * staticsOf(program).length;
+  return 2 * codeOf(program).statics.length;
 }
 
 /** Evaluates the statics in float64 and writes them, as pairs, from word `at` on. */
@@ -72,10 +196,15 @@ export function writeStatics(
 ): void {
   const registers = new Float64Array(program.scalars.length);
   evaluateScalars(program, { hyperparameters, step: NaN, scalarSlots: new Map(), norms: [] }, registers);
-  for (const [index, { register, log }] of staticsOf(program).entries()) {
-    const value = registers[register] as number;
-    words.set(pair(log ? logarithmOfSize(value) : value), at + 2 * index);
+  for (const [index, item] of codeOf(program).statics.entries()) {
+    const value = "constant" in item ? item.constant : (registers[item.register] as number);
+    words.set(pair("log" in item && item.log ? logarithmOfSize(value) : value), at + 2 * index);
   }
+}
+
+/** ln |x|, and for 0 a number so low that every power of it is 0. */
+function logarithmOfSize(x: number): number {
+  return Math.max(Math.log(Math.abs(x)), -1e30);
 }
 
 /** Writes the uniforms of a record whose scalars the host has evaluated, from word `at` on. `registers`: see `evaluateScalars`. */
