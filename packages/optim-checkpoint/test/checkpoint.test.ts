@@ -75,7 +75,7 @@ test("the state of a tf.train optimizer, which only its own kind reads", async (
     return { w, wrapper: createOptimWrapper(tfjsOptimizer(tf.train.adam(0.1), { w })) };
   };
   const [first, second] = [model(), model()];
-  const loss = (w: tf.Variable) => () => tf.sum(tf.square(w)) as tf.Scalar;
+  const loss = (w: tf.Variable) => () => tf.sum<tf.Scalar>(tf.square(w));
   first.wrapper.updateParams(loss(first.w));
   const file = await throughFile(await takeCheckpoint(first.wrapper));
   const names = Object.keys((file.optim as OptimWrapperStateDict).optimizer.native ?? {});
@@ -249,9 +249,14 @@ test("a later version is told apart from another file", async () => {
   expect((await refusal(() => decodeCheckpoint(other))).message).toContain("decodeSafetensors");
 });
 
+const shortSlot = {
+  format: "optim-wrapper",
+  optimizer: { params: [{ name: "w", shape: [2], slots: { expAvg: new Float32Array(1) } }] },
+};
+
 test.each<[string, unknown, OptimErrorCode]>([
   ["a state that is none", { optim: {} }, "invalid-state"],
-  ["a state whose slot has another length", { optim: "short" }, "invalid-option"],
+  ["a state whose slot has another length", { optim: shortSlot }, "invalid-option"],
   ["a tensor that is a list", { tensors: { w: [1, 2] } }, "invalid-option"],
   ["a tensor that is null", { tensors: { w: null } }, "invalid-option"],
   ["a clamped array", { tensors: { w: new Uint8ClampedArray(1) } }, "invalid-option"],
@@ -274,14 +279,7 @@ test.each<[string, unknown, OptimErrorCode]>([
   ["extra that is not plain", { extra: { when: new Date() } }, "invalid-option"],
   ["more than 100 MB beside the tensors", { extra: "x".repeat(100_000_000) }, "unsupported"],
 ])("%s is refused where it is written", async (_, checkpoint, code) => {
-  const state = await trained(3).optim.get("generator").stateDict();
-  const [first, ...params] = state.optimizer.params;
-  const short = { ...first, slots: { expAvg: new Float32Array(1) } };
-  const given =
-    Object(checkpoint).optim === "short"
-      ? { optim: { ...state, optimizer: { ...state.optimizer, params: [short, ...params] } } }
-      : checkpoint;
-  expect((await refusal(async () => encodeCheckpoint(given as Checkpoint))).code).toBe(code);
+  expect((await refusal(async () => encodeCheckpoint(checkpoint as Checkpoint))).code).toBe(code);
 });
 
 test("what is encoded is neither changed nor kept", async () => {

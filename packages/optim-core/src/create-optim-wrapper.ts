@@ -87,11 +87,12 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     given: LoadOptions = {},
     call: C,
   ): ReturnType<Optimizer<Loss, LossValue, H>[C]> => {
-    const { restore = {} } = optimizer.check("prepareLoad", given, state);
-    const saved = restore.pending === false ? windowFrom(state.counts) : { ...state.counts };
+    const current = optimizer.check("prepareLoad", given, state);
+    const { restore = {} } = given;
+    const saved = restore.pending === false ? windowFrom(current.counts) : { ...current.counts };
     const commitScaler =
-      restore.lossScaler !== false && state.lossScaler && lossScaler?.prepareLoad(state.lossScaler);
-    return optimizer[call](state.optimizer, given, () => {
+      restore.lossScaler !== false && current.lossScaler && lossScaler?.prepareLoad(current.lossScaler);
+    return optimizer[call](current.optimizer, given, () => {
       if (commitScaler) commitScaler();
       counts = restore.counts === false ? windowFrom(counts) : saved;
     }) as ReturnType<(typeof optimizer)[C]>;

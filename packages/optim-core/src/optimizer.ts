@@ -114,6 +114,11 @@ export interface WrapperCalls {
   readonly prepareLoad: readonly [options: LoadOptions, state: OptimWrapperStateDict];
 }
 
+/** What `Optimizer.check` gives back: the options, those of `createOptimWrapper` as a copy; of a load the state, as of the current version. */
+export type CheckedCall<C extends keyof WrapperCalls> = C extends "prepareLoad"
+  ? OptimWrapperStateDict
+  : WrapperCalls[C][0];
+
 /**
  * One rule applied to one set of parameters: what a backend author writes. The comments here are the specification, and
  * `@mm/optim-conformance` checks them. A backend that fits {@link Engine} of `@mm/optim-core/backend` gets all of this from
@@ -161,11 +166,11 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    * the backend cannot follow. Wrappers ask before they act, so that a wrong option is found at construction and not at the first step.
    * `backward` and `step` refuse wrong options of their own as well: they may be called by hand.
    *
-   * @returns the options; those of `createOptimWrapper` are a copy
+   * @returns the options, those of `createOptimWrapper` as a copy; of a load the state, as of the current version
    * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `window-open`, `unsupported`; as all members but getters do,
    * `disposed`, and `reentrant` from the optimizer's own loss closure
    */
-  check<C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): WrapperCalls[C][0];
+  check<C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): CheckedCall<C>;
   /**
    * Checks the raw accumulators, unscales, clips and applies the rule, in this order, to the parameters that have a gradient and are
    * not frozen. The gradients stay. Does not wait for the device, and allocates nothing that outlives it but slots, once.

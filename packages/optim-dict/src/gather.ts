@@ -5,14 +5,14 @@ export type Named<T> = readonly [name: string, value: T];
 /**
  * Asks all wrappers in one tick and waits for all. Where some refuse, what the others gave is disposed (loads that are staged), and
  * one error tells of all: the code of the first, the messages of all, and their names prefixed with those of the wrappers. What a device
- * reports only once is not lost behind another's error.
+ * reports only once is not lost behind another's error. `errors` are those of the dict itself, under no name.
  */
 export async function gather<T extends object>(
   wrappers: Iterable<Named<AnyOptimWrapper>>,
   ask: (wrapper: AnyOptimWrapper, name: string) => Promise<T>,
+  errors: Named<OptimError>[] = [],
 ): Promise<readonly Named<T>[]> {
   const answers: Named<T>[] = [];
-  const errors: Named<OptimError>[] = [];
   await Promise.all(
     [...wrappers].map(async ([name, wrapper], index) => {
       try {
@@ -25,14 +25,18 @@ export async function gather<T extends object>(
   if (errors[0] === undefined) return answers;
   // forEach passes the holes of those that refused.
   answers.forEach(([, answer]: Named<{ dispose?(): void }>) => answer.dispose?.());
-  const cause: unknown = errors[0][1];
-  if (!isOptimError(cause)) throw cause;
-  throw new OptimError(cause.code, errors.map(([name, { message }]) => `${name}: ${message}`).join("\n"), {
-    cause,
-    missing: prefixed(errors, "missing"),
-    unexpected: prefixed(errors, "unexpected"),
-    mismatched: prefixed(errors, "mismatched"),
-  });
+  for (const [, error] of errors as Named<unknown>[]) if (!isOptimError(error)) throw error;
+  const cause = errors[0][1];
+  throw new OptimError(
+    cause.code,
+    errors.map(([name, { message }]) => (name ? `${name}: ${message}` : message)).join("\n"),
+    {
+      cause,
+      missing: prefixed(errors, "missing"),
+      unexpected: prefixed(errors, "unexpected"),
+      mismatched: prefixed(errors, "mismatched"),
+    },
+  );
 }
 
 /** `w1` of the wrapper `generator` is `generator.w1`. */
@@ -40,5 +44,7 @@ export function prefixed<Key extends string>(
   answers: readonly Named<{ readonly [K in Key]?: readonly string[] | undefined }>[],
   key: Key,
 ): readonly string[] {
-  return answers.flatMap(([name, answer]) => answer[key]?.map((inner) => `${name}.${inner}`) ?? []);
+  return answers.flatMap(
+    ([name, answer]) => answer[key]?.map((inner) => (name ? `${name}.${inner}` : inner)) ?? [],
+  );
 }

@@ -1,11 +1,12 @@
 import {
   type LoadOptions,
   type LossScaler,
+  OptimError,
   type OptimWrapperStateDict,
   type PreparedLoad,
   refuse,
 } from "@mm/optim-core";
-import { gather, prefixed } from "./gather.ts";
+import { gather, type Named, prefixed } from "./gather.ts";
 import { list } from "./names.ts";
 import type { Wrappers } from "./wrappers.ts";
 
@@ -41,8 +42,10 @@ export async function prepareWrappers(
   const saved = new Map(Object.entries(parts));
   const missing = [...wrappers.keys()].filter((name) => !saved.has(name));
   const unexpected = [...saved.keys()].filter((name) => !wrappers.has(name));
+  const errors: Named<OptimError>[] = [];
   if (strict && missing.length + unexpected.length > 0) {
-    refuse("state-mismatch", who, list(wrappers.keys()), [...saved.keys()], { missing, unexpected });
+    const details = { expected: list(wrappers.keys()), received: [...saved.keys()], missing, unexpected };
+    errors.push(["", new OptimError("state-mismatch", who, details)]);
   }
 
   // Wrappers that share a loss scaler save it each; of copies that differ, none can be chosen.
@@ -52,8 +55,9 @@ export async function prepareWrappers(
     async (wrapper, name) => {
       const part = saved.get(name) as OptimWrapperStateDict;
       const { lossScaler } = wrapper;
-      if (lossScaler && part.lossScaler && restore?.lossScaler !== false) {
-        const copy = JSON.stringify(part.lossScaler);
+      const copied = (Object(part) as Partial<OptimWrapperStateDict>).lossScaler;
+      if (lossScaler && copied && restore?.lossScaler !== false) {
+        const copy = JSON.stringify(copied);
         const other = copies.get(lossScaler) ?? copy;
         if (other !== copy)
           refuse("state-mismatch", `${name}.lossScaler`, `${other}, since it is shared`, copy);
@@ -66,6 +70,7 @@ export async function prepareWrappers(
           : (options as LoadOptions),
       );
     },
+    errors,
   );
   return {
     commit() {

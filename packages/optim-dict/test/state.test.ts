@@ -104,6 +104,26 @@ test("unknown and missing names are errors by default, both listed, and nothing 
   expect(stepsOf(dict)).toEqual({ generator: 3, discriminator: 5 });
 });
 
+test("what wrappers refuse is in the same error as the names of wrappers", async () => {
+  const source = new OptimWrapperDict({ generator: fake({ params: ["old"] }), critic: fake() });
+  const target = new OptimWrapperDict({ generator: fake({ params: ["new"] }), discriminator: fake() });
+  const state = (await source.stateDict()) as OptimWrapperDictStateDict;
+  const error = await refusal(() => target.loadStateDict(state));
+  expect(error.code).toBe("state-mismatch");
+  expect(error.missing).toEqual(["discriminator", "generator.new"]);
+  expect(error.unexpected).toEqual(["critic", "generator.old"]);
+  expect(error.message).toMatch(/^prepareLoad: expected generator, discriminator, .*\ngenerator: state/);
+  expect(stagedIn(target)).toBe(0);
+});
+
+test.each([undefined, null, 5])("a wrapper with a loss scaler whose state is %j refuses it", async (part) => {
+  const { dict, state } = await trained({ lossScaler: new FakeLossScaler(8) });
+  const refused = new OptimError("invalid-state", "state");
+  vi.spyOn(dict.get("generator"), "prepareLoad").mockRejectedValue(refused);
+  const wrappers = { ...state.wrappers, generator: part as never };
+  expect((await refusal(() => dict.loadStateDict({ ...state, wrappers }))).cause).toBe(refused);
+});
+
 test("without strict, what both have is loaded and the rest reported", async () => {
   const { dict } = await trained();
   const report = await dict.loadStateDict(await ofOthers(), { strict: false });
@@ -183,11 +203,13 @@ test.each(["first", "middle", "last"] as const)(
   },
 );
 
-test("what is no refusal but a bug is thrown as it is", async () => {
+test("what is no refusal but a bug is thrown as it is, whatever else is wrong", async () => {
   const bug = new TypeError("x is not a function");
   const { state } = await trained();
   const { dict } = await trained({}, { fails: { phase: "prepareLoad", how: "rejects", error: bug } });
   await expect(dict.loadStateDict(state)).rejects.toBe(bug);
+  const { generator: _, ...wrappers } = state.wrappers;
+  await expect(dict.loadStateDict({ ...state, wrappers })).rejects.toBe(bug);
   expect(stagedIn(dict)).toBe(0);
 });
 

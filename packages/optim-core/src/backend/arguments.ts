@@ -12,24 +12,29 @@ import {
   oneOf,
   type Schema,
 } from "../schema.ts";
-import type { BackwardOptions, StepOptions, StepSettings, WrapperCalls } from "../optimizer.ts";
+import type { BackwardOptions, CheckedCall, StepOptions, StepSettings, WrapperCalls } from "../optimizer.ts";
 import type { ClipGrad, OptimWrapperOptions } from "../options.ts";
 import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
+import { migrated, wrapperMigrations } from "./migrate.ts";
 
 /** `Optimizer.check` of arguments, for optimizers that can do all of it. What is given may be anything. */
 export function checkArguments<C extends keyof WrapperCalls>(
   backend: string,
   call: C,
   [options, other]: WrapperCalls[C],
-): WrapperCalls[C][0] {
+): CheckedCall<C> {
   const fields = optionsOf[call]?.(Object(options) as NonNullable<typeof options>, backend);
   if (fields !== undefined) checkSchema("invalid-option", call, options, { fields });
-  if (call === "prepareLoad") checkSchema("invalid-state", "state", other, wrapperState(other));
+  if (call === "prepareLoad") {
+    const state = migrated(other as OptimWrapperStateDict, wrapperMigrations);
+    checkSchema("invalid-state", "state", state, wrapperState(state));
+    return state as CheckedCall<C>;
+  }
   if (call === "initializeCountStatus" && other !== 0) {
     refuse("window-open", call, "flush() or zeroGrad() before it, with nothing pending", other);
   }
   const { clipGrad } = Object(options) as OptimWrapperOptions;
-  return clipGrad === undefined ? options : { ...options, clipGrad: { ...clipGrad } };
+  return (clipGrad === undefined ? options : { ...options, clipGrad: { ...clipGrad } }) as CheckedCall<C>;
 }
 
 const optionsOf: {
@@ -110,7 +115,7 @@ const wrapperState = (state: unknown): Schema => {
   return {
     fields: {
       format: oneOf("optim-wrapper"),
-      version: oneOf(1),
+      version: oneOf(wrapperMigrations.length + 1),
       counts: {
         fields: {
           windowStart: integerFrom(0),

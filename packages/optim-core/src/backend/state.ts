@@ -1,4 +1,4 @@
-import { OptimError } from "../errors.ts";
+import { isOptimError, OptimError } from "../errors.ts";
 import type { HyperparameterRecord } from "../hyperparameters.ts";
 import type { UpdateRule } from "../rule/define.ts";
 import {
@@ -15,6 +15,7 @@ import {
 import type { LoadOptions, LoadReport, OptimizerStateDict, ParameterState, PreparedLoad } from "../state.ts";
 import type { Engine } from "./engine.ts";
 import { copyHyperparameters, groupLabel, type HyperparameterGroup } from "./groups.ts";
+import { migrated, optimizerMigrations } from "./migrate.ts";
 import { ensureSlots, lengthOf, masterSlot, type Parameter } from "./parameters.ts";
 import { allSlots } from "./trace.ts";
 
@@ -119,11 +120,12 @@ interface StagedParameter<P, V, S> {
 /** Checks and stages a state. Nothing of the optimizer changes before `commit()`. */
 export function prepareOptimizerState<P, V, S>(
   optimizer: OptimizerInternals<P, V, S>,
-  saved: OptimizerStateDict,
+  given: OptimizerStateDict,
   { strict = true, rename = (name) => name, restore = {} }: LoadOptions,
   committed: (() => void) | undefined,
 ): PreparedLoad {
   const { engine, rule, parameters, groups, base } = optimizer;
+  const saved = migrated(given, optimizerMigrations);
   const { steps, skipped, pendingScale, native = {} } = Object(saved) as OptimizerStateDict;
   const who = "prepareLoad";
   if (optimizer.loading) {
@@ -151,7 +153,7 @@ export function prepareOptimizerState<P, V, S>(
       else visit(name, item, match);
       found.delete(name);
     }
-    unexpected.push(...found.keys());
+    for (const name of found.keys()) unexpected.push(name);
   };
 
   const values = new Map<HyperparameterGroup, HyperparameterRecord>();
@@ -231,6 +233,13 @@ export function prepareOptimizerState<P, V, S>(
     stage,
   );
 
+  let commitNative: (() => void) | undefined;
+  try {
+    commitNative = engine.prepareNative?.(native);
+  } catch (error) {
+    if (!isOptimError(error) || error.mismatched === undefined) throw error;
+    for (const name of error.mismatched) mismatched.push(`native.${name}`);
+  }
   const problems = { missing, unexpected, mismatched };
   const found = Object.entries(problems).filter(([, names]) => names.length > 0);
   if (strict && found.length > 0) {
@@ -240,7 +249,6 @@ export function prepareOptimizerState<P, V, S>(
       ...problems,
     });
   }
-  const commitNative = engine.prepareNative?.(native);
 
   const release = (): void => {
     for (const { fresh } of staged) for (const vector of fresh.values()) engine.release(vector);
@@ -320,7 +328,7 @@ const stateSchema = (): Schema => {
   return {
     fields: {
       format: oneOf("optim-optimizer"),
-      version: oneOf(1),
+      version: oneOf(optimizerMigrations.length + 1),
       rule: aString,
       groups: { items: { fields: { name: aString, hyperparameters: { each: anything } } } },
       params: {
