@@ -44,11 +44,7 @@ export function describeModel<P>(
         })),
       )
     : readParameters(model, more, who);
-  if (parameters.length === 0) {
-    refuse("empty-parameters", who, "at least one parameter", model, {
-      hint: "A model of layers has to be built, which its first layer does that has an inputShape",
-    });
-  }
+  if (parameters.length === 0) refuse("empty-parameters", who, "at least one parameter", model);
   requireNames(parameters, who);
   return parameters;
 }

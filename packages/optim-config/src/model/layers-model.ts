@@ -33,8 +33,7 @@ interface Layer {
  * tfjs LayersModels, known by their members: nothing is imported. A parameter is called `layer.weight` (`dense_1.kernel`), in a model within a
  * model `inner.dense_1.kernel`. Give layers names: those that tfjs makes up count on through the process.
  *
- * A model has to be built, and its moving means and variances are no parameters. What a layer freezes (`layer.trainable = false`) is a
- * parameter all the same.
+ * Moving means and variances are no parameters. What a layer freezes (`layer.trainable = false`) is a parameter all the same.
  */
 export const layersModel: ModelKind<LayersModel> = {
   name: "LayersModel",

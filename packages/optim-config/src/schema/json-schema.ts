@@ -35,7 +35,7 @@ type Members = { readonly [name: string]: unknown };
  */
 export function checkJson(schema: JsonSchema, value: unknown, path: string): void {
   const { anyOf, enum: values, type } = schema;
-  if (anyOf) return checkJson(chosen(anyOf, value, path), value, path);
+  if (anyOf) return checkJson(chosen(flat(anyOf), value, path), value, path);
   if (values) {
     if (!values.includes(value as string)) refuse("invalid-option", path, describeSchema(schema), value);
   } else if (!isType(type, value)) refuse("invalid-option", path, describeSchema(schema), value);
@@ -119,7 +119,7 @@ function checkMembers(schema: JsonSchema, value: Members, path: string): void {
   if (names.length < minProperties)
     refuse("invalid-option", path, `at least ${minProperties} of its fields`, names);
   for (const name of names) {
-    if (propertyNames) checkJson(propertyNames, name, `the name of ${memberPath(path, name)}`);
+    if (propertyNames) checkJson(propertyNames, name, memberPath(path, name));
     const member = Object.hasOwn(properties, name) ? properties[name] : additionalProperties;
     if (member) checkJson(member, value[name], memberPath(path, name));
   }
@@ -130,29 +130,35 @@ export function memberPath(path: string, name: string): string {
   return /^[A-Za-z_$][\w$]*$/u.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
 }
 
-/** The alternative that a value means, by its type and, among objects, by the properties that are a choice of words. */
+const flat = (alternatives: readonly JsonSchema[]): readonly JsonSchema[] =>
+  alternatives.flatMap((one) => (one.anyOf ? flat(one.anyOf) : [one]));
+
+/** The alternative that a value means: by its type, and among objects by words that do not contradict and by the names of its fields. */
 function chosen(alternatives: readonly JsonSchema[], value: unknown, path: string): JsonSchema {
-  const ofType = alternatives.filter(({ type, enum: values }) =>
-    values ? typeof value === "string" : isType(type, value),
+  const ofType = alternatives.filter(({ type, enum: words }) =>
+    words ? typeof value === "string" : isType(type, value),
   );
   const [first, ...others] = ofType;
-  if (first === undefined)
+  if (first === undefined) {
     return refuse("invalid-option", path, describeSchema({ anyOf: alternatives }), value);
+  }
   if (others.length === 0) return first;
   const members = value as Members;
-  const fitting = ofType.find(({ properties = {}, required = [] }) =>
-    Object.entries(properties).every(
-      ([name, { enum: values }]) =>
-        values === undefined ||
-        (members[name] === undefined ? !required.includes(name) : values.includes(members[name] as string)),
+  const wordsOf = ({ properties = {} }: JsonSchema): readonly (readonly [string, readonly string[]])[] =>
+    Object.entries(properties).flatMap(([name, { enum: words }]) => (words ? [[name, words] as const] : []));
+  const fitting = ofType.filter((one) =>
+    wordsOf(one).every(
+      ([name, words]) => members[name] === undefined || words.includes(members[name] as string),
     ),
   );
-  if (fitting) return fitting;
-  // None: say which words there are.
-  const names = Object.entries(first.properties ?? {}).flatMap(([name, { enum: values }]) =>
-    values ? [name] : [],
+  const known = ({ properties = {} }: JsonSchema): number =>
+    Object.keys(members).filter((name) => Object.hasOwn(properties, name)).length;
+  const best = fitting.reduce((a, b) => (known(b) > known(a) ? b : a), fitting[0] ?? first);
+  const needed = wordsOf(best).find(
+    ([name]) => !fitting.includes(best) || (members[name] === undefined && best.required?.includes(name)),
   );
-  const name = names[0] ?? "";
+  if (needed === undefined) return best;
+  const [name] = needed;
   const words = ofType.flatMap(({ properties }) => properties?.[name]?.enum ?? []);
   return refuse("invalid-option", `${path}.${name}`, describeSchema({ enum: words }), members[name]);
 }

@@ -1,0 +1,184 @@
+import "./tfjs.ts";
+import * as tf from "@tensorflow/tfjs-core";
+import * as layers from "@tensorflow/tfjs-layers";
+import { buildOptimWrapper, explain, joinModels } from "@mm/optim-config";
+import { adamw, sgd } from "@mm/optim-rules";
+import { tfjsOptimizer } from "@mm/optim-tfjs";
+import { afterEach, describe, expect, test } from "vitest";
+import { describeModel } from "../src/model/describe-model.ts";
+import { refusal } from "./refusal.ts";
+
+const parts = { optimizer: tfjsOptimizer, rules: { adamw, sgd } };
+const described = (model: unknown): readonly (readonly [string, string])[] =>
+  describeModel(model, [], "model").map(({ name, kinds }) => [name, kinds.join(" ")]);
+
+afterEach(() => tf.disposeVariables());
+
+// The default initializer of recurrent kernels needs chained methods, which tfjs-core alone does not register.
+const plain = { units: 2, recurrentInitializer: "zeros" } as const;
+
+/** A small image classifier with one of each. */
+function createClassifier(): layers.Sequential {
+  const model = layers.sequential();
+  model.add(layers.layers.conv2d({ name: "conv", inputShape: [8, 8, 3], filters: 4, kernelSize: 3 }));
+  model.add(layers.layers.batchNormalization({ name: "bn" }));
+  model.add(layers.layers.depthwiseConv2d({ name: "dw", kernelSize: 3 }));
+  model.add(layers.layers.separableConv2d({ name: "sep", filters: 5, kernelSize: 3 }));
+  model.add(layers.layers.layerNormalization({ name: "ln" }));
+  model.add(layers.layers.flatten({ name: "flat" }));
+  model.add(layers.layers.prelu({ name: "act" }));
+  model.add(layers.layers.dense({ name: "head", units: 2 }));
+  return model;
+}
+
+describe("a LayersModel", () => {
+  test("tells names and kinds by its layers; moving statistics are no parameters", () => {
+    expect(described(createClassifier())).toEqual([
+      ["conv.kernel", ""],
+      ["conv.bias", "bias flat"],
+      ["bn.gamma", "norm flat"],
+      ["bn.beta", "bias norm flat"],
+      ["dw.depthwise_kernel", "depthwise"],
+      ["dw.bias", "bias depthwise flat"],
+      ["sep.depthwise_kernel", "depthwise"],
+      ["sep.pointwise_kernel", ""],
+      ["sep.bias", "bias flat"],
+      ["ln.gamma", "norm flat"],
+      ["ln.beta", "bias norm flat"],
+      ["act.alpha", "flat"],
+      ["head.kernel", ""],
+      ["head.bias", "bias flat"],
+    ]);
+  });
+
+  test("has the same names when it is built a second time, which its variables do not", () => {
+    const [first, second] = [createClassifier(), createClassifier()];
+    expect(described(second)).toEqual(described(first));
+    expect(second.weights[0]?.name).not.toBe(first.weights[0]?.name);
+  });
+
+  test("may hold models, wrappers, recurrent layers and stacked cells", () => {
+    const inner = layers.sequential({ name: "inner" });
+    inner.add(layers.layers.dense({ name: "a", inputShape: [4], units: 3 }));
+    const model = layers.sequential();
+    model.add(layers.layers.timeDistributed({ name: "td", inputShape: [5, 4], layer: inner }));
+    model.add(
+      layers.layers.bidirectional({
+        name: "bi",
+        layer: layers.layers.gru({ ...plain, name: "gru", returnSequences: true }) as layers.RNN,
+        mergeMode: "concat",
+      }),
+    );
+    const cells = ["c0", "c1"].map((name) => layers.layers.lstmCell({ ...plain, name }));
+    model.add(layers.layers.rnn({ name: "stack", cell: cells, returnSequences: true }));
+    model.add(layers.layers.lstm({ ...plain, name: "lstm" }));
+    const recurrent = (path: string): readonly string[] =>
+      ["kernel", "recurrent_kernel", "bias"].map((weight) => `${path}.${weight}`);
+    expect(described(model).map(([name]) => name)).toEqual([
+      "td.inner.a.kernel",
+      "td.inner.a.bias",
+      ...recurrent("bi.forward_gru"),
+      ...recurrent("bi.backward_gru"),
+      ...recurrent("stack.c0"),
+      ...recurrent("stack.c1"),
+      ...recurrent("lstm"),
+    ]);
+  });
+
+  test("a frozen layer is in the optimizer, and takes no step until it is unfrozen", () => {
+    const model = layers.sequential();
+    const ones = { units: 2, useBias: false, kernelInitializer: "ones" } as const;
+    model.add(layers.layers.dense({ ...ones, name: "body", inputShape: [2] }));
+    model.add(layers.layers.dense({ ...ones, name: "head" }));
+    const [body, head] = model.layers as [layers.layers.Layer, layers.layers.Layer];
+    body.trainable = false;
+    const optim = buildOptimWrapper(model, { optimizer: { type: "sgd", lr: 0.25 } }, parts);
+    expect(explain(optim).map(({ parameter, frozen }) => [parameter, frozen])).toEqual([
+      ["body.kernel", true],
+      ["head.kernel", false],
+    ]);
+    const kernel = ({ weights }: layers.layers.Layer): tf.Tensor =>
+      (weights[0] as layers.LayerVariable).read();
+    // The gradient of a sum is 1: a step takes 0.25 away.
+    const sum = (): tf.Scalar => tf.add(tf.sum(kernel(body)), tf.sum(kernel(head)));
+    optim.updateParams(sum);
+    expect([kernel(body).dataSync()[0], kernel(head).dataSync()[0]]).toEqual([1, 0.75]);
+    body.trainable = true;
+    optim.updateParams(sum);
+    expect([kernel(body).dataSync()[0], kernel(head).dataSync()[0]]).toEqual([0.75, 0.5]);
+    expect(explain(optim).some(({ frozen }) => frozen)).toBe(false);
+    optim.dispose();
+  });
+
+  test("what a recurrent layer freezes without telling its variables is frozen too", () => {
+    const model = layers.sequential();
+    model.add(layers.layers.simpleRNN({ ...plain, name: "rnn", inputShape: [3, 2] }));
+    model.add(layers.layers.dense({ name: "head", units: 1 }));
+    (model.layers[0] as layers.layers.Layer).trainable = false;
+    const optim = buildOptimWrapper(model, { optimizer: { type: "sgd" } }, parts);
+    expect(optim.optimizer.frozen).toEqual(["rnn.kernel", "rnn.recurrent_kernel", "rnn.bias"]);
+    optim.unfreeze(["rnn.bias"]);
+    expect(optim.optimizer.frozen).toEqual(["rnn.kernel", "rnn.recurrent_kernel"]);
+    optim.dispose();
+  });
+
+  test("without weights is refused", () => {
+    const model = layers.sequential();
+    model.add(layers.layers.flatten({ inputShape: [2, 2] }));
+    const { code, message } = refusal(() => buildOptimWrapper(model, { optimizer: { type: "sgd" } }, parts));
+    expect(code).toBe("empty-parameters");
+    expect(message).toMatch(/^buildOptimWrapper: model: expected at least one parameter/);
+  });
+
+  test("that shares a layer with another has its parameters once", () => {
+    const shared = layers.layers.dense({ name: "shared", units: 1, useBias: false });
+    const modelOf = (name: string): layers.LayersModel => {
+      const input = layers.input({ shape: [2], name: `${name}-in` });
+      return layers.model({ inputs: input, outputs: shared.apply(input) as layers.SymbolicTensor, name });
+    };
+    const both = joinModels({ a: modelOf("a"), b: modelOf("b") });
+    const optim = buildOptimWrapper(both, { optimizer: { type: "sgd" } }, parts);
+    expect(explain(optim)).toMatchObject([{ parameter: "a.shared.kernel", aliases: ["b.shared.kernel"] }]);
+    optim.dispose();
+    // MMEngine's options refuse it, unless they are told not to.
+    const config = (bypassDuplicate: boolean) =>
+      ({ optimizer: { type: "sgd", lr: 0.1 }, paramwise: { biasLrMult: 2, bypassDuplicate } }) as const;
+    const { code, message } = refusal(() => buildOptimWrapper(both, config(false), parts));
+    expect(code).toBe("duplicate-parameter");
+    expect(message).toContain('["a.shared.kernel", "b.shared.kernel"]');
+    const bypassed = buildOptimWrapper(both, config(true), parts);
+    expect(bypassed.paramGroups.map(({ params }) => params)).toEqual([["a.shared.kernel"]]);
+    bypassed.dispose();
+  });
+});
+
+test("bias, normalisation and depthwise options find the layers of a model", () => {
+  const config = {
+    optimizer: { type: "adamw", lr: 0.5, weightDecay: 0.25 },
+    paramwise: { biasLrMult: 2, normDecayMult: 0, dwconvDecayMult: 0.5, flatDecayMult: 4 },
+  } as const;
+  const optim = buildOptimWrapper(createClassifier(), config, parts);
+  const rows = explain(optim).map(({ parameter, lr, weightDecay, why }) => [
+    parameter,
+    lr,
+    weightDecay,
+    why.join(),
+  ]);
+  expect(rows).toEqual([
+    ["conv.kernel", 0.5, 0.25, ""],
+    ["conv.bias", 1, 1, "biasLrMult,flatDecayMult"],
+    ["bn.gamma", 0.5, 0, "normDecayMult"],
+    ["bn.beta", 0.5, 0, "normDecayMult"],
+    ["dw.depthwise_kernel", 0.5, 0.125, "dwconvDecayMult"],
+    ["dw.bias", 1, 0.125, "biasLrMult,dwconvDecayMult"],
+    ["sep.depthwise_kernel", 0.5, 0.125, "dwconvDecayMult"],
+    ["sep.pointwise_kernel", 0.5, 0.25, ""],
+    ["sep.bias", 1, 1, "biasLrMult,flatDecayMult"],
+    ["ln.gamma", 0.5, 0, "normDecayMult"],
+    ["ln.beta", 0.5, 0, "normDecayMult"],
+    ["act.alpha", 0.5, 1, "flatDecayMult"],
+    ["head.kernel", 0.5, 0.25, ""],
+    ["head.bias", 1, 1, "biasLrMult,flatDecayMult"],
+  ]);
+  optim.dispose();
+});
