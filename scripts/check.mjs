@@ -5,6 +5,7 @@ import { entryPoints, publishedPackages, root } from "./workspace.mjs";
 
 await runAll([
   ["consumer", ["node", "scripts/consumer.mjs"]],
+  ["READMEs and manifests", ["node", "scripts/pages.mjs"]],
   ["sizes", ["size-limit"]],
   ["unused files, exports, dependencies", ["knip", "--no-config-hints"]],
   ["workspace hygiene", ["sherif"]],

@@ -15,8 +15,8 @@ const packagesIn = (parent) =>
 
 /** Every package.json of the workspace, relative to the root; the root's own comes first. */
 export const manifestFiles = () =>
-  [".", ...packagesIn("packages"), ...packagesIn("examples"), "bench", "site"].map((folder) =>
-    join(folder, "package.json"),
+  [".", ...packagesIn("packages"), ...packagesIn("examples"), "bench", "scripts/consumer", "site"].map(
+    (folder) => join(folder, "package.json"),
   );
 
 /** The packages that get published: `folder` relative to the root, and what package.json says. */
@@ -25,7 +25,7 @@ export const publishedPackages = () =>
 
 /** Each JavaScript entry point of a published package: the import, the built file, its source file. */
 export const entryPoints = () =>
-  publishedPackages().flatMap(({ folder, name, exports }) =>
+  publishedPackages().flatMap(({ folder, name, exports = {} }) =>
     Object.entries(exports)
       .filter(([, target]) => target.default?.endsWith(".js"))
       .map(([subpath, target]) => {

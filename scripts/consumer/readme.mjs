@@ -1,0 +1,27 @@
+// The program that a README begins with.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../workspace.mjs";
+
+/**
+ * The first block of TypeScript that needs nothing but what it imports.
+ *
+ * @returns {import("./project.mjs").Program & { package: string, imports: string[] } | undefined}
+ */
+export function programOf({ folder, name }) {
+  const readme = readFileSync(join(root, folder, "README.md"), "utf8");
+  for (const [, meta, source] of readme.matchAll(/^```ts *(.*)\n([^]*?)^```$/gm)) {
+    if (/with=|from=|continued|throws=/.test(meta)) continue;
+    const specifiers = [...source.matchAll(/^import [^"]*"([^".][^"]*)";/gm)].map(
+      ([, specifier]) => specifier,
+    );
+    return {
+      package: name,
+      name: folder.split("/").at(-1),
+      source,
+      browser: meta.includes("browser"),
+      imports: specifiers.map((specifier) => /^(@[^/]+\/)?[^/]+/.exec(specifier)[0]),
+    };
+  }
+  return undefined;
+}
