@@ -15,11 +15,15 @@ export interface PrintedNodes {
  * @param load the expression of a leaf that varies
  */
 export function printNodes(
-  { nodes, varying }: Program,
+  { nodes, varying, uniforms }: Program,
   wanted: readonly number[],
   load: (node: ElementNode) => string,
 ): PrintedNodes {
   const vector = (index: number): string => (varying[index] === true ? `n${index}` : `vec4f(n${index})`);
+  const isFactor = (index: number): boolean => {
+    const node = nodes[index] as ElementNode;
+    return node.op === "uniform" && uniforms[node.uniform]?.from === "gradFactor";
+  };
   const print = (node: ElementNode, varies: boolean): string => {
     const value = varies ? vector : (index: number): string => `n${index}`;
     switch (node.op) {
@@ -46,8 +50,12 @@ export function printNodes(
       }
       case "select":
         return `select(${value(node.b)}, ${value(node.a)}, n${node.condition})`;
-      default:
-        return `${value(node.a)} ${symbols[node.op]} ${value(node.b)}`;
+      default: {
+        const result = `${value(node.a)} ${symbols[node.op]} ${value(node.b)}`;
+        return node.op === "mul" && isFactor(node.b)
+          ? `${result} * bitcast<f32>(table[record + ${record.factorRest}u])`
+          : result;
+      }
     }
   };
   const needed = neededNodes(nodes, wanted);

@@ -82,7 +82,12 @@ export const record = {
   tileCount: 6,
   /** 1 where `update` is to touch it. `prepare` writes it; without `prepare` the host does, as `active`. */
   live: 7,
-  uniforms: 8,
+  /**
+   * What gradients are multiplied by after uniform 0, the factor: 1; or 2⁻⁶⁴ where the factor would be a subnormal number, which devices
+   * may take for 0, since a loss scale grows to 2¹²⁷.
+   */
+  factorRest: 8,
+  uniforms: 9,
 } as const;
 
 /** Words that a record needs for a program. */

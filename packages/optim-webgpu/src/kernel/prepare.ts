@@ -163,10 +163,15 @@ let applies = isFiniteStep || table[${header.skips}u] == 0u;
 let scaling = table[${header.scaler}u];
 let latched = ${globals.latched}u + table[${header.latched}u];
 var factorPair = pairAt(${header.rescale}u);
-if (scaling != 0u) { factorPair = div(factorPair, number(bitcast<f32>(state[latched]))); }
+var rest = 1f;
+if (scaling != 0u) {
+let lossScale = bitcast<f32>(state[latched]);
+rest = select(1f, ${2 ** -64}f, lossScale > ${2 ** 60}f);
+factorPair = div(factorPair, number(lossScale * rest));
+}
 var factor = factorPair.x;
 // Not the norm times the factor: a norm of scaled gradients may be above what float32 holds.
-let norm = select(bitcast<f32>(size), min(scale * abs(factor) * sum, 3.4028234663852886e38f), isFiniteStep);
+let norm = select(bitcast<f32>(size), min(scale * rest * abs(factor) * sum, 3.4028234663852886e38f), isFiniteStep);
 if (table[${header.clips}u] != 0u) {
 let maxNorm = float(${header.maxNorm}u);
 if (!isFiniteStep) {
@@ -182,6 +187,7 @@ let record = table[${header.records}u] + index * table[${header.recordStride}u];
 let live = table[record + ${record.active}u] != 0u && applies;
 table[record + ${record.live}u] = u32(live);
 if (live) {
+table[record + ${record.factorRest}u] = bitcast<u32>(rest);
 if (table[record + ${record.code}u] == 0u) {
 table[record + ${record.uniforms}u] = bitcast<u32>(factor);
 } else {

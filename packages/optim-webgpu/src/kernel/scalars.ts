@@ -1,6 +1,6 @@
 import type { HyperparameterRecord } from "@mm/optim-core";
 import { evaluateScalars, memo, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
-import { pair, stateBlock } from "./layout.ts";
+import { pair, record, stateBlock } from "./layout.ts";
 
 /**
  * The scalar part of a program for `prepare`, which interprets it: registers of pairs, first the statics, then one for each instruction.
@@ -207,7 +207,7 @@ function logarithmOfSize(x: number): number {
   return Math.max(Math.log(Math.abs(x)), -1e30);
 }
 
-/** Writes the uniforms of a record whose scalars the host has evaluated, from word `at` on. `registers`: see `evaluateScalars`. */
+/** Writes the uniforms of the record at word `at`, whose scalars the host has evaluated. `registers`: see `evaluateScalars`. */
 export function writeUniforms(
   program: Program,
   registers: ArrayLike<number>,
@@ -216,8 +216,15 @@ export function writeUniforms(
   words: Float32Array,
   at: number,
 ): void {
+  const rest = Math.abs(gradFactor) < 2 ** -60 ? 2 ** -64 : 1;
+  words[at + record.factorRest] = rest;
   for (const [index, source] of program.uniforms.entries()) {
-    if (source.from === "scalar") words[at + index] = registers[source.register] as number;
-    else words[at + index] = source.from === "clipValue" ? clipValue : gradFactor;
+    const value =
+      source.from === "scalar"
+        ? (registers[source.register] as number)
+        : source.from === "clipValue"
+          ? clipValue
+          : gradFactor / rest;
+    words[at + record.uniforms + index] = value;
   }
 }

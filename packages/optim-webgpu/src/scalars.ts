@@ -1,0 +1,86 @@
+import type { Device } from "./device.ts";
+import { globals, globalsWords, stateBlock, stateBlockWords } from "./kernel/index.ts";
+
+/** A number of an optimizer's that the device computes: where in its state. */
+export class DeviceScalar {
+  readonly word: number;
+  readonly type: "u32" | "f32" | "pair";
+
+  constructor(word: number, type: DeviceScalar["type"]) {
+    this.word = word;
+    this.type = type;
+  }
+}
+
+/**
+ * What an optimizer keeps on the device beside vectors: counts, latched loss scales, and for each parameter a block of its step count and
+ * its scalar slots. `kernel/layout.ts` has the words.
+ */
+export class DeviceState {
+  readonly scalarSlots: readonly string[];
+  readonly #device: Device;
+  readonly #blocks = new Map<string, number>();
+  #buffer: GPUBuffer;
+
+  /** @param scalarSlots of the rule, in any structure */
+  constructor(device: Device, scalarSlots: readonly string[]) {
+    this.scalarSlots = scalarSlots;
+    this.#device = device;
+    this.#buffer = device.createBuffer("state", 4 * globalsWords);
+  }
+
+  get buffer(): GPUBuffer {
+    return this.#buffer;
+  }
+
+  get blockWords(): number {
+    return stateBlockWords(this.scalarSlots.length);
+  }
+
+  /** Makes blocks for parameters. The buffer is another one after it, and what was bound to the one before is void. */
+  reserve(names: readonly string[]): void {
+    for (const name of names) this.#blocks.set(name, globalsWords + this.#blocks.size * this.blockWords);
+    const before = this.#buffer;
+    this.#buffer = this.#device.createBuffer(
+      "state",
+      4 * (globalsWords + this.#blocks.size * this.blockWords),
+    );
+    const encoder = this.#device.createEncoder("state");
+    encoder.copyBufferToBuffer(before, 0, this.#buffer, 0, before.size);
+    this.#device.submit([encoder.finish()]);
+    before.destroy();
+  }
+
+  /** Word of the block of a parameter. */
+  blockOf(name: string): number {
+    return this.#blocks.get(name) as number;
+  }
+
+  stepOf(name: string): DeviceScalar {
+    return new DeviceScalar(this.blockOf(name) + stateBlock.step, "u32");
+  }
+
+  slotOf(name: string, scalarSlot: string): DeviceScalar {
+    const index = this.scalarSlots.indexOf(scalarSlot);
+    return new DeviceScalar(this.blockOf(name) + stateBlock.scalarSlots + 2 * index, "pair");
+  }
+
+  write(word: number, data: Float32Array | Uint32Array): void {
+    this.#device.write(this.#buffer, 4 * word, data);
+  }
+
+  /** What gives the numbers of scalars, as of this call. Waits for the device. */
+  async read(): Promise<(scalar: DeviceScalar) => number> {
+    const view = new DataView(
+      await this.#device.read([{ buffer: this.#buffer, offset: 0, size: this.#buffer.size }]),
+    );
+    return ({ word, type }) => {
+      if (type === "u32") return view.getUint32(4 * word, true);
+      return view.getFloat32(4 * word, true) + (type === "pair" ? view.getFloat32(4 * word + 4, true) : 0);
+    };
+  }
+
+  destroy(): void {
+    this.#buffer.destroy();
+  }
+}

@@ -1,0 +1,284 @@
+import { type ClipGrad, type LossScaler, OptimError } from "@mm/optim-core";
+import {
+  type Checked,
+  type CheckRequest,
+  evaluateScalars,
+  memo,
+  type Program,
+  type StepStages,
+  unscaleFactor,
+} from "@mm/optim-core/backend";
+import type { WebgpuStepParameter } from "./accumulate.ts";
+import type { Device, ErrorSink } from "./device.ts";
+import {
+  globals,
+  header,
+  type NormKind,
+  normKinds,
+  pair,
+  record,
+  scalerStateWords,
+  writeUniforms,
+} from "./kernel/index.ts";
+import type { Latch } from "./latch.ts";
+import type { StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
+import type { ParameterPort } from "./parameters.ts";
+import { type PlannedRecord, StepPlan, type WebgpuStepItem } from "./plan.ts";
+import { DeviceScalar, type DeviceState } from "./scalars.ts";
+import type { Vector } from "./storage.ts";
+
+/** Plans that are kept: structures that alternate, as SAM's do, cost nothing. */
+const mostPlans = 4;
+
+/** What the stages before the last were given. */
+interface Asked {
+  readonly request: CheckRequest;
+  rescale: number;
+  lossScale: StepScalar | undefined;
+}
+
+/**
+ * The stages of a step. On the device they are three kernels: `check`, `prepare` (which unscales, clips, counts, and tells the loss scaler)
+ * and `update`; here the first ones only note what they are asked for, and the last one records all of it, in one pass.
+ *
+ * Who decides: where a step may be skipped, and for rules with norms, the device, from then on until a state is loaded: it counts the steps
+ * and computes the rule's scalars. Otherwise the host does both, in float64.
+ */
+export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
+  readonly #device: Device;
+  readonly #port: ParameterPort<P>;
+  readonly #state: DeviceState;
+  readonly #latch: Latch;
+  readonly #errors: ErrorSink;
+  /** The one that was used last is the first. */
+  #plans: StepPlan<P>[] = [];
+  /** Bound where a kernel has a binding and does not use it. */
+  readonly #unused: GPUBuffer;
+  #asked: Asked | undefined;
+  /** Steps that the host has counted. */
+  #steps = 0;
+  /** Failed steps that were told of. */
+  #failed = 0;
+  #hasNorm = false;
+
+  constructor(device: Device, port: ParameterPort<P>, state: DeviceState, latch: Latch, errors: ErrorSink) {
+    this.#device = device;
+    this.#port = port;
+    this.#state = state;
+    this.#latch = latch;
+    this.#errors = errors;
+    this.#unused = device.createBuffer("unused", 4 * 2 * scalerStateWords);
+  }
+
+  check(_items: readonly WebgpuStepItem<P>[], request: CheckRequest): Checked<StepScalar> {
+    this.#device.requireLive();
+    this.#asked = { request, rescale: 1, lossScale: undefined };
+    return {
+      norm: request.normType === undefined ? undefined : new DeviceScalar(globals.norm, "f32"),
+      finite: request.finite ? new DeviceScalar(globals.finite, "u32") : undefined,
+    };
+  }
+
+  unscale(rescale: number, lossScale: StepScalar | undefined): StepScalar {
+    Object.assign(this.#asked as Asked, { rescale, lossScale });
+    return rescale;
+  }
+
+  clip(factor: StepScalar): StepScalar {
+    return factor;
+  }
+
+  update(
+    items: readonly WebgpuStepItem<P>[],
+    _factor: StepScalar,
+    _checked: Checked<StepScalar>,
+    clipGrad: ClipGrad | undefined,
+  ): void {
+    this.#errors.watch("step", () => {
+      const { request, rescale, lossScale } = this.#asked as Asked;
+      const { normType, ignoreNonFinite } = request;
+      const plan = this.#planFor(items);
+      const checks = request.finite || normType !== undefined;
+      const onDevice = request.finite || plan.hasNorms || items.some(isOnDevice);
+      const latching = lossScale === undefined ? undefined : this.#latch.change(lossScale, this.#latch.scale);
+      if (onDevice) for (const { parameter } of items) this.#install(parameter);
+
+      this.#port.flush?.();
+      const encoder = this.#device.createEncoder("step");
+      latching?.record?.(encoder);
+      latching?.commit();
+      plan.activate(items);
+      this.#writeHeader(plan, request, rescale, clipGrad);
+      const scaler = this.#tellScaler(plan, request.lossScaler as WebgpuLossScaler | undefined, lossScale);
+      if (onDevice) plan.leaveToDevice();
+      else this.#evaluate(plan, unscaleFactor(rescale, undefined), clipGrad);
+      plan.table.upload();
+
+      const pass = encoder.beginComputePass({ label: "optim step" });
+      if (checks) plan.recordCheck(pass, normKind(normType), ignoreNonFinite);
+      if (checks || onDevice) plan.recordPrepare(pass, onDevice, scaler, this.#latch.seed);
+      if (plan.hasNorms) plan.recordNorms(pass);
+      plan.recordUpdate(pass);
+      pass.end();
+      this.#device.submit([encoder.finish()]);
+      this.#port.written?.(items.map(({ parameter }) => parameter.value));
+      if (!checks && !onDevice) this.#steps += 1;
+      this.#hasNorm = normType !== undefined;
+    });
+  }
+
+  /** Waits for the device. @throws OptimError `device-error`, `non-finite-gradient` */
+  async readMetrics(): Promise<{
+    readonly gradNorm?: number;
+    readonly steps: number;
+    readonly skipped: number;
+  }> {
+    const counted = this.#steps;
+    const hasNorm = this.#hasNorm;
+    const read = await this.#state.read();
+    await this.#errors.rethrow();
+    const at = (word: number, type: DeviceScalar["type"] = "u32"): number =>
+      read(new DeviceScalar(word, type));
+    const failed = at(globals.failed);
+    if (failed > this.#failed) {
+      this.#failed = failed;
+      throw new OptimError("non-finite-gradient", "a step since the last read", {
+        expected: "finite gradients",
+        hint: "It was skipped: parameters and state are as they were before it",
+      });
+    }
+    return {
+      ...(hasNorm && { gradNorm: at(globals.norm, "f32") }),
+      steps: counted + at(globals.steps),
+      skipped: at(globals.skipped),
+    };
+  }
+
+  writeCounts({ steps, skipped }: { readonly steps: number; readonly skipped: number }): void {
+    this.#steps = steps;
+    this.#failed = 0;
+    this.#state.write(globals.steps, Uint32Array.of(0, skipped, 0));
+  }
+
+  /** The state has another buffer, which plans bind. */
+  rebind(): void {
+    for (const plan of this.#plans.splice(0)) plan.destroy();
+  }
+
+  dispose(): void {
+    this.rebind();
+    this.#unused.destroy();
+  }
+
+  #planFor(items: readonly WebgpuStepItem<P>[]): StepPlan<P> {
+    const known = this.#plans.find((plan) => plan.fits(items));
+    const plan =
+      known ?? new StepPlan(this.#device, this.#port, this.#state, this.#plans[0]?.with(items) ?? items);
+    if (plan !== this.#plans[0]) this.#plans = [plan, ...this.#plans.filter((other) => other !== plan)];
+    for (const old of this.#plans.splice(mostPlans)) old.destroy();
+    return plan;
+  }
+
+  /** Says what `prepare` does for a loss scaler. Gives the buffer of its states, or of what has their place. */
+  #tellScaler(
+    { table }: StepPlan<P>,
+    scaler: WebgpuLossScaler | undefined,
+    lossScale: StepScalar | undefined,
+  ): GPUBuffer {
+    table.setWord(header.latched, this.#latch.index);
+    table.setFloat(header.seedScale, this.#latch.scale);
+    if (scaler !== undefined) {
+      this.#latch.stepped(scaler.tell(table));
+      return scaler.buffer;
+    }
+    // Gradients that carry a scale are unscaled also where nobody is told.
+    table.setWord(header.scaler, Number(lossScale !== undefined));
+    if (lossScale !== undefined) this.#latch.stepped(undefined);
+    return this.#unused;
+  }
+
+  #writeHeader(
+    { table, partialCount }: StepPlan<P>,
+    { normType, finite, orThrow }: CheckRequest,
+    rescale: number,
+    clipGrad: ClipGrad | undefined,
+  ): void {
+    const checks = finite || normType !== undefined;
+    table.setWord(header.partialCount, checks ? partialCount : 0);
+    table.setPair(header.rescale, rescale);
+    table.setWord(header.normKind, normType === undefined ? 0 : normKinds[normKind(normType)]);
+    table.setFloat(header.power, normType ?? 0);
+    table.setWord(header.skips, Number(finite));
+    table.setWord(header.fails, Number(orThrow));
+    const byNorm = clipGrad !== undefined && clipGrad.type !== "value";
+    table.setWord(header.clips, Number(byNorm));
+    table.setFloat(header.maxNorm, byNorm ? clipGrad.maxNorm : 0);
+    table.setFloat(header.clipValue, clipGrad?.type === "value" ? clipGrad.clipValue : 0);
+  }
+
+  /** Gives the device the counts and scalar slots that the host has. */
+  #install(parameter: WebgpuStepParameter<P>): void {
+    const state = this.#state;
+    const { name, step, scalarSlots } = parameter;
+    if (typeof step === "number") {
+      const scalar = state.stepOf(name);
+      state.write(scalar.word, Uint32Array.of(step));
+      parameter.step = scalar;
+    }
+    for (const [slot, value] of scalarSlots) {
+      if (typeof value !== "number") continue;
+      const scalar = state.slotOf(name, slot);
+      state.write(scalar.word, Float32Array.from(pair(value)));
+      scalarSlots.set(slot, scalar);
+    }
+  }
+
+  /** The scalars of the rule, by the host: parameters of one group that took as many steps have the same. */
+  #evaluate(plan: StepPlan<P>, factor: number, clipGrad: ClipGrad | undefined): void {
+    const { table, records } = plan;
+    const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
+    let last:
+      | { readonly planned: PlannedRecord<P>; readonly step: number; readonly registers: Float64Array }
+      | undefined;
+    for (const planned of records) {
+      const { parameter, program, at } = planned;
+      table.setWord(at + record.code, 0);
+      table.setWord(at + record.live, Number(planned.active));
+      if (!planned.active) continue;
+      const step = (parameter.step as number) + 1;
+      const { group } = parameter;
+      const isSame =
+        last?.planned.program === program &&
+        last.planned.parameter.group === group &&
+        last.step === step &&
+        program.scalarSlots.length === 0;
+      const registers = isSame ? (last as { registers: Float64Array }).registers : registersFor(program);
+      if (!isSame) {
+        const scalarSlots = parameter.scalarSlots as Map<string, number>;
+        evaluateScalars(program, { hyperparameters: group.values, step, scalarSlots, norms: [] }, registers);
+      }
+      last = { planned, step, registers };
+      writeUniforms(program, registers, factor, clipValue, table.floats, at + record.uniforms);
+      for (const [index, name] of program.scalarSlots.entries()) {
+        parameter.scalarSlots.set(name, registers[program.scalarOutputs[index] as number] as number);
+      }
+      parameter.step = step;
+    }
+    table.changed(table.records, table.stride * records.length);
+  }
+}
+
+const scratch = /* @__PURE__ */ new WeakMap<Program, Float64Array>();
+
+/** Where a program's scalars are evaluated: overwritten. */
+const registersFor = (program: Program): Float64Array =>
+  memo(scratch, program, () => new Float64Array(program.scalars.length));
+
+function isOnDevice<P>({ parameter: { step, scalarSlots } }: WebgpuStepItem<P>): boolean {
+  return typeof step !== "number" || [...scalarSlots.values()].some((value) => typeof value !== "number");
+}
+
+function normKind(p: number | undefined): NormKind {
+  if (p === undefined) return "none";
+  return p === Number.POSITIVE_INFINITY ? "inf" : p === 1 || p === 2 ? p : "power";
+}

@@ -1,0 +1,146 @@
+import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import { OptimError } from "@mm/optim-core";
+import { createOptimizer } from "@mm/optim-core/backend";
+import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
+import { differentiate, type WebgpuLoss } from "./differentiate.ts";
+import { EngineCore } from "./engine.ts";
+import {
+  bufferPort,
+  type PlacedParameter,
+  rangeOf,
+  requireApart,
+  type WebgpuParameter,
+} from "./parameters.ts";
+
+/** Parameters by name. `Name` is the union of their names. */
+export type WebgpuParameters<Name extends string = string> = { readonly [K in Name]: WebgpuParameter };
+
+/** Groups of parameters with hyperparameters of their own. `Name` is the union of the names of all parameters. */
+export type WebgpuParamGroups<H, Name extends string = string> = readonly ({
+  readonly name?: string;
+  readonly params: { readonly [K in Name]?: WebgpuParameter };
+} & Partial<Readonly<H>>)[];
+
+export interface WebgpuOptimizerOptions {
+  /** The device on which the parameters are. */
+  readonly device: GPUDevice;
+  /** The adapter that it was requested from: messages then say what its limits would allow. Nothing else is asked of it. */
+  readonly adapter?: GPUAdapter | undefined;
+}
+
+/** What {@link webgpuOptimizer} makes. */
+export type WebgpuOptimizer<
+  Name extends string = string,
+  H extends BaseHyperparameters = BaseHyperparameters,
+> = Optimizer<WebgpuLoss<Name>, undefined, H>;
+
+const who = "webgpuOptimizer";
+
+/**
+ * An update rule on GPUBuffers, in place: one pass over parameter, gradient and slots, with unscaling and clipping in it. Nothing waits for
+ * the device: clipping, the finite check, loss scaling, skipped steps and step counts are decided there.
+ *
+ * ```ts
+ * const arena = createArena(device, { w1: 784 * 128, b1: 128 });
+ * const optim = createAmpOptimWrapper(webgpuOptimizer(adamw({ lr: 1e-3 }), arena, { device }));
+ * optim.updateParams(({ encoder, grad, scale }) => {
+ *   recordForwardAndBackward(encoder, arena, { w1: grad("w1"), b1: grad("b1") }, scale);
+ *   return undefined;
+ * });
+ * ```
+ *
+ * Parameters are buffers of the caller's with the usages STORAGE, COPY_SRC and COPY_DST, ranges of them, or an arena ({@link createArena});
+ * they stay the caller's. Those that share a buffer share a dispatch. Parameters in float16 have float32 master weights, which begin with
+ * what the parameter holds at its first step: from then on write them with `writeParameters`.
+ *
+ * Memory beside the parameters: 4 bytes per element for the accumulator and for each slot, 4 more for windows of several backward calls.
+ * `dispose()` frees it.
+ *
+ * @throws OptimError `invalid-rule`, `invalid-parameter` for what is no such buffer or more than the device binds at once,
+ * `empty-parameters`, `duplicate-parameter` for a name that is there twice and for ranges that share elements, `unknown-option`,
+ * `invalid-option`, `invalid-hyperparameter`, `unsupported` for a rule with more slots than the device binds, `device-lost`
+ */
+export function webgpuOptimizer<H extends BaseHyperparameters, const Name extends string>(
+  rule: UpdateRule<H>,
+  groups: WebgpuParamGroups<H, Name>,
+  options: WebgpuOptimizerOptions,
+): WebgpuOptimizer<Name, H>;
+export function webgpuOptimizer<H extends BaseHyperparameters, const Name extends string>(
+  rule: UpdateRule<H>,
+  parameters: WebgpuParameters<Name>,
+  options: WebgpuOptimizerOptions,
+): WebgpuOptimizer<Name, H>;
+export function webgpuOptimizer<H extends BaseHyperparameters>(
+  rule: UpdateRule<H>,
+  parameters: WebgpuParameters | WebgpuParamGroups<H>,
+  options: WebgpuOptimizerOptions,
+): WebgpuOptimizer<string, H> {
+  const { device, adapter } = checkedOptions(options);
+  requireRule(who, rule);
+  const core = new EngineCore<WebgpuParameter>(device, "webgpu", bufferPort(device, adapter), rule);
+  try {
+    let placed = placesOf(parameters);
+    core.expect(placed);
+    const optimizer: Optimizer<WebgpuLoss, undefined, H> = createOptimizer(
+      who,
+      {
+        ...core.members(),
+        differentiate: (loss: WebgpuLoss, request) => differentiate(core, loss, request),
+        // What the closure's passes have not written into it, passes recorded after them have added.
+        accumulate() {},
+      },
+      rule,
+      parameters as ParametersInput<WebgpuParameter, H>,
+    );
+    requireApart(placed, who);
+    core.reserve(placed);
+    const add = optimizer.addParamGroup.bind(optimizer);
+    optimizer.addParamGroup = (group) => {
+      const added = placesOf([group]);
+      const all = [...placed, ...added];
+      requireApart(all, "addParamGroup");
+      core.expect(all);
+      try {
+        add(group);
+      } catch (error) {
+        core.expect(placed);
+        throw error;
+      }
+      core.reserve(added);
+      placed = all;
+    };
+    return optimizer;
+  } catch (error) {
+    core.dispose();
+    throw error;
+  }
+}
+
+/** Whatever was given in the place of parameters, as far as it is what it should be: it is checked later. */
+function placesOf(parameters: unknown): PlacedParameter[] {
+  if (Array.isArray(parameters)) {
+    return (parameters as unknown[]).flatMap((group) =>
+      placesOf((group as { params?: unknown } | null)?.params),
+    );
+  }
+  return Object.entries(Object(parameters) as WebgpuParameters).flatMap(([name, value]) => {
+    try {
+      return [{ ...rangeOf(value, name), name }];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function checkedOptions(options: WebgpuOptimizerOptions): WebgpuOptimizerOptions {
+  const refuse = (code: "invalid-option" | "unknown-option", expected: string, received: unknown): never => {
+    throw new OptimError(code, `${who}: options`, { expected, received });
+  };
+  if (Object(options) !== options) refuse("invalid-option", "{ device }", options);
+  const unknown = Object.keys(options).find((name) => name !== "device" && name !== "adapter");
+  if (unknown !== undefined) refuse("unknown-option", "device or adapter", unknown);
+  if (typeof (options.device as Partial<GPUDevice> | undefined)?.createBuffer !== "function") {
+    refuse("invalid-option", "a GPUDevice as device", options.device);
+  }
+  return options;
+}
