@@ -15,8 +15,9 @@ import type { Registries, ScheduleRegistry } from "./registry.ts";
 import { checkedSchedulesSchema } from "./schema/config-schema.ts";
 import { checkJson, memberPath } from "./schema/json-schema.ts";
 
-/** What a scheduler is built from: an `OptimWrapperConfig`, of which only this is read. */
+/** What a scheduler is built from: an `OptimWrapperConfig`, of which only `schedules` is read. */
 export interface WithSchedules<H, S extends ScheduleRegistry> {
+  readonly optimizer?: object;
   readonly schedules?: SchedulesConfig<H, S>;
 }
 

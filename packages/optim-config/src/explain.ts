@@ -74,7 +74,7 @@ export function formatExplanation(rows: readonly ExplainedParameter[]): string {
       rule,
       short(lr),
       weightDecay === undefined ? "" : short(weightDecay),
-      frozen ? "frozen" : "",
+      frozen ? "yes" : "",
       why.join(", "),
     ],
   );
@@ -86,7 +86,7 @@ export function formatExplanation(rows: readonly ExplainedParameter[]): string {
     "rule",
     "lr",
     "decay",
-    "",
+    "frozen",
     "why",
   ];
   const widths = titles.map((title, column) =>

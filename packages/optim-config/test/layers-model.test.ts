@@ -65,7 +65,7 @@ describe("a LayersModel", () => {
     model.add(
       layers.layers.bidirectional({
         name: "bi",
-        layer: layers.layers.gru({ ...plain, name: "gru", returnSequences: true }) as layers.RNN,
+        layer: layers.layers.gru({ ...plain, name: "gru", returnSequences: true }),
         mergeMode: "concat",
       }),
     );

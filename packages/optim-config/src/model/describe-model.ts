@@ -14,6 +14,10 @@ export interface JoinedModels<out P> {
   readonly parameter?: P;
 }
 
+type ParameterOf<M> = M extends LayersModel<infer P> | JoinedModels<infer P> | NamedParameters<infer P>
+  ? P
+  : never;
+
 /**
  * Several models as one, for a dict of optimizers: what `generator` calls `layer1.kernel` is `generator.layer1.kernel` in the joined model.
  *
@@ -21,7 +25,9 @@ export interface JoinedModels<out P> {
  * buildOptimWrapperDict(joinModels({ generator, discriminator }), config, { optimizer: tfjsOptimizer, rules });
  * ```
  */
-export function joinModels<P>(models: { readonly [name: string]: Model<P> }): JoinedModels<P> {
+export function joinModels<const M extends { readonly [name: string]: Model<unknown> }>(
+  models: M,
+): JoinedModels<ParameterOf<M[keyof M]>> {
   return { kind: "joined-models", models: new Map(Object.entries(models)) };
 }
 
