@@ -258,7 +258,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
         evaluateScalars(program, { hyperparameters: group.values, step, scalarSlots, norms: [] }, registers);
       }
       last = { planned, step, registers };
-      writeUniforms(program, registers, factor, clipValue, table.floats, at + record.uniforms);
+      writeUniforms(program, registers, factor, clipValue, table.floats, at);
       for (const [index, name] of program.scalarSlots.entries()) {
         parameter.scalarSlots.set(name, registers[program.scalarOutputs[index] as number] as number);
       }

@@ -53,12 +53,12 @@ if (again) { ${each((norm) => `sum${norm} = vec4f();`)} }
 ${each((norm) => `found[${64 * norm}u + thread] = partialOf(largestOf(largest${norm}), scale${norm}, sumOf(sum${norm}));`)}
 workgroupBarrier();
 if (thread >= ${norms.length}u) { return; }
-let from = 64u * thread;
+let begin = 64u * thread;
 var size = 0u;
-for (var i = 0u; i < 64u; i++) { size = max(size, found[from + i].x); }
+for (var i = 0u; i < 64u; i++) { size = max(size, found[begin + i].x); }
 let scale = scaleOf(size);
 var sum = 0f;
-for (var i = 0u; i < 64u; i++) { sum += squaresOf(found[from + i], inverseOf(scale)); }
+for (var i = 0u; i < 64u; i++) { sum += squaresOf(found[begin + i], inverseOf(scale)); }
 normPartials[(range.z + index) * table[${header.normStride}u] + thread] = partialOf(size, scale, sum);`,
   );
 }

@@ -209,26 +209,27 @@ if (scaling == 0u) { return; }
 let current = ${scalerStateWords}u * table[${header.scalerCurrent}u];
 let other = ${scalerStateWords}u - current;
 let found = !isFiniteStep || scaler[current + ${scalerState.found}u] != 0u;
-var lossScale = bitcast<f32>(scaler[current]);
+// As bits, which keep a subnormal scale: 0 would never recover.
+var lossScale = scaler[current];
 var tracker = scaler[current + ${scalerState.growthTracker}u];
 if (scaling == 2u) {
 if (found) {
-lossScale = max(float(${header.minScale}u), mul(number(lossScale), pairAt(${header.backoffFactor}u)).x);
+lossScale = max(table[${header.minScale}u], bitcast<u32>(mul(number(bitcast<f32>(lossScale)), pairAt(${header.backoffFactor}u)).x));
 tracker = 0u;
 } else if (tracker + 1u < table[${header.growthInterval}u]) {
 tracker += 1u;
 } else {
-let grown = mul(number(lossScale), pairAt(${header.growthFactor}u)).x;
-lossScale = select(lossScale, grown, sizeOf(grown) < 0x7f800000u);
+let grown = bitcast<u32>(mul(number(bitcast<f32>(lossScale)), pairAt(${header.growthFactor}u)).x);
+lossScale = select(lossScale, grown, grown < 0x7f800000u);
 tracker = 0u;
 }
 }
 scaler[current + ${scalerState.found}u] = u32(found);
-scaler[other] = bitcast<u32>(lossScale);
+scaler[other] = lossScale;
 scaler[other + ${scalerState.growthTracker}u] = tracker;
 scaler[other + ${scalerState.found}u] = 0u;
-state[${2 * globals.latched + 1}u - latched] = bitcast<u32>(lossScale);
-seed[0] = float(${header.seedScale}u) * lossScale;`;
+state[${2 * globals.latched + 1}u - latched] = lossScale;
+seed[0] = float(${header.seedScale}u) * bitcast<f32>(lossScale);`;
 
 /** Every workgroup finishes the norms of its record, and one thread computes with them. */
 const normsMain = (norms: number): string => `zero = table[${header.zero}u];
