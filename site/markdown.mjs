@@ -12,7 +12,7 @@ const skipped = new Set(["node_modules", "dist", "runs", "coverage", "CHANGELOG.
 export function markdownFiles() {
   return readdirSync(root, { withFileTypes: true })
     .flatMap((entry) => find(entry, root))
-    .sort();
+    .sort((a, b) => (a < b ? -1 : 1));
 
   function find(entry, parent) {
     if (entry.name.startsWith(".") || skipped.has(entry.name)) return [];

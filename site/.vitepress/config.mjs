@@ -1,0 +1,31 @@
+import { slug } from "github-slugger";
+import { defineConfig } from "vitepress";
+import { sidebar } from "../sidebar.mjs";
+
+const icon =
+  "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Cpath d='M3 6c9 0 8 20 26 20' fill='none' stroke='%233b7dc4' stroke-width='5' stroke-linecap='round'/%3E%3C/svg%3E";
+
+export default defineConfig({
+  title: "mm-optim",
+  description:
+    "Optimizer wrappers for TypeScript: accumulation, clipping, mixed precision and state, on any backend",
+  lang: "en",
+  srcDir: ".pages",
+  outDir: "dist",
+  cacheDir: ".cache",
+  head: [["link", { rel: "icon", href: icon }]],
+  // The longest pages are those of the API. Pictures stay files, which the style sheet knows by name.
+  vite: { build: { chunkSizeWarningLimit: 2000, assetsInlineLimit: 0 } },
+  // Headings have the anchors that they have where the Markdown is read as it is.
+  markdown: { anchor: { slugify: slug } },
+  themeConfig: {
+    nav: [
+      { text: "Why", link: "/why" },
+      { text: "Quick start", link: "/quick-start" },
+      { text: "API", link: "/api/" },
+    ],
+    sidebar: sidebar(),
+    outline: [2, 3],
+    search: { provider: "local" },
+  },
+});
