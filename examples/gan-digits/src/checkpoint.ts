@@ -1,4 +1,5 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
+import type { SchedulerDictStateDict } from "@mm/optim-schedule";
 import { isMissing, UsageError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Settings } from "./settings.ts";
@@ -20,6 +21,7 @@ export interface Checkpoint {
   readonly discriminator: WeightValues;
   readonly average: WeightValues;
   readonly optim: Awaited<ReturnType<GanOptim["stateDict"]>>;
+  readonly schedulers: SchedulerDictStateDict;
   readonly history: readonly Metrics[];
   readonly frames: readonly Frame[];
 }

@@ -2,6 +2,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "./errors.ts";
+import { readOptimConfig } from "./optim-config.ts";
 import { backends, completeSettings, rules, type Settings } from "./settings.ts";
 
 export interface CommandLine {
@@ -34,8 +35,12 @@ export function parseCommandLine(argv: readonly string[]): CommandLine | undefin
     if (error.exitCode === 0) return undefined;
     throw new UsageError(error.message.replace(/^error: /, ""), { cause: error });
   }
-  const { lr, out, checkpointEvery, resume, ...rest } = program.opts<ParsedOptions>();
-  const given = { ...(lr !== undefined && { generatorLr: lr, discriminatorLr: lr }), ...rest };
+  const { lr, out, checkpointEvery, resume, config: file, ...rest } = program.opts<ParsedOptions>();
+  const given = {
+    ...(lr !== undefined && { generatorLr: lr, discriminatorLr: lr }),
+    ...(file !== undefined && { config: readOptimConfig(file) }),
+    ...rest,
+  };
   const checkpoint = typeof resume === "string" ? resume : join(out ?? defaultOut, checkpointName);
   return {
     given,
@@ -54,6 +59,9 @@ export function resumedSettings(saved: Settings, given: Partial<Settings>, itera
   for (const [name, value] of Object.entries(given)) {
     const before = saved[name as keyof Settings];
     if (name === "iterations" || before === value) continue;
+    if (name === "config") {
+      throw new UsageError("--config: the run was started with other optimizers. Leave the option out");
+    }
     const started = before === undefined ? "without it" : `with ${flag(name)} ${before}`;
     throw new UsageError(
       `${flag(name)} ${value}: the run was started ${started}, and goes on as it was started. Leave the option out`,
@@ -91,6 +99,22 @@ function describe(): Command {
       new Option("--clip-value <number>", "clip each element of the gradients")
         .argParser(above(0))
         .conflicts("clipNorm"),
+    )
+    .addOption(
+      new Option(
+        "--config <file>",
+        "both optimizers from a JSON file, instead of the options above",
+      ).conflicts([
+        "rule",
+        "lr",
+        "generatorLr",
+        "discriminatorLr",
+        "momentum",
+        "weightDecay",
+        "accumulate",
+        "clipNorm",
+        "clipValue",
+      ]),
     )
     .option("--batch <count>", `images in a micro-batch (default: ${defaults.batch})`, whole(1))
     .option(

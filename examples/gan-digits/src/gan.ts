@@ -2,6 +2,7 @@ import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { adam, adamw, sgd } from "@mm/optim-rules";
+import { createSchedulerDict, type SchedulerDict } from "@mm/optim-schedule";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { Digits } from "./digits.ts";
@@ -15,6 +16,7 @@ import {
   type Weights,
   writeWeights,
 } from "./models.ts";
+import { buildOptim } from "./optim-config.ts";
 import { createRandom, type Random, restoreRandom } from "./random.ts";
 import type { Settings } from "./settings.ts";
 
@@ -36,6 +38,17 @@ function createOptim(settings: Settings, generator: Weights, discriminator: Weig
 }
 
 export type GanOptim = ReturnType<typeof createOptim>;
+
+/** From a configuration file, or from the options of the command line, which know no schedules. */
+function prepareOptim(settings: Settings, generator: Weights, discriminator: Weights) {
+  if (settings.config === undefined) {
+    const optim = createOptim(settings, generator, discriminator);
+    return { optim, schedulers: createSchedulerDict(optim, {}) };
+  }
+  const { optim, schedulers } = buildOptim(settings.config, generator, discriminator);
+  // Of any of the rules: what all have in common is all that is used.
+  return { optim: optim as object as GanOptim, schedulers };
+}
 
 function updateRule({ rule, momentum, weightDecay }: Settings, lr: number): UpdateRule {
   const betas = [momentum, 0.999] as const;
@@ -60,6 +73,7 @@ export interface GanRun {
   /** The moving average of the generator that samples are drawn from. */
   readonly average: Weights;
   readonly optim: GanOptim;
+  readonly schedulers: SchedulerDict<"generator" | "discriminator">;
   iteration: number;
   seconds: number;
   readonly history: Metrics[];
@@ -71,9 +85,9 @@ export function startRun(settings: Settings, digits: Digits): GanRun {
   const generator = createGenerator(random);
   const discriminator = createDiscriminator(random);
   const average = createAverage(generator);
-  const optim = createOptim(settings, generator, discriminator);
+  const optimizers = prepareOptim(settings, generator, discriminator);
   const start = { iteration: 0, seconds: 0, history: [], frames: [] };
-  return { settings, digits, random, generator, discriminator, average, optim, ...start };
+  return { settings, digits, random, generator, discriminator, average, ...optimizers, ...start };
 }
 
 /** A run that goes on from a checkpoint, and gives the very numbers that it would have given without the pause. */
@@ -83,6 +97,7 @@ export async function resumeRun(settings: Settings, digits: Digits, checkpoint: 
   writeWeights(run.discriminator, checkpoint.discriminator);
   writeWeights(run.average, checkpoint.average);
   await run.optim.loadStateDict(checkpoint.optim);
+  run.schedulers.loadStateDict(checkpoint.schedulers);
   return {
     ...run,
     random: restoreRandom(checkpoint.random),
@@ -107,6 +122,7 @@ export async function snapshot(run: GanRun): Promise<Checkpoint> {
     discriminator: await readWeights(discriminator),
     average: await readWeights(average),
     optim: await optim.stateDict(),
+    schedulers: run.schedulers.stateDict(),
     history,
     frames,
   };

@@ -14,6 +14,8 @@ export interface Settings {
   readonly weightDecay: number;
   /** Micro-batches per step. */
   readonly accumulate: number;
+  /** The text of a configuration of both optimizers, which takes the place of all of these and of what follows on clipping. */
+  readonly config?: string;
   readonly clipNorm?: number;
   readonly clipValue?: number;
   /** Images in a micro-batch. */

@@ -21,7 +21,7 @@ export async function train(
   run: GanRun,
   { signal, onMetrics, onIteration }: TrainHooks = {},
 ): Promise<boolean> {
-  const { optim, generator, average, settings } = run;
+  const { optim, schedulers, generator, average, settings } = run;
   const clock = resumeClock(run.seconds);
   const stopped = () => signal?.aborted === true;
   const frameTimes = scheduleFrames(settings.iterations);
@@ -35,6 +35,8 @@ export async function train(
       .get("discriminator")
       .updateParams(() => discriminatorLoss(run, batch), { returnLoss });
     const generated = optim.get("generator").updateParams(() => generatorLoss(run, batch), { returnLoss });
+    schedulers.get("discriminator").step(discriminated);
+    schedulers.get("generator").step(generated);
     if (generated.updated) updateAverage(average, generator, averageDecay);
     tf.dispose([batch.real, batch.asked, batch.input]);
 

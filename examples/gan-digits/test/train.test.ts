@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import * as tf from "@tensorflow/tfjs-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startBackend } from "../src/backend.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../src/checkpoint.ts";
+import { parseCommandLine } from "../src/command-line.ts";
+import { UsageError } from "../src/errors.ts";
 import { loadDigits } from "../src/load-digits.ts";
 import { disposeRun, type GanRun, resumeRun, snapshot, startRun } from "../src/gan.ts";
 import type { Settings } from "../src/settings.ts";
@@ -61,6 +64,71 @@ describe("a resumed run", () => {
       true,
     ]);
     disposeRun(run);
+  });
+});
+
+describe("a run from a configuration file", () => {
+  const file = (name: string, config: object): string => {
+    const path = join(folder, name);
+    writeFileSync(path, JSON.stringify(config));
+    return path;
+  };
+
+  it("gives the bits of a run from code", async () => {
+    const path = fileURLToPath(new URL("../optim.json", import.meta.url));
+    const config = parseCommandLine(["--config", path])?.given.config as string;
+    const [fromCode, fromFile] = [
+      startRun(shortSettings(), training),
+      startRun(shortSettings({ config }), training),
+    ];
+    for (const run of [fromCode, fromFile]) expect(await train(run)).toBe(true);
+    const { settings: _, ...rest } = await snapshot(fromFile);
+    expect(bits({ ...rest, settings: fromCode.settings })).toEqual(bits(await snapshot(fromCode)));
+    for (const run of [fromCode, fromFile]) disposeRun(run);
+  });
+
+  it("with schedules, resumed, gives the bits of an uninterrupted one", async () => {
+    const half = { type: "linear", startFactor: 1, endFactor: 0, length: 8 };
+    const path = file("scheduled.json", {
+      wrappers: {
+        generator: { optimizer: { type: "sgd", lr: 0.5 }, schedules: { lr: half } },
+        discriminator: { optimizer: { type: "lion", lr: 1e-3 }, accumulativeCounts: 3 },
+      },
+    });
+    const config = parseCommandLine(["--config", path])?.given.config as string;
+    const settings = shortSettings({ config });
+    const whole = startRun(settings, training);
+    expect(await train(whole)).toBe(true);
+    // 0.5 × (1 − 8 ÷ 8) after 8 updates, and 8 ÷ 3 windows.
+    expect(whole.optim.getLr()).toEqual({ "generator.lr": [0], "discriminator.lr": [1e-3] });
+
+    const first = startRun(settings, training);
+    await train(first, stopAfter(4));
+    expect(first.optim.getLr()["generator.lr"]).toEqual([0.25]);
+    const second = await resumeRun(settings, training, await snapshot(first));
+    await train(second);
+    expect(bits(await snapshot(second))).toEqual(bits(await snapshot(whole)));
+    for (const run of [whole, first, second]) disposeRun(run);
+  });
+
+  it.each([
+    [
+      { wrappers: { generator: { optimizer: { type: "sgd" } } } },
+      "wrappers named generator and discriminator, got generator",
+    ],
+    [
+      { wrappers: { generator: { optimizer: { type: "adamx" } } } },
+      "config.wrappers.generator.optimizer.type",
+    ],
+  ])("refuses %j", (config, message) => {
+    const path = file("wrong.json", config);
+    expect(() => parseCommandLine(["--config", path])).toThrow(UsageError);
+    expect(() => parseCommandLine(["--config", path])).toThrow(message);
+  });
+
+  it("refuses a file that is none, and options that the file takes the place of", () => {
+    expect(() => parseCommandLine(["--config", join(folder, "nothing.json")])).toThrow(UsageError);
+    expect(() => parseCommandLine(["--config", "x.json", "--lr", "1"])).toThrow("cannot be used with");
   });
 });
 
