@@ -58,6 +58,14 @@ describe("schedulers of a dict", () => {
     expect(second.schedulers.stateDict()).toEqual(state);
   });
 
+  test("write over what a load of the wrappers wrote", () => {
+    const { optim, schedulers } = gan();
+    optim.paramGroups.generator[0].lr = 7;
+    optim.paramGroups.average[0].lr = 5;
+    schedulers.apply();
+    expect(optim.getLr()).toMatchObject({ "generator.lr": [1], "average.lr": [5] });
+  });
+
   test("take a state all, or none", () => {
     const { optim, schedulers } = gan();
     const before = [optim.getLr(), schedulers.stateDict()];

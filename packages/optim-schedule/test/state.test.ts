@@ -183,6 +183,7 @@ describe("what does not match", () => {
       [{ ...saved, version: 2 }, "state.version"],
       [{ ...saved, updates: -1 }, "state.updates"],
       [damaged({ initial: { body: "0.1" } }), "state.hyperparameters.lr.initial.body"],
+      [damaged({ baseInitial: null }), "state.hyperparameters.lr.baseInitial"],
       [damaged({ schedules: {} }), "state.hyperparameters.lr.schedules"],
       [
         damaged({ schedules: [{ ...schedule, state: { best: "3" } }] }),
