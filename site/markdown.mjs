@@ -6,7 +6,7 @@ import remarkParse from "remark-parse";
 import { unified } from "unified";
 import { root } from "../scripts/workspace.mjs";
 
-const skipped = new Set(["node_modules", "dist", "runs", "coverage", "CHANGELOG.md"]);
+const skipped = new Set(["node_modules", "dist", "runs", "coverage", "template", "CHANGELOG.md"]);
 
 /** Every Markdown file a reader may open, relative to the root. Hidden folders are tools' own. */
 export function markdownFiles() {
