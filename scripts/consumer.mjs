@@ -6,6 +6,7 @@
 //   node scripts/consumer.mjs --keep   leaves the project, and says where
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { createBackend } from "./consumer/backend.mjs";
 import { load } from "./consumer/load.mjs";
 import { runPrograms } from "./consumer/programs.mjs";
 import { checkContents, createProject } from "./consumer/project.mjs";
@@ -17,9 +18,16 @@ const { keep } = parseArgs({ options: { keep: { type: "boolean" } } }).values;
 const project = createProject();
 try {
   const problems = [];
-  for (const step of [checkContents, load, compilePackages, compilePrograms, checkShaking, runPrograms]) {
-    problems.push(...(await step(project)));
-  }
+  const steps = [
+    checkContents,
+    load,
+    compilePackages,
+    compilePrograms,
+    checkShaking,
+    runPrograms,
+    createBackend,
+  ];
+  for (const step of steps) problems.push(...(await step(project)));
   if (problems.length > 0) {
     console.error(problems.join("\n\n"));
     process.exitCode = 1;

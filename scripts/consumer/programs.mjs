@@ -10,9 +10,8 @@ import { bundlers } from "./bundle.mjs";
 export async function runPrograms({ folder, programs, thirdParty }) {
   const problems = [];
   for (const { name, source, browser } of programs) {
-    const { code } = await transform(source, { loader: "ts", format: "esm", target: "es2022" });
     const sizes = [];
-    const outputs = browser ? [] : [run(folder, name, "plain", code)];
+    const outputs = browser ? [] : [run(folder, name, "plain", await transformed(source))];
     for (const [bundler, bundle] of Object.entries(bundlers)) {
       const bundled = await bundle({ folder, input: `programs/${name}.ts`, external: thirdParty });
       sizes.push(`${bundler} ${(gzipSync(bundled, { level: 9 }).length / 1000).toFixed(1)} kB`);
@@ -25,6 +24,11 @@ export async function runPrograms({ folder, programs, thirdParty }) {
     console.log(`program of ${name}'s README: ${sizes.join(", ")}; ${browser ? "built" : "built and run"}`);
   }
   return problems;
+}
+
+/** As JavaScript. */
+export async function transformed(source) {
+  return (await transform(source, { loader: "ts", format: "esm", target: "es2022" })).code;
 }
 
 function run(folder, name, how, code) {

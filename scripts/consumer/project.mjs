@@ -16,6 +16,7 @@ import { programOf } from "./readme.mjs";
  * @property {string} folder
  * @property {readonly Program[]} programs one of each README that has a complete one
  * @property {readonly string[]} thirdParty other people's packages in it
+ * @property {Record<string, string>} tarballs what a user of ours would depend on, by name
  */
 
 /** @returns {Project} */
@@ -24,25 +25,31 @@ export function createProject() {
   const packages = publishedPackages();
   const programs = packages.flatMap((published) => programOf(published) ?? []);
   const thirdParty = linksOf(packages, programs);
-  const ours = Object.fromEntries(packages.map((published) => [published.name, pack(published, folder)]));
-  const links = Object.fromEntries(
-    [...thirdParty].map(([name, target]) => [name, `link:${realpathSync(target)}`]),
-  );
-  writeJson(join(folder, "package.json"), {
+  const tarballs = Object.fromEntries(packages.map((published) => [published.name, pack(published, folder)]));
+  const links = Object.fromEntries([...thirdParty].map(([name, target]) => [name, linkTo(target)]));
+  install(folder, {
     private: true,
     type: "module",
-    dependencies: { ...ours, ...links },
+    dependencies: { ...tarballs, ...links },
     // What tarballs depend on is not on a registry yet.
-    pnpm: { overrides: ours },
+    pnpm: { overrides: tarballs },
   });
+  mkdirSync(join(folder, "programs"));
+  for (const { name, source } of programs) writeFileSync(join(folder, "programs", `${name}.ts`), source);
+  return { folder, programs, thirdParty: [...thirdParty.keys()], tarballs };
+}
+
+/** Installs what a package.json says, which must be there already: no registry is asked. */
+export function install(folder, manifest) {
+  writeJson(join(folder, "package.json"), manifest);
   execFileSync("pnpm", ["install", "--offline", "--ignore-workspace", "--reporter", "silent"], {
     cwd: folder,
     stdio: ["ignore", "inherit", "inherit"],
   });
-  mkdirSync(join(folder, "programs"));
-  for (const { name, source } of programs) writeFileSync(join(folder, "programs", `${name}.ts`), source);
-  return { folder, programs, thirdParty: [...thirdParty.keys()] };
 }
+
+/** Depends on what is in the workspace's own store. */
+export const linkTo = (target) => `link:${realpathSync(target)}`;
 
 /** @returns {string} the dependency that a user would have */
 function pack({ folder }, to) {

@@ -3,21 +3,20 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../workspace.mjs";
 
-/**
- * The first block of TypeScript that needs nothing but what it imports.
- *
- * @returns {import("./project.mjs").Program & { package: string, imports: string[] } | undefined}
- */
-export function programOf({ folder, name }) {
-  const readme = readFileSync(join(root, folder, "README.md"), "utf8");
+/** @returns {import("./project.mjs").Program & { imports: string[] } | undefined} */
+export function programOf({ folder }) {
+  const program = programIn(readFileSync(join(root, folder, "README.md"), "utf8"));
+  return program && { name: folder.split("/").at(-1), ...program };
+}
+
+/** The first block of TypeScript that needs nothing but what it imports. */
+export function programIn(readme) {
   for (const [, meta, source] of readme.matchAll(/^```ts *(.*)\n([^]*?)^```$/gm)) {
     if (/with=|from=|continued|throws=/.test(meta)) continue;
     const specifiers = [...source.matchAll(/^import [^"]*"([^".][^"]*)";/gm)].map(
       ([, specifier]) => specifier,
     );
     return {
-      package: name,
-      name: folder.split("/").at(-1),
       source,
       browser: meta.includes("browser"),
       imports: specifiers.map((specifier) => /^(@[^/]+\/)?[^/]+/.exec(specifier)[0]),
