@@ -1,9 +1,14 @@
 import { type AnyOptimWrapper, OptimError, refuse } from "@mm/optim-core";
-import { checkSchema, oneOf, anything } from "@mm/optim-core/schema";
+import { anything, checkSchema, oneOf } from "@mm/optim-core/schema";
 import { LiveScheduler } from "./live-scheduler.ts";
 import type { Progress } from "./progress.ts";
 import type { HyperparametersOf, SchedulePlan, Scheduler } from "./scheduler.ts";
-import type { SchedulerDictStateDict, SchedulerLoadOptions, SchedulerLoadReport } from "./state.ts";
+import {
+  loadOptionsSchema,
+  type SchedulerDictStateDict,
+  type SchedulerLoadOptions,
+  type SchedulerLoadReport,
+} from "./state.ts";
 
 /** By wrapper name, what {@link SchedulePlan} says. A wrapper that is not named keeps its hyperparameters, and is counted all the same. */
 export type SchedulePlans<E extends readonly [string, unknown]> = {
@@ -77,6 +82,7 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
       schedulers: Object.fromEntries([...schedulers].map(([name, one]) => [name, one.stateDict()])),
     }),
     loadStateDict(state, options = {}) {
+      checkSchema("invalid-option", "loadStateDict", options, loadOptionsSchema());
       checkSchema("invalid-state", "state", state, {
         fields: { format: oneOf("optim-scheduler-dict"), version: oneOf(1), schedulers: { each: anything } },
       });
@@ -113,13 +119,14 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
 
 function createAll(
   wrappers: Iterable<readonly [string, AnyOptimWrapper]>,
-  plans: { readonly [name: string]: object | undefined },
+  plans: object,
   where: string,
 ): ReadonlyMap<string, LiveScheduler> {
   checkSchema("invalid-option", where, plans, { each: anything });
   if (typeof (Object(wrappers) as typeof wrappers)[Symbol.iterator] !== "function") {
     refuse("invalid-option", where, "pairs of a name and a wrapper, such as an OptimWrapperDict", wrappers);
   }
+  const given = new Map<string, object | undefined>(Object.entries(plans));
   const schedulers = new Map<string, LiveScheduler>();
   const names = new Map<AnyOptimWrapper, string>();
   for (const [name, wrapper] of wrappers) {
@@ -128,9 +135,10 @@ function createAll(
     const other = names.get(wrapper);
     if (other !== undefined) refuse("duplicate-wrapper", place, `another wrapper than ${other}`, wrapper);
     names.set(wrapper, name);
-    schedulers.set(name, new LiveScheduler(wrapper, plans[name] ?? {}, place));
+    const plan = given.get(name);
+    schedulers.set(name, new LiveScheduler(wrapper, plan === undefined ? {} : plan, place));
   }
-  const unknown = Object.keys(plans).find((name) => !schedulers.has(name));
+  const unknown = [...given.keys()].find((name) => !schedulers.has(name));
   if (unknown !== undefined) {
     refuse("unknown-name", where, `one of ${[...schedulers.keys()].join(", ")}`, unknown);
   }

@@ -20,7 +20,8 @@ export type HyperparametersOf<W> = W extends OptimWrapper<never, unknown, infer 
 
 /**
  * Drives hyperparameters of one wrapper: it writes them into all its groups, and into its base settings, when it is made and whenever
- * a count changes. Between two counts they may be assigned by hand; the next count overwrites that.
+ * a count changes. Between two counts they may be assigned by hand; the next count overwrites that, as a second scheduler of the same
+ * hyperparameter would. Only values that changed are assigned.
  */
 export interface Scheduler {
   readonly kind: "scheduler";
@@ -60,6 +61,7 @@ export interface Scheduler {
 /**
  * Puts schedules on a wrapper. Its groups' values of now are those that the schedules begin with, so make it before a state is loaded.
  *
+ * @param where what messages call the plan
  * @throws OptimError `unknown-option` for a hyperparameter that the rule does not have, `invalid-option`, `invalid-wrapper`,
  * `invalid-hyperparameter` for a value that the rule refuses; nothing has changed then
  */

@@ -1,7 +1,6 @@
 import { adam, sgd } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import {
-  checkSchedulePlan,
   constant,
   cosine,
   cosineRestarts,
@@ -182,15 +181,6 @@ describe("a scheduler refuses", () => {
     expect(() => createScheduler(wrapper, { momentum: halve, "betas[0]": halve })).toThrow(
       "createScheduler.betas[0]: expected another hyperparameter than momentum",
     );
-  });
-
-  test("the same plans before there is a wrapper", () => {
-    const { defaults } = wrap(adam());
-    expect(() => checkSchedulePlan({ lr: halve, momentum: [halve] }, defaults)).not.toThrow();
-    expect(() => checkSchedulePlan({ lr: [halve, 3 as never] }, defaults, "config.schedules")).toThrow(
-      "config.schedules.lr[1]: expected a schedule",
-    );
-    expect(refusal(() => checkSchedulePlan({ dampening: halve }, defaults)).code).toBe("unknown-option");
   });
 
   test("what is no wrapper", () => {

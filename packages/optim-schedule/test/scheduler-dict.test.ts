@@ -135,10 +135,22 @@ test("what is no dict of wrappers, and plans that fit none, are refused", () => 
       ["b", wrapper],
     ]),
   ).toMatchObject({ code: "duplicate-wrapper" });
+  expect(make([["a", wrapper]], { a: null })).toMatchObject({ code: "invalid-option" });
+  expect(make([["a", wrapper]], [])).toMatchObject({ code: "invalid-option" });
   expect(make([["a", wrapper]], { b: {} })).toMatchObject({ code: "unknown-name", expected: "one of a" });
   expect(make([["a", wrapper]], { a: { lr: [halve, 3] } }).message).toMatch(
     /^createSchedulerDict\.a\.lr\[1\]: expected a schedule/,
   );
-  const schedulers = createSchedulerDict([["a", wrapper]], {});
+  const schedulers = createSchedulerDict(
+    [
+      ["a", wrapper],
+      ["constructor", wrap(sgd())],
+    ],
+    {},
+  );
+  for (const options of [null, { strict: 1 }]) {
+    const load = () => schedulers.loadStateDict(schedulers.stateDict(), options as object);
+    expect(refusal(load).code).toBe("invalid-option");
+  }
   expect(refusal(() => schedulers.get("b" as "a")).code).toBe("unknown-name");
 });
