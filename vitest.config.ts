@@ -12,9 +12,13 @@ const notRun = [
   ...(hasWebGpu() ? [] : ["not run: WebGPU suites in Node (no Vulkan driver; Debian's chromium brings one)"]),
 ];
 // What no machine has to have.
-const notRunEither = hasDriver("lavapipe")
-  ? []
-  : ["not run: WebGPU with shader-f16 (no lavapipe; bash scripts/lavapipe.sh fetches it)"];
+const hasTorch = existsSync("/usr/bin/python3") && existsSync("/usr/lib/python3/dist-packages/torch");
+const notRunEither = [
+  ...(hasDriver("lavapipe")
+    ? []
+    : ["not run: WebGPU with shader-f16 (no lavapipe; bash scripts/lavapipe.sh fetches it)"]),
+  ...(hasTorch ? [] : ["not run: round trips with PyTorch (Debian: apt-get install python3-torch)"]),
+];
 
 // Tests run on the sources; `pnpm test:built` runs the same tests on what the build made of them.
 const resolve = { alias: aliases(process.env["TEST_STAGE"] === "built" ? "built" : "source") };
@@ -22,6 +26,7 @@ const resolve = { alias: aliases(process.env["TEST_STAGE"] === "built" ? "built"
 // A slow machine is no failure; what hangs still ends.
 const timeouts = { testTimeout: 30_000, hookTimeout: 30_000 };
 
+const python = ["packages/*/test/python/**"];
 const webgpu = ["packages/optim-webgpu/test/**", "examples/*/test/webgpu/**"];
 
 const node = {
@@ -30,7 +35,12 @@ const node = {
     ...timeouts,
     name: "node",
     include: ["{packages,examples}/*/test/**/*.test.ts"],
-    exclude: ["packages/*/test/browser/**", "examples/*/test/page/**", ...(hasWebGpu() ? [] : webgpu)],
+    exclude: [
+      "packages/*/test/browser/**",
+      "examples/*/test/page/**",
+      ...(hasWebGpu() ? [] : webgpu),
+      ...(hasTorch ? [] : python),
+    ],
     typecheck: {
       enabled: true,
       include: ["packages/*/test/**/*.test-d.ts"],
