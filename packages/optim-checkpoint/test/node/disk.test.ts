@@ -181,7 +181,7 @@ test.each(mayMount ? ["tmpfs of 2 MB"] : [])("really: a full disk (%s)", () => {
 
 test.each(mayMount ? ["tmpfs"] : [])("really: a disk that becomes read-only (%s)", () => {
   mkdirSync(folder);
-  const save = `mount -t tmpfs none "${folder}" && ${fill("1")} >&2`;
+  const save = `mount -t tmpfs none "${folder}" && ${fill("1")} >/dev/null`;
   const readOnly = report(`${save} && mount -o remount,ro "${folder}" && ${fill()}`, unshare);
   expect(readOnly.last).toContain("storage-error");
   expect(readOnly.last).toContain("EROFS");
