@@ -1,6 +1,6 @@
 import { refuse } from "@mm/optim-core";
 import { crc32 } from "./crc32.ts";
-import { bytesOf, type Tensor } from "./tensor.ts";
+import { type Bytes, bytesOf, type Tensor } from "./tensor.ts";
 
 /** As the reference implementation of the format has it. */
 export const mostHeaderBytes = 100_000_000;
@@ -11,22 +11,22 @@ export const mostHeaderBytes = 100_000_000;
  *
  * Iterate over it for the bytes, in order: the header, then one chunk for each tensor.
  */
-export class SafetensorsFile implements Iterable<Uint8Array<ArrayBuffer>> {
+export class SafetensorsFile implements Iterable<Bytes> {
   /** In bytes. */
   readonly size: number;
-  readonly #chunks: readonly Uint8Array<ArrayBuffer>[];
+  readonly #chunks: readonly Bytes[];
 
-  constructor(chunks: readonly Uint8Array<ArrayBuffer>[]) {
+  constructor(chunks: readonly Bytes[]) {
     this.#chunks = chunks;
     this.size = chunks.reduce((size, { length }) => size + length, 0);
   }
 
-  [Symbol.iterator](): IterableIterator<Uint8Array<ArrayBuffer>> {
+  [Symbol.iterator](): IterableIterator<Bytes> {
     return this.#chunks.values();
   }
 
   /** The whole file in one array: a copy. */
-  bytes(): Uint8Array<ArrayBuffer> {
+  bytes(): Bytes {
     const bytes = new Uint8Array(this.size);
     let at = 0;
     for (const chunk of this) {
@@ -42,7 +42,7 @@ export class SafetensorsFile implements Iterable<Uint8Array<ArrayBuffer>> {
   }
 
   /** A stream of copies of at most a mebibyte, made as they are asked for. */
-  stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  stream(): ReadableStream<Bytes> {
     const pieces = piecesOf(this, 2 ** 20);
     return new ReadableStream({
       pull(controller) {
@@ -55,10 +55,7 @@ export class SafetensorsFile implements Iterable<Uint8Array<ArrayBuffer>> {
 }
 
 /** The chunks in pieces of at most so many bytes. */
-export function* piecesOf(
-  chunks: Iterable<Uint8Array<ArrayBuffer>>,
-  most: number,
-): Generator<Uint8Array<ArrayBuffer>, undefined> {
+export function* piecesOf(chunks: Iterable<Bytes>, most: number): Generator<Bytes, undefined> {
   for (const chunk of chunks) {
     for (let at = 0; at < chunk.length; at += most) yield chunk.subarray(at, at + most);
   }

@@ -11,7 +11,14 @@ export { encodeSafetensors, SafetensorsFile } from "./encode.ts";
 export type { Progress, ProgressOptions } from "./progress.ts";
 export type { ByteInput, ByteSource } from "./source.ts";
 export type { SavedState } from "./state.ts";
-export { type Dtype, type Tensor, type TensorData, type TensorInput, toFloat32 } from "./tensor.ts";
+export {
+  type Bytes,
+  type Dtype,
+  type Tensor,
+  type TensorData,
+  type TensorInput,
+  toFloat32,
+} from "./tensor.ts";
 export {
   type OptimWrappers,
   restoreCheckpoint,

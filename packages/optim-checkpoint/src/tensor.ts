@@ -90,8 +90,11 @@ export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** Bytes that no other thread shares, as a Blob wants them. TypeScript below 5.7 has no `Uint8Array<ArrayBuffer>`. */
+export type Bytes = ReturnType<Uint8ArrayConstructor["of"]>;
+
 /** The bytes of an array, not copied. */
-export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Bytes {
   return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }
 
