@@ -32,7 +32,7 @@ export interface CompiledMatcher {
   readonly matches: (parameter: MatchedParameter) => boolean;
 }
 
-export type MatchedParameter = Pick<ModelParameter, "name" | "kinds">;
+type MatchedParameter = Pick<ModelParameter, "name" | "kinds">;
 
 /** @throws OptimError `invalid-option` for a regular expression that is none */
 export function compileMatcher(matcher: Matcher, path: string): CompiledMatcher {

@@ -35,7 +35,7 @@ export const allRules = {
 };
 
 /** Every schedule of `@mm/optim-schedule` that JSON can say. */
-export const allSchedules = {
+const allSchedules = {
   constant,
   cosine,
   cosineRestarts,

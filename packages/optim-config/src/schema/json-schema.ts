@@ -45,7 +45,7 @@ export function checkJson(schema: JsonSchema, value: unknown, path: string): voi
 }
 
 /** A schema in a few words: `"a number of at least 0"`. */
-export function describeSchema(schema: JsonSchema): string {
+function describeSchema(schema: JsonSchema): string {
   const { anyOf, enum: values, type, items, minLength, minItems, maxItems, pattern } = schema;
   if (anyOf) return [...new Set(anyOf.map(describeSchema))].join(" or ");
   if (values) return values.map((value) => JSON.stringify(value)).join(" or ");
