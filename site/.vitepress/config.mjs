@@ -17,7 +17,10 @@ export default defineConfig({
   // The longest pages are those of the API. Pictures stay files, which the style sheet knows by name.
   vite: { build: { chunkSizeWarningLimit: 2000, assetsInlineLimit: 0 } },
   // Headings have the anchors that they have where the Markdown is read as it is.
-  markdown: { anchor: { slugify: slug } },
+  markdown: {
+    anchor: { slugify: slug },
+    theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
+  },
   themeConfig: {
     nav: [
       { text: "Why", link: "/why" },
