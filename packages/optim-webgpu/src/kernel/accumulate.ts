@@ -7,7 +7,7 @@ export type IncomingStorage = "f32" | "packed";
 
 /**
  * Adds incoming gradients to accumulators, or overwrites these, by `record.adds`; a workgroup a tile, as `updateKernel`. Both are planes of
- * one layout, the incoming one in its own element size.
+ * one layout, the incoming one in its own element size. What stands in the other half of the last word of an odd number is not taken.
  *
  * Bindings: accumulator, incoming, table, range.
  */
@@ -31,7 +31,7 @@ let plane = table[tile + ${tile.planeStart}u] / 4u;
 let length = table[tile + ${tile.length}u];
 for (var i = thread; 4u * i < length; i += 64u) {
 let at = plane + i;
-let gradient = ${f32 ? "incoming[at]" : "fromHalves(incoming[at])"};
+let gradient = ${f32 ? "incoming[at]" : "select(vec4f(), fromHalves(incoming[at]), vec4u(0, 1, 2, 3) < vec4u(length - 4u * i))"};
 accumulator[at] = select(accumulator[at] + gradient, gradient, adds == 2u);
 }`,
   );

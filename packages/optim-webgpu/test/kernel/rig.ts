@@ -153,7 +153,7 @@ export function tableOf(places: readonly Place[], stride: number, extra = 0, siz
   for (const [index, { planeStart, paramStart, length }] of places.entries()) {
     firstTile.push(tiles.length / tileWords);
     for (let start = 0; start < length; start += size) {
-      const words = new Array<number>(tileWords).fill(0);
+      const words = Array.from({ length: tileWords }, () => 0);
       words[tile.record] = records[index]!;
       words[tile.planeStart] = planeStart + start;
       words[tile.paramStart] = paramStart + start;
@@ -171,6 +171,7 @@ export function tableOf(places: readonly Place[], stride: number, extra = 0, siz
   for (const [index, at] of records.entries()) {
     words[at + record.active] = 1;
     words[at + record.live] = 1;
+    words[at + record.factorRest] = 0x3f800000; // 1
     words[at + record.firstTile] = firstTile[index]!;
     words[at + record.tileCount] = (firstTile[index + 1] ?? tileCount) - firstTile[index]!;
   }
