@@ -3,7 +3,7 @@ import { crc32 } from "./crc32.ts";
 import { checksumName, checksumText, mostHeaderBytes, noChecksum } from "./encode.ts";
 import { counter, type ProgressOptions } from "./progress.ts";
 import { type ByteInput, type ByteSource, sourceOf } from "./source.ts";
-import { arrayOf, type Dtype, isCount, sizeOf, type Tensor } from "./tensor.ts";
+import { arrayOf, bytesOf, type Dtype, isCount, sizeOf, type Tensor } from "./tensor.ts";
 
 /** What a safetensors file holds. */
 export interface SafetensorsContent {
@@ -91,7 +91,8 @@ async function readExactly(
 ): Promise<Uint8Array> {
   let bytes: Uint8Array;
   try {
-    bytes = await source.read(begin, end, onBytes);
+    // A Buffer of Node is told apart by its `slice`, which copies nothing.
+    bytes = bytesOf(await source.read(begin, end, onBytes));
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
     const expected = `memory for ${end - begin} bytes`;

@@ -87,6 +87,16 @@ test.each(["bytes", "buffer", "blob", "stream", "misaligned bytes"] as const)(
   },
 );
 
+test("what is read is not changed: a Buffer of Node, misaligned, stays what it was", async () => {
+  const bytes = encodeSafetensors(Object.entries(all), {}).bytes();
+  for (const shift of [0, 1]) {
+    const buffer = Buffer.concat([Buffer.alloc(shift), bytes]).subarray(shift);
+    const copy = Uint8Array.from(buffer);
+    expect(Object.fromEntries((await decodeSafetensors(buffer)).tensors)).toEqual(all);
+    expect(Uint8Array.from(buffer)).toEqual(copy);
+  }
+});
+
 test("its chunks are the tensors' own memory: there is no second copy", () => {
   const data = new Float32Array(1000);
   const [header, chunk, ...more] = encodeSafetensors([["w", { dtype: "F32", shape: [1000], data }]], {});

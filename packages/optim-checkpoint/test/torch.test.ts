@@ -1,0 +1,224 @@
+import { readFileSync } from "node:fs";
+import {
+  decodeSafetensors,
+  decodeTorchState,
+  encodeSafetensors,
+  encodeTorchState,
+  type SafetensorsContent,
+} from "@mm/optim-checkpoint";
+import {
+  createOptimWrapper,
+  isOptimError,
+  type OptimWrapper,
+  type OptimWrapperStateDict,
+} from "@mm/optim-core";
+import { OptimWrapperDict, type OptimWrapperDictStateDict } from "@mm/optim-dict";
+import { adam, adamw, sgd } from "@mm/optim-rules";
+import { type WasmLoss, wasmOptimizer } from "@mm/optim-wasm";
+import { expect, test } from "vitest";
+import { refusal } from "./refusal.ts";
+
+// Written with python/optim_state.py by PyTorch 1.13.1, over zeros [3, 2] and [2], in three steps with gradients of 1, 2 and 3 everywhere.
+const fixture = (name: string): Uint8Array =>
+  readFileSync(new URL(`fixtures/${name}.safetensors`, import.meta.url));
+
+// β₁ = 0.5: m = 0.5; 0.25 + 1; 0.625 + 1.5. β₂ = 0.75: v = 0.25; 0.1875 + 1; 0.890625 + 2.25. All are exact in float32.
+const [expAvg, expAvgSq] = [2.125, 3.140625];
+
+const zeros = () => ({ "layers.0.weight": new Float32Array(6), "layers.0.bias": new Float32Array(2) });
+
+function adamwOver(rename = (name: string) => name) {
+  const { "layers.0.weight": weight, "layers.0.bias": bias } = zeros();
+  return createOptimWrapper(
+    wasmOptimizer(adamw(), [
+      { name: "kernels", params: { [rename("layers.0.weight")]: weight } },
+      { name: "biases", params: { [rename("layers.0.bias")]: bias }, weightDecay: 0.5 },
+    ]),
+  );
+}
+
+test("AdamW of PyTorch, by name, with its groups", async () => {
+  const wrapper = adamwOver();
+  const state = (await decodeTorchState(fixture("torch-adamw"), wrapper, {
+    innerCount: 9,
+  })) as OptimWrapperStateDict;
+  expect(state.counts).toEqual({ innerCount: 9, windowStart: 9, scaleSum: 0, weighted: false });
+  await wrapper.loadStateDict(state);
+  const { optimizer } = await wrapper.stateDict();
+  expect(optimizer.params).toEqual(
+    [6, 2].map((length, index) => ({
+      name: Object.keys(zeros())[index],
+      shape: [length],
+      step: 3,
+      slots: {
+        expAvg: new Float32Array(length).fill(expAvg),
+        expAvgSq: new Float32Array(length).fill(expAvgSq),
+      },
+      scalarSlots: {},
+    })),
+  );
+  expect(optimizer.steps).toBe(3);
+  // Under the names that the groups have here; what is off is off, and what only PyTorch has is passed over, `initial_lr` too.
+  const hyperparameters = {
+    lr: 0.1,
+    betas: [0.5, 0.75],
+    eps: 1e-8,
+    weightDecay: 0.01,
+    amsgrad: false,
+    maximize: false,
+  };
+  expect(optimizer.groups.map(({ name, hyperparameters }) => [name, hyperparameters])).toEqual([
+    ["kernels", hyperparameters],
+    ["biases", { ...hyperparameters, lr: 0.02 }],
+  ]);
+});
+
+test("under other names, and without the learning rates", async () => {
+  const rename = (name: string): string => name.replaceAll(".", "/");
+  const wrapper = adamwOver(rename);
+  const state = await decodeTorchState(fixture("torch-adamw"), wrapper, { rename });
+  await wrapper.loadStateDict(state as OptimWrapperStateDict, { restore: { hyperparameters: false } });
+  expect(wrapper.getLr().lr).toEqual([1e-3, 1e-3]);
+  expect((await wrapper.stateDict()).optimizer.params.map(({ step }) => step)).toEqual([3, 3]);
+  const strange = (await decodeTorchState(fixture("torch-adamw"), wrapper)) as OptimWrapperStateDict;
+  expect((await refusal(() => wrapper.loadStateDict(strange))).unexpected).toContain("layers.0.weight");
+});
+
+test("another rule is refused by what differs, and changes nothing", async () => {
+  const wrapper = createOptimWrapper(wasmOptimizer(sgd({ momentum: 0.9 }), zeros()));
+  const before = await wrapper.stateDict();
+  const state = (await decodeTorchState(fixture("torch-adamw"), wrapper)) as OptimWrapperStateDict;
+  const error = await refusal(() => wrapper.loadStateDict(state));
+  expect(error.code).toBe("state-mismatch");
+  expect(error.unexpected).toContain("layers.0.weight.expAvg");
+  expect(await wrapper.stateDict()).toEqual(before);
+});
+
+test("an option that is switched on there and unknown here is refused by the load", async () => {
+  const { tensors, metadata } = await decodeSafetensors(fixture("torch-adamw"));
+  const text = metadata.get("torch-optimizer") ?? "";
+  const edited = (option: string): Uint8Array =>
+    encodeSafetensors(tensors, { "torch-optimizer": text.replace('"eps"', `${option}, "eps"`) }).bytes();
+  const wrapper = adamwOver();
+  const load = async (option: string) =>
+    wrapper.loadStateDict((await decodeTorchState(edited(option), wrapper)) as OptimWrapperStateDict);
+  await load('"decoupled_weight_decay": false');
+  expect((await refusal(() => load('"decoupled_weight_decay": true'))).code).toBe("state-mismatch");
+});
+
+const gan = () => {
+  const of = () => ({ weight: new Float32Array(6), bias: new Float32Array(2) });
+  const { weight, bias } = of();
+  return new OptimWrapperDict({
+    generator: createOptimWrapper(wasmOptimizer(adam(), of())),
+    discriminator: createOptimWrapper(
+      wasmOptimizer(sgd({ momentum: 0.9 }), [{ params: { weight } }, { params: { bias } }]),
+      {
+        lossScale: "dynamic",
+      },
+    ),
+  });
+};
+
+test("an OptimWrapperDict of MMEngine: names, base settings, loss scaler", async () => {
+  const dict = gan();
+  await dict.loadStateDict(
+    (await decodeTorchState(fixture("mmengine-dict"), dict)) as OptimWrapperDictStateDict,
+  );
+  expect(dict.getLr()).toEqual({
+    "generator.lr": [0.1],
+    "discriminator.baseLr": [0.2],
+    "discriminator.lr": [0.2, 0.02],
+  });
+  const { generator, discriminator } = (await dict.stateDict()).wrappers;
+  expect(generator.optimizer.params[1]?.slots).toEqual({
+    expAvg: new Float32Array(2).fill(expAvg),
+    expAvgSq: new Float32Array(2).fill(expAvgSq),
+  });
+  // μ = 0.5: b = 1; 0.5 + 2; 1.25 + 3.
+  expect(discriminator.optimizer.params[1]).toMatchObject({
+    slots: { momentumBuffer: new Float32Array(2).fill(4.25) },
+    scalarSlots: { momentumStarted: 1 },
+  });
+  expect(discriminator.lossScaler).toMatchObject({ scale: 1024, growthTracker: 6 });
+});
+
+test("there and back is the same file, but for what only PyTorch has", async () => {
+  for (const [name, optim] of [
+    ["torch-adamw", adamwOver()],
+    ["mmengine-dict", gan()],
+  ] as const) {
+    const state = await decodeTorchState(fixture(name), optim);
+    const again = await decodeTorchState(encodeTorchState(state).bytes(), optim);
+    expect(again).toEqual(state);
+    const theirs = await decodeSafetensors(fixture(name));
+    const ours = await decodeSafetensors(encodeTorchState(state).bytes());
+    expect(Object.fromEntries(ours.tensors)).toEqual(Object.fromEntries(theirs.tensors));
+  }
+});
+
+test("wrappers that are not here are refused by name; those that the file lacks, by the load", async () => {
+  const others = [...gan()].filter(([name]) => name !== "generator");
+  const error = await refusal(() => decodeTorchState(fixture("mmengine-dict"), others));
+  expect([error.code, error.unexpected]).toEqual(["state-mismatch", ["generator"]]);
+  const dict = gan();
+  const more = new OptimWrapperDict({
+    generator: dict.get("generator"),
+    discriminator: dict.get("discriminator"),
+    critic: gan().get("generator"),
+  });
+  const state = (await decodeTorchState(fixture("mmengine-dict"), more)) as OptimWrapperDictStateDict;
+  expect((await refusal(() => more.loadStateDict(state))).missing).toEqual(["critic"]);
+});
+
+type Edit = (
+  content: SafetensorsContent,
+  text: string,
+) => readonly [SafetensorsContent["tensors"], string | undefined];
+
+test.each<[string, Edit]>([
+  ["another file", ({ tensors }) => [tensors, undefined]],
+  ["no JSON", ({ tensors }) => [tensors, "{"]],
+  ["null", ({ tensors }) => [tensors, "null"]],
+  ["a list", ({ tensors }) => [tensors, "[]"]],
+  ["no groups", ({ tensors }) => [tensors, "{}"]],
+  ["groups without parameters", ({ tensors }) => [tensors, '{"param_groups":[{}]}']],
+  ["positions in the place of names", ({ tensors }) => [tensors, '{"param_groups":[{"params":[0]}]}']],
+  [
+    "a loss scaler without its scale",
+    ({ tensors }, text) => [tensors, text.replace(/}$/, ',"loss_scaler":{}}')],
+  ],
+  [
+    "a key that is none",
+    ({ tensors }, text) => [
+      new Map([...tensors, ["%", { dtype: "U8", shape: [0], data: new Uint8Array() }]]),
+      text,
+    ],
+  ],
+])("%s is refused as a state of PyTorch", async (_, edit) => {
+  const content = await decodeSafetensors(fixture("torch-adamw"));
+  const [tensors, text] = edit(content, content.metadata.get("torch-optimizer") ?? "");
+  const bytes = encodeSafetensors(tensors, text === undefined ? {} : { "torch-optimizer": text }).bytes();
+  expect((await refusal(() => decodeTorchState(bytes, adamwOver()))).code).toBe("invalid-state");
+});
+
+test("any character of the JSON replaced by any of these: refused with a code, or a state that loads or is refused with one", async () => {
+  const { tensors, metadata } = await decodeSafetensors(fixture("torch-adamw"));
+  const text = metadata.get("torch-optimizer") ?? "";
+  const wrapper: OptimWrapper<WasmLoss, number> = adamwOver();
+  const before = await wrapper.stateDict();
+  for (let at = 0; at < text.length; at += 1) {
+    for (const other of ["0", '"', "[", "}", "-", "null", '"__proto__":', "1e999"]) {
+      const edited = text.slice(0, at) + other + text.slice(at + 1);
+      const bytes = encodeSafetensors(tensors, { "torch-optimizer": edited }).bytes();
+      try {
+        (
+          await wrapper.prepareLoad((await decodeTorchState(bytes, wrapper)) as OptimWrapperStateDict)
+        ).dispose();
+      } catch (error) {
+        if (!isOptimError(error)) throw error;
+      }
+    }
+  }
+  expect(await wrapper.stateDict()).toEqual(before);
+});
