@@ -60,6 +60,11 @@ export const backends: { readonly [name: string]: () => Promise<Backend> } = {
   "tfjs-wasm": () => tfjs("tfjs-wasm, in place"),
   "tfjs-cpu-ops": () => tfjs("tfjs-cpu, by ops"),
   "tfjs-wasm-ops": () => tfjs("tfjs-wasm, by ops"),
+  webgpu: async () => {
+    const { defaultAdapter, requestDevice } = await import("../packages/optim-webgpu/test/support/dawn.ts");
+    const { webgpuFactory } = await import("../packages/optim-webgpu/test/factory.ts");
+    return on(webgpuFactory(await requestDevice(defaultAdapter), { name: "webgpu", home: "buffers" }));
+  },
 };
 
 async function tfjs(name: string): Promise<Backend> {

@@ -55,9 +55,10 @@ for (const name of wanted) {
   try {
     backend = await backends[name]();
   } catch (error) {
-    // Without --backend a package that is not installed is left out.
-    if (values.backend || error.code !== "ERR_MODULE_NOT_FOUND") throw error;
-    console.log(`${name}: not installed`);
+    // Without --backend what is not installed, or has no device, is left out.
+    const absent = { ERR_MODULE_NOT_FOUND: "not installed", ERR_NO_ADAPTER: error.message }[error.code];
+    if (values.backend || values.table || absent === undefined) throw error;
+    console.log(`${name}: not run: ${absent}`);
     continue;
   }
   all[name] = [];

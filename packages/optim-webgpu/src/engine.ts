@@ -1,4 +1,4 @@
-import { type Capabilities, OptimError } from "@mm/optim-core";
+import { type Capabilities, hyperparameterEntries, OptimError } from "@mm/optim-core";
 import {
   allSlots,
   type Engine,
@@ -7,7 +7,6 @@ import {
   type Program,
   structureOf,
 } from "@mm/optim-core/backend";
-import { hyperparameterEntries } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { Accumulation, type WebgpuStepParameter } from "./accumulate.ts";
 import { type ByteRange, type Device, deviceOf, ErrorSink } from "./device.ts";

@@ -104,7 +104,9 @@ export function rangeOf(value: WebgpuParameter, where: string): ParameterRange {
       ...(hint !== undefined && { hint }),
     });
   };
-  const given: Partial<WebgpuRange> = isBuffer(value) ? { buffer: value } : Object(value);
+  const given: Partial<WebgpuRange> = isBuffer(value)
+    ? { buffer: value }
+    : (Object(value) as Partial<WebgpuRange>);
   const { buffer, offset = 0, size, dtype = "float32" } = given;
   if (!isBuffer(buffer)) return refuse("a GPUBuffer, or { buffer, offset, length, dtype }", value);
   const known = arenas.get(buffer)?.get(offset);

@@ -1,5 +1,5 @@
 import type { Device } from "./device.ts";
-import { globals, globalsWords, stateBlock, stateBlockWords } from "./kernel/index.ts";
+import { globalsWords, stateBlock, stateBlockWords } from "./kernel/index.ts";
 
 /** A number of an optimizer's that the device computes: where in its state. */
 export class DeviceScalar {

@@ -1,4 +1,4 @@
-import { type ClipGrad, type LossScaler, OptimError } from "@mm/optim-core";
+import { type ClipGrad, OptimError } from "@mm/optim-core";
 import {
   type Checked,
   type CheckRequest,

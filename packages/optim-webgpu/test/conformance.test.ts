@@ -1,10 +1,21 @@
 import { testOptimizer } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-conformance/golden";
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { fixtures } from "../../optim-conformance/test/fixtures.ts";
-import { webgpuFactory } from "./factory.ts";
+import { type Home, webgpuFactory } from "./factory.ts";
+import { countDevice } from "./support/counted.ts";
 import { openDevice } from "./support/node.ts";
+import { refusalsOf } from "./support/refusals.ts";
 
-const factory = webgpuFactory(await openDevice(), { name: "webgpu", home: "buffers" });
-testOptimizer({ test, factory });
-for (const file of fixtures.values()) testGolden({ test, factory, file });
+const device = await openDevice();
+const counted = countDevice(device);
+const refusals = refusalsOf(device);
+const factoryOf = (home: Home) => webgpuFactory(device, { name: `webgpu, ${home}`, home }, counted);
+
+for (const home of ["buffers", "everywhere"] as const) testOptimizer({ test, factory: factoryOf(home) });
+for (const file of fixtures.values()) testGolden({ test, factory: factoryOf("buffers"), file });
+
+test("the device refused nothing of all that", async () => {
+  await device.queue.onSubmittedWorkDone();
+  expect(refusals).toEqual([]);
+});

@@ -1,13 +1,12 @@
 import type { LinearTerm, OptimizerFactory } from "@mm/optim-conformance";
-import { webgpuOptimizer, type WebgpuLoss, type WebgpuRange } from "@mm/optim-webgpu";
+import { createArena, webgpuOptimizer, type WebgpuLoss, type WebgpuRange } from "@mm/optim-webgpu";
 import { type CountedDevice, countDevice } from "./support/counted.ts";
 
-/** Where the factory puts parameters. */
-export type Home =
-  /** Each in a buffer of its own. */
-  | "buffers"
-  /** Many in one buffer, one directly behind the other. */
-  | "ranges";
+/**
+ * Where the factory puts parameters: each in a buffer of its own; or in turn there, in a buffer of many, one directly behind the other, and
+ * in an arena.
+ */
+export type Home = "buffers" | "everywhere";
 
 // STORAGE | COPY_SRC | COPY_DST
 const usage = 0x0080 | 0x0004 | 0x0008;
@@ -49,20 +48,30 @@ export function webgpuFactory(
       compute: { module: device.createShaderModule({ code }) },
     });
   const [differentiating, losing] = [pipelineOf(backward), pipelineOf(forward)];
-  const slabSize = 1 << 18;
-  let slab = { buffer: undefined as GPUBuffer | undefined, used: slabSize };
+  const sharedSize = 1 << 18;
+  let shared = { buffer: createBuffer(sharedSize), used: 4 };
+  const arenas = new Set<GPUBuffer>();
   let lastLoss = createBuffer(4);
 
-  const place = (length: number): WebgpuRange => {
-    if (home === "buffers" || 4 * length > slabSize / 2) return { buffer: createBuffer(4 * length), length };
-    if (slab.buffer === undefined || slab.used + 4 * length > slabSize) {
-      slab = { buffer: createBuffer(slabSize), used: 4 };
-    }
-    const range = { buffer: slab.buffer as GPUBuffer, offset: slab.used, length };
-    // Not empty, so that no two are at one place.
-    slab.used += 4 * Math.max(1, length);
-    return range;
-  };
+  const places: readonly ((length: number) => WebgpuRange)[] = [
+    (length) => ({ buffer: createBuffer(4 * length), length }),
+    (length) => {
+      const offset = shared.used;
+      // Not empty, so that no two are at one place.
+      shared.used += 4 * Math.max(1, length);
+      if (shared.used <= sharedSize) return { buffer: shared.buffer, offset, length };
+      shared = { buffer: createBuffer(sharedSize), used: 4 };
+      return { buffer: createBuffer(4 * length), length };
+    },
+    (length) => {
+      const { parameter } = createArena(device, { parameter: length });
+      arenas.add(parameter.buffer);
+      return parameter;
+    },
+  ];
+  let made = 0;
+  const place = (length: number): WebgpuRange =>
+    (places[home === "buffers" ? 0 : (made += 1) % places.length] as (typeof places)[number])(length);
   const record = (
     encoder: GPUCommandEncoder,
     pipeline: GPUComputePipeline,
@@ -115,6 +124,6 @@ export function webgpuFactory(
       staging.destroy();
       return loss as number;
     },
-    liveAllocations: () => counted.alive.buffers,
+    liveAllocations: () => counted.alive.buffers - arenas.size,
   };
 }

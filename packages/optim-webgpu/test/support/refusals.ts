@@ -1,0 +1,11 @@
+/** What the device refuses from now on, in whosever scope: messages, as they come. */
+export function refusalsOf(device: GPUDevice): readonly string[] {
+  const messages: string[] = [];
+  const own = device.popErrorScope.bind(device);
+  device.popErrorScope = async () => {
+    const error = await own();
+    if (error !== null) messages.push(error.message);
+    return error;
+  };
+  return messages;
+}
