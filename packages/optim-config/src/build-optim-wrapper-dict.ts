@@ -1,13 +1,13 @@
 import { type OptimWrapper, refuse } from "@mm/optim-core";
 import { OptimWrapperDict } from "@mm/optim-dict";
-import { type BuildParts, prepareWrapper, requireParts } from "./build-optim-wrapper.ts";
+import { type BuildParts, makeWrapper, planWrapper, requireParts } from "./build-optim-wrapper.ts";
 import type { OptimWrapperDictConfig } from "./config.ts";
-import { compileMatcher } from "./matcher.ts";
-import { describeModel, type Model, requireNames } from "./model/describe-model.ts";
+import { compileMatcher, type Matcher } from "./matcher.ts";
+import { describeModel, listNames, type Model, requireNames } from "./model/describe-model.ts";
 import type { DescribedParameter, ModelKind } from "./model/model-kind.ts";
 import type { HyperparametersOf, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
-import { checkedDictSchema } from "./schema/config-schema.ts";
-import { checkJson, memberPath } from "./schema/json-schema.ts";
+import { plainDict, readConfig } from "./read-config.ts";
+import { memberPath } from "./schema/json-schema.ts";
 
 type RuleNames<R extends RuleRegistry> = { readonly [name: string]: RuleName<R> };
 
@@ -70,16 +70,19 @@ export function buildOptimWrapperDict<P, Loss, LossValue>(
 ): OptimWrapperDict<{ readonly [name: string]: OptimWrapper<Loss, LossValue> }> {
   const who = "buildOptimWrapperDict";
   requireParts(parts, who);
-  checkJson(checkedDictSchema(parts), config, "config");
-  const entries = Object.entries(config.wrappers).map(([name, member]) => {
-    const { params: _, ...wrapper } = member;
-    return [name, prepareWrapper(wrapper, parts, memberPath("config.wrappers", name))] as const;
+  const { wrappers, unused } = plainDict(config, parts);
+  const members = Object.entries(wrappers).map(([name, { params, ...wrapper }]) => {
+    const path = memberPath("config.wrappers", name);
+    return { name, params, path, read: readConfig(wrapper, parts, path) };
   });
-  const shares = shareOut(describeModel(model, parts.models ?? [], `${who}: model`), config);
-  const makers = entries.map(([name, prepare]) => [name, prepare(shares.get(name) ?? [])] as const);
+  const parameters = describeModel(model, parts.models ?? [], `${who}: model`);
+  const shares = shareOut(parameters, members, unused);
+  const plans = members.map(
+    ({ name, read }, index) => [name, planWrapper(read, shares[index] ?? [])] as const,
+  );
   const made: [string, OptimWrapper<Loss, LossValue>][] = [];
   try {
-    for (const [name, make] of makers) made.push([name, make()]);
+    for (const [name, plan] of plans) made.push([name, makeWrapper(plan, parts)]);
     return new OptimWrapperDict(Object.fromEntries(made));
   } catch (error) {
     for (const [, wrapper] of made) wrapper.dispose();
@@ -87,17 +90,17 @@ export function buildOptimWrapperDict<P, Loss, LossValue>(
   }
 }
 
-/** The parameters of each wrapper, by its name. */
+/** The parameters of each member. */
 function shareOut<P>(
   parameters: readonly DescribedParameter<P>[],
-  { wrappers, unused }: OptimWrapperDictConfig,
-): ReadonlyMap<string, readonly DescribedParameter<P>[]> {
-  const takers = Object.entries(wrappers).map(([name, { params }]) => ({
+  members: readonly { readonly name: string; readonly params?: Matcher | undefined; readonly path: string }[],
+  unused: Matcher | undefined,
+): readonly (readonly DescribedParameter<P>[])[] {
+  const takers = members.map(({ name, params, path }) => ({
     name,
-    path: memberPath("config.wrappers", name),
-    matcher: compileMatcher(params ?? { prefix: name }, `${memberPath("config.wrappers", name)}.params`),
-    rename:
-      params === undefined ? (full: string) => full.slice(name.length + 1) || full : (full: string) => full,
+    path,
+    matcher: compileMatcher(params ?? { prefix: name }, `${path}.params`),
+    rename: (full: string) => (params === undefined && full.slice(name.length + 1)) || full,
     taken: [] as DescribedParameter<P>[],
   }));
   const left = unused === undefined ? undefined : compileMatcher(unused, "config.unused");
@@ -105,10 +108,9 @@ function shareOut<P>(
   for (const parameter of parameters) {
     const takenBy = takers.filter(({ matcher }) => matcher.matches(parameter));
     const isUnused = left?.matches(parameter) === true;
-    const [taker] = takenBy;
     const claims = [...takenBy.map(({ name }) => name), ...(isUnused ? ["unused"] : [])];
     if (claims.length !== 1) problems.push(`${parameter.name}: ${claims.join(" and ") || "none"}`);
-    else if (taker) taker.taken.push({ ...parameter, name: taker.rename(parameter.name) });
+    for (const { taken, rename } of takenBy) taken.push({ ...parameter, name: rename(parameter.name) });
   }
   if (problems.length > 0) {
     const more = problems.length > 8 ? ` (and ${problems.length - 8} more)` : "";
@@ -118,12 +120,11 @@ function shareOut<P>(
   }
   for (const { path, matcher, taken } of takers) {
     if (taken.length === 0) {
-      const names = parameters.slice(0, 8).map(({ name }) => name);
       refuse("empty-parameters", `${path}.params`, "at least one parameter", matcher.text, {
-        hint: `There are ${names.join(", ")}${parameters.length > 8 ? ", …" : ""}`,
+        hint: `There are ${listNames(parameters)}`,
       });
     }
     requireNames(taken, path);
   }
-  return new Map(takers.map(({ name, taken }) => [name, taken]));
+  return takers.map(({ taken }) => taken);
 }

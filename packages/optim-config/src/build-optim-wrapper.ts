@@ -1,8 +1,6 @@
 import {
   type BaseHyperparameters,
   createOptimWrapper,
-  type HyperparameterValue,
-  hyperparameterEntries,
   type Optimizer,
   type OptimWrapper,
   type ParamGroupInput,
@@ -16,7 +14,7 @@ import { keepOrigins } from "./origin.ts";
 import { planMmengine } from "./paramwise/mmengine.ts";
 import { type PlannedParameter, planPlain } from "./paramwise/plan.ts";
 import { planRules } from "./paramwise/rules.ts";
-import { readConfig, requireRegistries, within } from "./read-config.ts";
+import { plainWrapper, type ReadConfig, readConfig, requireRegistries, within } from "./read-config.ts";
 import {
   type HyperparametersOf,
   makeRule,
@@ -25,8 +23,6 @@ import {
   type RuleRegistry,
   type ScheduleRegistry,
 } from "./registry.ts";
-import { checkedWrapperSchema } from "./schema/config-schema.ts";
-import { checkJson } from "./schema/json-schema.ts";
 
 /** The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. */
 export type OptimizerFactory<P, Loss, LossValue> = (
@@ -100,9 +96,8 @@ export function buildOptimWrapper<P, Loss, LossValue>(
 ): OptimWrapper<Loss, LossValue> {
   const who = "buildOptimWrapper";
   requireParts(parts, who);
-  checkJson(checkedWrapperSchema(parts), config, "config");
-  const prepare = prepareWrapper(config, parts, "config");
-  return prepare(describeModel(model, parts.models ?? [], `${who}: model`))();
+  const read = readConfig(plainWrapper(config, parts), parts, "config");
+  return makeWrapper(planWrapper(read, describeModel(model, parts.models ?? [], `${who}: model`)), parts);
 }
 
 /** @throws OptimError `invalid-option`, `invalid-rule` */
@@ -119,65 +114,62 @@ export function requireParts(parts: object, who: string): void {
   requireRegistries(parts, who);
 }
 
-/**
- * Checks in steps, each of which throws before the next: the configuration, then its options for these parameters, then makes the wrapper.
- */
-export function prepareWrapper<P, Loss, LossValue>(
-  config: OptimWrapperConfig,
-  parts: BuildParts<P, Loss, LossValue, RuleRegistry>,
-  path: string,
-): (parameters: readonly DescribedParameter<P>[]) => () => OptimWrapper<Loss, LossValue> {
-  const { rule, written, wrapperOptions, lrFactor } = readConfig(config, parts, path);
-  return (parameters) => {
-    const { paramwise } = config;
-    const request = {
-      parameters,
-      rule,
-      written,
-      path: `${path}.paramwise`,
-      rulePath: `${path}.optimizer`,
-    };
-    const planned =
-      paramwise === undefined || Object.keys(paramwise).length === 0
-        ? planPlain(request)
-        : isList(paramwise)
-          ? planRules(request, paramwise)
-          : planMmengine(request, paramwise);
-    const scaled = makeRule(parts.rules, config.optimizer.type, {
-      ...written,
-      lr: rule.hyperparameters.lr * lrFactor,
-    });
-    return () =>
-      within(path, () => {
-        const made = parts.optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
-        try {
-          const wrapper = createOptimWrapper(made, wrapperOptions);
-          wrapper.freeze(planned.flatMap(({ frozen, parameter }) => (frozen ? [parameter.name] : [])));
-          keepOrigins(wrapper, planned);
-          return wrapper;
-        } catch (error) {
-          made.dispose();
-          throw error;
-        }
-      });
+/** All that a wrapper is made from, checked. */
+export interface WrapperPlan<P> {
+  readonly read: ReadConfig;
+  readonly planned: readonly PlannedParameter<P>[];
+}
+
+/** Decides on the options of every parameter. @throws OptimError for options that these parameters or the rule do not bear */
+export function planWrapper<P>(
+  read: ReadConfig,
+  parameters: readonly DescribedParameter<P>[],
+): WrapperPlan<P> {
+  const { paramwise } = read.config;
+  const request = { ...read, parameters };
+  if (paramwise === undefined || Object.keys(paramwise).length === 0) {
+    return { read, planned: planPlain(request) };
+  }
+  return {
+    read,
+    planned: isList(paramwise) ? planRules(request, paramwise) : planMmengine(request, paramwise),
   };
+}
+
+/** @throws OptimError what the optimizer refuses of the parameters; then nothing is left of it */
+export function makeWrapper<P, Loss, LossValue>(
+  { read: { config, path, rule, written, wrapperOptions, lrFactor }, planned }: WrapperPlan<P>,
+  { optimizer, rules }: BuildParts<P, Loss, LossValue, RuleRegistry>,
+): OptimWrapper<Loss, LossValue> {
+  const lr = rule.hyperparameters.lr * lrFactor;
+  const scaled = makeRule(rules, config.optimizer.type, { ...written, lr });
+  return within(`${path}: `, () => {
+    const made = optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
+    try {
+      const wrapper = createOptimWrapper(made, wrapperOptions);
+      wrapper.freeze(planned.flatMap(({ frozen, parameter }) => (frozen ? [parameter.name] : [])));
+      keepOrigins(wrapper, planned);
+      return wrapper;
+    } catch (error) {
+      made.dispose();
+      throw error;
+    }
+  });
 }
 
 function groupsOf<P>(
   planned: readonly PlannedParameter<P>[],
   lrFactor: number,
 ): readonly ParamGroupInput<P, BaseHyperparameters>[] {
-  const groups = new Map<string, { name: string; params: Record<string, P>; options: object }>();
+  const groups = new Map<string, { readonly params: Record<string, P>; readonly options: object }>();
   for (const { parameter, group: name, options } of planned) {
-    const group = groups.get(name) ?? { name, params: Object.create(null) as Record<string, P>, options };
+    const group = groups.get(name) ?? { params: Object.create(null) as Record<string, P>, options };
     group.params[parameter.name] = parameter.value;
     groups.set(name, group);
   }
-  return [...groups.values()].map(({ name, params, options }) => {
-    const { lr, ...others } = hyperparameterEntries(options);
-    const scaled: { readonly lr?: HyperparameterValue } =
-      lr === undefined ? {} : { lr: (lr as number) * lrFactor };
-    return { ...others, ...(scaled as { readonly lr?: number }), name, params };
+  return Array.from(groups, ([name, { params, options }]) => {
+    const { lr } = options as Partial<BaseHyperparameters>;
+    return { ...options, ...(lr !== undefined && { lr: lr * lrFactor }), name, params };
   });
 }
 

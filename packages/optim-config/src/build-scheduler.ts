@@ -13,7 +13,7 @@ import {
 import type { ScheduleConfig, SchedulesConfig } from "./config.ts";
 import type { Registries, ScheduleRegistry } from "./registry.ts";
 import { checkedSchedulesSchema } from "./schema/config-schema.ts";
-import { checkJson, memberPath } from "./schema/json-schema.ts";
+import { checkJson, memberPath, plainCopy } from "./schema/json-schema.ts";
 
 /** What a scheduler is built from: an `OptimWrapperConfig`, of which only `schedules` is read. */
 export interface WithSchedules<H, S extends ScheduleRegistry> {
@@ -80,7 +80,7 @@ function planOf(
   const { schedules } = Object(config) as { readonly schedules?: Schedules };
   const known = { rules: {}, schedules: registries.schedules };
   if (schedules !== undefined) checkJson(checkedSchedulesSchema(known), schedules, `${path}.schedules`);
-  return makeSchedules(schedules, known, wrapper.defaults, `${path}.schedules`);
+  return makeSchedules(schedules && plainCopy(schedules), known, wrapper.defaults, `${path}.schedules`);
 }
 
 type Schedules = SchedulesConfig<BaseHyperparameters, ScheduleRegistry>;
@@ -102,20 +102,12 @@ export function makeSchedules(
   }
   const make = ({ type, ...options }: ScheduleConfig<ScheduleRegistry>, place: string): Schedule =>
     (registry[type] as unknown as (options: object, where: string) => Schedule)(options, place);
+  const isList = Array.isArray as (value: unknown) => value is readonly ScheduleConfig<ScheduleRegistry>[];
   const plan = Object.fromEntries(
-    Object.entries(written).flatMap(([path, given]) => {
-      // As everywhere, undefined is absent.
-      if ((given as unknown) === undefined) return [];
+    Object.entries(written).map(([path, given]) => {
       const place = memberPath(where, path);
-      const isList = Array.isArray as (
-        value: unknown,
-      ) => value is readonly ScheduleConfig<ScheduleRegistry>[];
-      return [
-        [
-          path,
-          isList(given) ? given.map((one, index) => make(one, `${place}[${index}]`)) : make(given, place),
-        ],
-      ];
+      const all = isList(given) ? given.map((one, i) => make(one, `${place}[${i}]`)) : make(given, place);
+      return [path, all];
     }),
   );
   checkSchedulePlan(plan, hyperparameters, where);

@@ -18,10 +18,13 @@ import {
 } from "./registry.ts";
 import { makeSchedules } from "./build-scheduler.ts";
 import { checkedDictSchema, checkedWrapperSchema } from "./schema/config-schema.ts";
-import { checkJson, memberPath } from "./schema/json-schema.ts";
+import { checkJson, memberPath, plainCopy } from "./schema/json-schema.ts";
 
 /** A configuration that was checked, as far as that goes without a model. */
 export interface ReadConfig {
+  readonly config: OptimWrapperConfig;
+  /** Where it stands. */
+  readonly path: string;
   /** With the learning rate as it is written. */
   readonly rule: UpdateRule;
   readonly written: HyperparameterRecord;
@@ -40,8 +43,7 @@ export function parseOptimWrapperConfig<const R extends RuleRegistry, const S ex
   registries: Registries<R, S>,
 ): OptimWrapperConfig<R, RuleName<R>, S> {
   requireRegistries(registries, "parseOptimWrapperConfig");
-  checkJson(checkedWrapperSchema(registries), json, "config");
-  readConfig(json as OptimWrapperConfig, registries, "config");
+  readConfig(plainWrapper(json, registries), registries, "config");
   return json as OptimWrapperConfig<R, RuleName<R>, S>;
 }
 
@@ -51,8 +53,7 @@ export function parseOptimWrapperDictConfig<const R extends RuleRegistry, const 
   registries: Registries<R, S>,
 ): OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }, S> {
   requireRegistries(registries, "parseOptimWrapperDictConfig");
-  checkJson(checkedDictSchema(registries), json, "config");
-  for (const [name, config] of Object.entries((json as OptimWrapperDictConfig).wrappers)) {
+  for (const [name, config] of Object.entries(plainDict(json, registries).wrappers)) {
     readConfig(config, registries, memberPath("config.wrappers", name));
   }
   return json as OptimWrapperDictConfig<R, { readonly [name: string]: RuleName<R> }, S>;
@@ -78,6 +79,18 @@ export function requireRegistries(registries: object, who: string): void {
   }
 }
 
+/** A copy of what passes the schema. @throws OptimError */
+export function plainWrapper(json: unknown, registries: Registries): OptimWrapperConfig {
+  checkJson(checkedWrapperSchema(registries), json, "config");
+  return plainCopy(json as OptimWrapperConfig);
+}
+
+/** The same for a dict. @throws OptimError */
+export function plainDict(json: unknown, registries: Registries): OptimWrapperDictConfig {
+  checkJson(checkedDictSchema(registries), json, "config");
+  return plainCopy(json as OptimWrapperDictConfig);
+}
+
 /** What the schema cannot say: values that a rule refuses, and those that do not go together. */
 export function readConfig(config: OptimWrapperConfig, registries: Registries, path: string): ReadConfig {
   const { rules } = registries;
@@ -86,6 +99,8 @@ export function readConfig(config: OptimWrapperConfig, registries: Registries, p
   resolveHyperparameters(definition, hyperparameterEntries(hyperparameters), written, `${path}.optimizer`);
   makeSchedules(config.schedules, registries, hyperparameters, `${path}.schedules`);
   return {
+    config,
+    path,
     rule: makeRule(rules, type, written),
     written: hyperparameterEntries(written),
     wrapperOptions: wrapperOptions(config, path),
@@ -96,7 +111,7 @@ export function readConfig(config: OptimWrapperConfig, registries: Registries, p
 function wrapperOptions(config: WrapperSettings, path: string): OptimWrapperOptions {
   const { accumulativeCounts, clipGrad, lossScale, onNonFinite, gradNorm } = config;
   if (lossScale !== undefined) {
-    within(path, () => resolveLossScale(lossScale));
+    within(`${path}.`, () => resolveLossScale(lossScale));
     if (onNonFinite !== undefined && onNonFinite !== "propagate") {
       refuse(
         "invalid-option",
@@ -126,11 +141,11 @@ function lrFactor({ scaleLr, accumulativeCounts = 1 }: WrapperSettings): number 
 }
 
 /** Puts the path of a field before what others refuse. */
-export function within<T>(path: string, run: () => T): T {
+export function within<T>(prefix: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
     if (!isOptimError(error)) throw error;
-    throw new OptimError(error.code, `${path}: ${error.message}`, { cause: error });
+    throw new OptimError(error.code, prefix + error.message, { cause: error });
   }
 }

@@ -1,7 +1,7 @@
-import { buildOptimWrapper, type ModelKind } from "@mm/optim-config";
-import { createOptimWrapper } from "@mm/optim-core";
+import { buildOptimWrapper, type ModelKind, type OptimizerFactory } from "@mm/optim-config";
+import { createOptimWrapper, refuse } from "@mm/optim-core";
 import { adam, type AdamHyperparameters, adamw, lookahead, sgd } from "@mm/optim-rules";
-import { wasmOptimizer } from "@mm/optim-wasm";
+import { wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
 import { refusal } from "./refusal.ts";
 
@@ -199,7 +199,7 @@ describe("what is refused", () => {
       /^invalid-option: config\.onNonFinite: expected "propagate" or nothing/,
     );
     const floor = { ...config, lossScale: { initScale: 1, minScale: 2 } };
-    expect(build(arrays(), floor)).toMatch(/^invalid-option: config: lossScale\.minScale: expected/);
+    expect(build(arrays(), floor)).toMatch(/^invalid-option: config\.lossScale\.minScale: expected/);
     const nesterov = { optimizer: { type: "sgd", nesterov: true } };
     expect(build(arrays(), nesterov)).toMatch(
       /^invalid-hyperparameter: config\.optimizer: expected a momentum/,
@@ -214,5 +214,19 @@ describe("what is refused", () => {
 
   test("what the optimizer refuses of the parameters, with the path of the wrapper", () => {
     expect(build({ w: [1, 2] }, config)).toMatch(/^invalid-parameter: config: wasmOptimizer/);
+  });
+
+  test("what the backend cannot do: the optimizer that was made is disposed", () => {
+    let disposed = 0;
+    const optimizer: OptimizerFactory<Float32Array, WasmLoss, number> = (rule, groups) => {
+      const made = wasmOptimizer(rule, groups);
+      made.check = () => refuse("unsupported", "createOptimWrapper: lossScale", "none", "dynamic");
+      made.dispose = () => void (disposed += 1);
+      return made;
+    };
+    expect(build(arrays(), config, { ...parts, optimizer })).toBe(
+      'unsupported: config: createOptimWrapper: lossScale: expected none, got "dynamic"',
+    );
+    expect(disposed).toBe(1);
   });
 });

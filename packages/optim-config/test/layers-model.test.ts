@@ -182,3 +182,17 @@ test("bias, normalisation and depthwise options find the layers of a model", () 
   ]);
   optim.dispose();
 });
+
+test("variables by name tell by their shapes what is flat, and by their names what is a bias", () => {
+  const variables = { "fc.kernel": tf.variable(tf.zeros([2, 2])), "fc.bias": tf.variable(tf.zeros([2])) };
+  const config = {
+    optimizer: { type: "sgd", lr: 1, weightDecay: 1 },
+    paramwise: { flatDecayMult: 0, biasLrMult: 2 },
+  } as const;
+  const optim = buildOptimWrapper(variables, config, parts);
+  expect(optim.paramGroups.map(({ name, lr, weightDecay }) => [name, lr, weightDecay])).toEqual([
+    ["fc.kernel", 1, 1],
+    ["fc.bias", 2, 0],
+  ]);
+  optim.dispose();
+});

@@ -1,4 +1,4 @@
-import { buildOptimWrapper, explain, type ParamRule } from "@mm/optim-config";
+import { buildOptimWrapper, explain, type ModelKind, type ParamRule } from "@mm/optim-config";
 import { adamw, rprop, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
@@ -114,7 +114,7 @@ describe("what is refused of a list", () => {
   test("a rule that asks for a name which nobody has", () => {
     expect(refused({ match: "**" }, { match: "heads.**", lrMult: 2 })).toBe(
       'unknown-parameter: config.paramwise[1].match: expected a match among the parameters, got "heads.**". ' +
-        "Their names: backbone.fc.weight, backbone.fc.bias, head.fc.weight, head.fc.bias",
+        "There are backbone.fc.weight, backbone.fc.bias, head.fc.weight, head.fc.bias",
     );
     // Kinds may be asked for in vain: the next model has some.
     const optim = build([{ match: { kind: "flat" }, decayMult: 0 }]);
@@ -179,6 +179,32 @@ describe("MMEngine's options", () => {
       // The longer key wins, and switches biasLrMult off.
       ["head.fc.weight", 0.25, ['customKeys["head.fc"]']],
       ["head.fc.bias", 0.25, ['customKeys["head.fc"]']],
+    ]);
+    optim.dispose();
+  });
+
+  test("know the offsets of deformable convolutions, where a model tells them", () => {
+    const deformable: ModelKind<readonly Float32Array[], Float32Array> = {
+      name: "deformable",
+      kinds: ["bias", "offset", "flat"],
+      accepts: Array.isArray,
+      parameters: ([weight, offset, bias]) => [
+        { name: "weight", value: weight as Float32Array, kinds: [] },
+        { name: "conv_offset.weight", value: offset as Float32Array, kinds: ["offset"] },
+        { name: "conv_offset.bias", value: bias as Float32Array, kinds: ["offset", "bias", "flat"] },
+      ],
+    };
+    const config = {
+      optimizer: { type: "sgd", lr: 1, weightDecay: 1 },
+      paramwise: { dcnOffsetLrMult: 0.5, biasLrMult: 2, biasDecayMult: 0, flatDecayMult: 0 },
+    } as const;
+    const values = [1, 2, 3].map((value) => Float32Array.of(value));
+    const optim = buildOptimWrapper(values, config, { ...parts, models: [deformable] });
+    // Neither bias nor flat options are for offsets.
+    expect(explain(optim).map(({ lr, weightDecay }) => [lr, weightDecay])).toEqual([
+      [1, 1],
+      [0.5, 1],
+      [0.5, 1],
     ]);
     optim.dispose();
   });

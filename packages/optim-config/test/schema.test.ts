@@ -88,15 +88,23 @@ describe("a configuration that means nothing", () => {
   });
 });
 
-test("a value that is undefined is absent", () => {
+test("a value that is undefined is absent, wherever it is", () => {
   const config = {
-    optimizer: { type: "sgd", lr: undefined },
+    optimizer: { type: "sgd", lr: 0.5, momentum: undefined },
     clipGrad: undefined,
     schedules: { lr: undefined },
+    paramwise: { biasLrMult: undefined, customKeys: { weight: { lrMult: 2, lr: undefined } } },
   };
   const optim = buildOptimWrapper(model(), config as never, parts);
-  expect(optim.getLr()).toEqual({ lr: [1e-3] });
+  expect(optim.getLr()).toEqual({ baseLr: [0.5], lr: [1, 0.5] });
   optim.dispose();
+  const plain = buildOptimWrapper(
+    model(),
+    { ...config, paramwise: { biasLrMult: undefined } } as never,
+    parts,
+  );
+  expect(plain.getLr()).toEqual({ lr: [0.5] });
+  plain.dispose();
 });
 
 test("the schema of one's own registries has these rules and no others", () => {

@@ -55,6 +55,10 @@ export function describeModel<P>(
   return parameters;
 }
 
+/** The first few, for errors. */
+export const listNames = (parameters: readonly ModelParameter[]): string =>
+  [...parameters.slice(0, 8).map(({ name }) => name), ...(parameters.length > 8 ? ["…"] : [])].join(", ");
+
 /** @throws OptimError `invalid-name`, `duplicate-parameter` */
 export function requireNames(parameters: readonly ModelParameter[], who: string): void {
   const names = new Set<unknown>();

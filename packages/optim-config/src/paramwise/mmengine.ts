@@ -6,9 +6,9 @@ import {
 } from "@mm/optim-core";
 import { resolveHyperparameters } from "@mm/optim-core/rule";
 import type { ParamOptions, Paramwise } from "../config.ts";
-import type { DescribedParameter, ModelParameter, ParameterKind } from "../model/model-kind.ts";
+import type { ModelParameter, ParameterKind } from "../model/model-kind.ts";
 import { memberPath } from "../schema/json-schema.ts";
-import { type PlannedParameter, type PlanRequest, uniqueParameters } from "./plan.ts";
+import { type PlannedParameter, type PlanRequest, requireKind, uniqueParameters } from "./plan.ts";
 
 type Factors = Omit<Paramwise, "customKeys" | "bypassDuplicate">;
 
@@ -44,7 +44,7 @@ export function planMmengine<P>(request: PlanRequest<P>, options: Paramwise): re
     if (aliases.length > 0 && !bypassDuplicate) {
       refuse(
         "duplicate-parameter",
-        request.path,
+        `${request.path}.paramwise`,
         "each parameter under one name",
         [parameter.name, ...aliases],
         {
@@ -110,37 +110,28 @@ function byKind<P>(
 }
 
 function checkOptions<P>(
-  { parameters, rule, written, path, rulePath }: PlanRequest<P>,
+  { parameters, rule, written, path }: PlanRequest<P>,
   mults: Factors,
   customKeys: { readonly [key: string]: ParamOptions<object> },
 ): void {
   const needs = (target: "lr" | "weightDecay", because: string): void => {
     if (written[target] !== undefined) return;
-    refuse("invalid-option", `${rulePath}.${target}`, `a number, which ${because} multiplies`, undefined);
+    refuse(
+      "invalid-option",
+      `${path}.optimizer.${target}`,
+      `a number, which ${because} multiplies`,
+      undefined,
+    );
   };
-  for (const [name, value] of Object.entries(mults) as [keyof Factors, number | undefined][]) {
-    if (value === undefined) continue;
+  for (const name of Object.keys(mults) as (keyof Factors)[]) {
     const [kind, target] = factors[name];
-    needs(target, `${path}.${name}`);
-    requireKind(kind, parameters, `${path}.${name}`);
+    needs(target, `${path}.paramwise.${name}`);
+    requireKind(kind, parameters, `${path}.paramwise.${name}`);
   }
   for (const [key, { lrMult: _, decayMult, ...hyperparameters }] of Object.entries(customKeys)) {
-    const at = memberPath(`${path}.customKeys`, key);
+    const at = memberPath(`${path}.paramwise.customKeys`, key);
     needs("lr", at);
     if (decayMult !== undefined) needs("weightDecay", `${at}.decayMult`);
     resolveHyperparameters(rule.definition, hyperparameterEntries(rule.hyperparameters), hyperparameters, at);
   }
-}
-
-/** @throws OptimError `unsupported` */
-export function requireKind<P>(
-  kind: ParameterKind,
-  parameters: readonly DescribedParameter<P>[],
-  where: string,
-): void {
-  if (parameters.some(({ tells }) => tells.includes(kind))) return;
-  const told = [...new Set(parameters.flatMap(({ tells }) => tells))];
-  refuse("unsupported", where, `a model that tells what is ${kind}`, told, {
-    hint: "Match by name instead, or hand in a model kind that tells it",
-  });
 }

@@ -1,6 +1,6 @@
-import type { HyperparameterRecord } from "@mm/optim-core";
+import { type HyperparameterRecord, refuse } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
-import type { DescribedParameter } from "../model/model-kind.ts";
+import type { DescribedParameter, ParameterKind } from "../model/model-kind.ts";
 
 /** What was decided for one parameter. */
 export interface PlannedParameter<P> {
@@ -22,10 +22,8 @@ export interface PlanRequest<P> {
   readonly rule: UpdateRule;
   /** The hyperparameters that are written in the configuration. */
   readonly written: HyperparameterRecord;
-  /** Where the options stand: `config.paramwise`. */
+  /** Where the configuration of the wrapper stands: `config`. */
   readonly path: string;
-  /** Where the rule stands: `config.optimizer`. */
-  readonly rulePath: string;
 }
 
 export interface UniqueParameter<P> {
@@ -57,4 +55,17 @@ export function planPlain<P>({ parameters }: PlanRequest<P>): readonly PlannedPa
     frozen: parameter.frozen === true,
     why: [],
   }));
+}
+
+/** An option for a kind that no model tells would do nothing. @throws OptimError `unsupported` */
+export function requireKind<P>(
+  kind: ParameterKind,
+  parameters: readonly DescribedParameter<P>[],
+  where: string,
+): void {
+  if (parameters.some(({ tells }) => tells.includes(kind))) return;
+  const told = [...new Set(parameters.flatMap(({ tells }) => tells))];
+  refuse("unsupported", where, `a model that tells what is ${kind}`, told, {
+    hint: "Match by name instead, or hand in a model kind that tells it",
+  });
 }

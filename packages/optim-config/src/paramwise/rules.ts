@@ -7,8 +7,8 @@ import {
 import { resolveHyperparameters } from "@mm/optim-core/rule";
 import type { ParamRule } from "../config.ts";
 import { type CompiledMatcher, compileMatcher } from "../matcher.ts";
-import { requireKind } from "./mmengine.ts";
-import { type PlannedParameter, type PlanRequest, uniqueParameters } from "./plan.ts";
+import { listNames } from "../model/describe-model.ts";
+import { type PlannedParameter, type PlanRequest, requireKind, uniqueParameters } from "./plan.ts";
 
 interface CompiledRule {
   readonly label: string;
@@ -29,20 +29,14 @@ export function planRules<P>(
   request: PlanRequest<P>,
   written: readonly ParamRule[],
 ): readonly PlannedParameter<P>[] {
-  const rules = written.map((rule, index) => compileRule(request, rule, `${request.path}[${index}]`));
+  const path = `${request.path}.paramwise`;
+  const rules = written.map((rule, index) => compileRule(request, rule, `${path}[${index}]`));
   const unique = uniqueParameters(request.parameters);
   for (const [index, { matcher }] of rules.entries()) {
     if (!matcher.names || unique.some(({ parameter }) => matcher.matches(parameter))) continue;
-    const names = unique.slice(0, 8).map(({ parameter }) => parameter.name);
-    refuse(
-      "unknown-parameter",
-      `${request.path}[${index}].match`,
-      "a match among the parameters",
-      matcher.text,
-      {
-        hint: `Their names: ${names.join(", ")}${unique.length > 8 ? ", …" : ""}`,
-      },
-    );
+    refuse("unknown-parameter", `${path}[${index}].match`, "a match among the parameters", matcher.text, {
+      hint: `There are ${listNames(request.parameters)}`,
+    });
   }
   const groups = new Map<string, readonly CompiledRule[]>();
   return unique.map(({ parameter, aliases }) => {
@@ -54,7 +48,7 @@ export function planRules<P>(
       followed.some((candidate, index) => candidate !== before[index]) ||
       followed.length !== before.length
     ) {
-      refuse("invalid-option", request.path, "rules whose names make different names of groups", group);
+      refuse("invalid-option", path, "rules whose names make different names of groups", group);
     }
     groups.set(group, followed);
     const frozen = followed.flatMap((candidate) => candidate.frozen ?? []);
@@ -62,7 +56,7 @@ export function planRules<P>(
       parameter,
       aliases,
       group,
-      options: combine(request, followed, `${request.path}: ${group}`),
+      options: combine(request, followed, `${path}: ${group}`),
       frozen: frozen.at(-1) ?? parameter.frozen === true,
       why,
     };

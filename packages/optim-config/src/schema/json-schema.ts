@@ -125,6 +125,9 @@ function checkMembers(schema: JsonSchema, value: Members, path: string): void {
   }
 }
 
+/** A copy of what passed: without what is undefined, and the caller's no longer. */
+export const plainCopy = <T>(json: T): T => JSON.parse(JSON.stringify(json)) as T;
+
 /** `config.optimizer`, and `config.customKeys["backbone.0"]` for a name that is no identifier. */
 export function memberPath(path: string, name: string): string {
   return /^[A-Za-z_$][\w$]*$/u.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
