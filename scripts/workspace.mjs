@@ -23,7 +23,7 @@ export const manifestFiles = () =>
 export const publishedPackages = () =>
   packagesIn("packages").map((folder) => ({ folder, ...readJson(`${folder}/package.json`) }));
 
-/** Each JavaScript entry point of a published package: the import, the built file, its source file. */
+/** Each JavaScript entry point of a published package: the import, the built file, its source file, and its types where it is installed. */
 export const entryPoints = () =>
   publishedPackages().flatMap(({ folder, name, exports = {} }) =>
     Object.entries(exports)
@@ -34,6 +34,7 @@ export const entryPoints = () =>
           specifier: name + subpath.slice(1),
           built,
           source: built.replace("/dist/", "/src/").replace(/\.js$/, ".ts"),
+          types: join(name, target.types),
         };
       }),
   );

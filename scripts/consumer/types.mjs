@@ -1,7 +1,7 @@
 // Declarations, as users' compilers see them: old and new, without skipLibCheck. What is wrong in other people's declarations is not held
 // against ours.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { entryPoints, publishedPackages } from "../workspace.mjs";
@@ -16,45 +16,54 @@ const compilers = ["typescript-5.4", "typescript-5.9", "typescript"].map((name) 
   return { version, command: join(dirname(manifest), "bin/tsc") };
 });
 
-/** What a project may have of its surroundings. */
+/** Names that not every project has. Declarations that speak of them are compiled where they are. */
+const webgpu = {
+  names: /\bGPU[A-Z]\w/,
+  // TypeScript 6 put them into lib.dom.
+  known: ({ version }, { lib, types }) =>
+    types.includes("@webgpu/types") || (lib.includes("dom") && Number.parseInt(version) >= 6),
+};
+const blobs = {
+  names: /\b(Blob|ReadableStream)\b/,
+  known: (_, { lib, types }) => lib.includes("dom") || types.includes("node"),
+};
+const browser = { names: /\bFileSystem\w*Handle\b/, known: (_, { lib }) => lib.includes("dom") };
+
+/** What a project may have of its surroundings, and for whom it has it: everybody who can do with it, or those who need it. */
 const surroundings = [
   { lib: ["es2022"], types: [] },
-  { lib: ["es2022"], types: ["node"] },
+  { lib: ["es2022"], types: ["node"], need: blobs },
   { lib: ["es2022", "dom"], types: [] },
-  { lib: ["es2022", "dom"], types: ["@webgpu/types"] },
+  { lib: ["es2022", "dom"], types: ["@webgpu/types"], need: webgpu },
 ];
 
-/** Names that not every project has. Declarations that speak of them are compiled where they are. */
-const hostNames = [
-  {
-    names: /\bGPU[A-Z]\w/,
-    // TypeScript 6 put them into lib.dom.
-    known: ({ version }, { lib, types }) =>
-      types.includes("@webgpu/types") || (lib.includes("dom") && Number.parseInt(version) >= 6),
-  },
-  {
-    names: /\b(Blob|ReadableStream)\b/,
-    known: (_, { lib, types }) => lib.includes("dom") || types.includes("node"),
-  },
-];
-
-/** Every entry point, with each compiler and in all surroundings that have what its package speaks of. @returns {string[]} problems */
+/** Every entry point, with each compiler and in all surroundings that suit it. @returns {string[]} problems */
 export function compilePackages({ folder }) {
-  const packages = publishedPackages().map((each) => ({
-    entries: entryPoints().filter(({ built }) => built.startsWith(`${each.folder}/`)),
-    needs: hostNames.filter(({ names }) => names.test(declarationsOf(folder, each.name))),
-  }));
+  const entries = entryPoints().map((entry) => {
+    const declarations = declarationsOf(join(folder, "node_modules", entry.types));
+    return { ...entry, needs: [webgpu, blobs, browser].filter(({ names }) => names.test(declarations)) };
+  });
   return compilers.flatMap((compiler) =>
     surroundings.flatMap((around) => {
-      const fit = packages.filter(
-        ({ entries, needs }) => entries.length > 0 && needs.every(({ known }) => known(compiler, around)),
+      const suited = entries.filter(
+        ({ needs }) =>
+          needs.every(({ known }) => known(compiler, around)) &&
+          (!around.need || needs.includes(around.need)),
       );
-      const groups = fit.map(({ entries }) => entries);
+      if (suited.length === 0) return [];
       // One package at a time, so that none lives on a lib that another one refers to: with the compiler that is fast.
-      return (compiler === compilers.at(-1) ? groups : [groups.flat()]).flatMap((entries) => {
-        writeFileSync(join(folder, "all.ts"), importing(entries));
-        return compile(folder, compiler, around, ["all.ts"]);
-      });
+      const groups =
+        compiler === compilers.at(-1)
+          ? publishedPackages().map(({ folder }) =>
+              suited.filter(({ built }) => built.startsWith(`${folder}/`)),
+            )
+          : [suited];
+      return groups
+        .filter((group) => group.length > 0)
+        .flatMap((group) => {
+          writeFileSync(join(folder, "all.ts"), importing(group));
+          return compile(folder, compiler, around, ["all.ts"]);
+        });
     }),
   );
 }
@@ -65,13 +74,15 @@ function importing(entries) {
   return `${imports.join("\n")}\nexport const all: readonly object[] = [${names.join(", ")}];\n`;
 }
 
-/** All of a package's declarations, without their comments. */
-function declarationsOf(folder, name) {
-  const dist = join(folder, "node_modules", name, "dist");
-  return (existsSync(dist) ? readdirSync(dist, { recursive: true }) : [])
-    .filter((file) => file.endsWith(".d.ts"))
-    .map((file) => readFileSync(join(dist, file), "utf8").replace(/\/\*[^]*?\*\//g, ""))
-    .join("\n");
+/** A file's declarations and those of its package that it leads to, without their comments. */
+function declarationsOf(file, seen = new Set()) {
+  if (seen.has(file)) return "";
+  seen.add(file);
+  const text = readFileSync(file, "utf8").replace(/\/\*[^]*?\*\//g, "");
+  const others = [...text.matchAll(/["'](\.[^"']*)\.[jt]s["']/g)].map(([, path]) =>
+    declarationsOf(join(dirname(file), `${path}.d.ts`), seen),
+  );
+  return [text, ...others].join("\n");
 }
 
 /** The programs of the READMEs. @returns {string[]} problems */
