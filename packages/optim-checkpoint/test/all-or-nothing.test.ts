@@ -24,7 +24,10 @@ import "@tensorflow/tfjs-layers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { gradientsOf } from "./model.ts";
 
-beforeAll(() => tf.setBackend("cpu"));
+beforeAll(() => {
+  tf.enableProdMode(); // without the advertisement of the cpu backend
+  return tf.setBackend("cpu");
+});
 
 const names = ["arena", "variables", "arrays"] as const;
 type Name = (typeof names)[number];

@@ -21,7 +21,10 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { gan, gradientsOf, trained } from "./model.ts";
 import { refusal } from "./refusal.ts";
 
-beforeAll(() => tf.setBackend("cpu"));
+beforeAll(() => {
+  tf.enableProdMode(); // without the advertisement of the cpu backend
+  return tf.setBackend("cpu");
+});
 
 const throughFile = async (checkpoint: Checkpoint) => decodeCheckpoint(encodeCheckpoint(checkpoint).bytes());
 
