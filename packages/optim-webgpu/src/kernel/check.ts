@@ -33,7 +33,7 @@ sum += ${term("(x * inverse) * rest")};`)}
       ["range", "uniform", "vec4u"],
       ["partials", "storage", "array<vec4u>"],
     ],
-    reductionFunctions,
+    reductionFunctions(),
     `let power = bitcast<f32>(table[${header.power}u]);
 var largest = vec4u();
 var sum = vec4f();

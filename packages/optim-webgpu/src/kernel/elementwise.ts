@@ -3,7 +3,7 @@ import { record } from "./layout.ts";
 import { literal } from "./source.ts";
 
 /** The elementwise part of a program as WGSL: node i is the variable `ni`, a `vec4f` (or `vec4<bool>`) where it varies, else an `f32`. */
-export interface PrintedNodes {
+interface PrintedNodes {
   /** Nodes that are the same for the whole tensor. Expects `record`, the word of the record in `table`. */
   readonly scalars: string;
   /** Nodes of four elements. */

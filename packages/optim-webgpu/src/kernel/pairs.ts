@@ -14,7 +14,7 @@ export const pairLiteral = (value: number): string => {
  * Compilers of shaders may reorder float arithmetic or fuse it, which would undo all of this: `o` hides a result from them behind a word
  * that is zero, and nobody but the host knows.
  */
-export const pairFunctions: string = `
+export const pairFunctions = (): string => `
 var<private> zero: u32;
 fn o(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ zero); }
 fn number(x: f32) -> vec2f { return vec2f(x, 0f); }

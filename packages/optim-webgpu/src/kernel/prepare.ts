@@ -23,7 +23,7 @@ export function prepareKernel(registers: number): KernelSource {
       ["seed", "storage", "array<f32>"],
     ],
     declarations(registers, 1),
-    prepareMain,
+    prepareMain(),
   );
 }
 
@@ -49,8 +49,8 @@ export function prepareNormsKernel(registers: number, norms: number): KernelSour
 }
 
 /** The interpreter of `scalars.ts`, and what both kernels need. */
-const declarations = (registers: number, norms: number): string => `${reductionFunctions}
-${pairFunctions}
+const declarations = (registers: number, norms: number): string => `${reductionFunctions()}
+${pairFunctions()}
 var<workgroup> sizes: array<u32, 64>;
 var<workgroup> sums: array<f32, 64>;
 var<private> registers: array<vec2f, ${64 * Math.ceil(registers / 64) || 64}>;
@@ -60,7 +60,7 @@ fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
 fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> vec2f {
   let a = registers[place];
   switch (op) {
-${cases}
+${cases()}
   default: { return a; }
   }
 }
@@ -121,11 +121,12 @@ const results: { readonly [O in keyof typeof opCodes]: string } = {
   eq: "number(f32(a.x == b.x && a.y == b.y))",
   select: "select(b, a, c.x == 1f)",
 };
-const cases = /* @__PURE__ */ Object.entries(results)
-  .map(([op, result]) => `  case ${opCodes[op as keyof typeof opCodes]}u: { return ${result}; }`)
-  .join("\n");
+const cases = (): string =>
+  Object.entries(results)
+    .map(([op, result]) => `  case ${opCodes[op as keyof typeof opCodes]}u: { return ${result}; }`)
+    .join("\n");
 
-const prepareMain: string = `zero = table[${header.zero}u];
+const prepareMain = (): string => `zero = table[${header.zero}u];
 let count = table[${header.partialCount}u];
 var size = 0u;
 for (var i = thread; i < count; i += 64u) { size = max(size, partials[i].x); }

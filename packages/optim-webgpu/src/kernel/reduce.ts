@@ -5,7 +5,7 @@
  *
  * Subnormal elements count as 0: devices may read them so.
  */
-export const reductionFunctions: string = `
+export const reductionFunctions = (): string => `
 fn isFinite(size: u32) -> bool { return size < 0x7f800000u; }
 fn largestOf(x: vec4u) -> u32 { return max(max(x.x, x.y), max(x.z, x.w)); }
 fn sumOf(x: vec4f) -> f32 { return (x.x + x.y) + (x.z + x.w); }
