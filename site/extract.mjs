@@ -59,8 +59,6 @@ export function extractSnippets() {
 function blocksOf(page) {
   const blocks = [];
   visit(parse(readPage(page)), "code", ({ lang, meta, value, position }) => {
-    // Blocks without a language are output and commands.
-    if (!lang) return;
     const words = meta?.split(/\s+/) ?? [];
     const valueOf = (key) => words.find((word) => word.startsWith(`${key}=`))?.slice(key.length + 1);
     blocks.push({
@@ -82,7 +80,10 @@ function blocksOf(page) {
   return blocks;
 }
 
-function refusal({ lang, markers: given, with: context }) {
+function refusal({ lang, value, markers: given, with: context }) {
+  // Blocks without a language are output, formulas and commands.
+  if (!lang)
+    return /^(?:import|const|await) /m.test(value) ? "TypeScript whose language is not given" : undefined;
   if (lang !== "ts") {
     return otherLanguages.has(lang)
       ? undefined
