@@ -17,12 +17,15 @@ import { adamw, type AdamwHyperparameters, sgd, type SgdHyperparameters } from "
 import { cosine, linear, type Scheduler } from "@mm/optim-schedule";
 import { tfjsOptimizer, type TfjsLoss } from "@mm/optim-tfjs";
 import { wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
+import { webgpuOptimizer, type WebgpuLoss } from "@mm/optim-webgpu";
 import { describe, expectTypeOf, test } from "vitest";
 
 declare const layersModel: LayersModel;
 declare const variables: { readonly [name: string]: tf.Variable };
 declare const arrays: { readonly w: Float32Array; readonly b: Float32Array };
 declare const json: unknown;
+declare const device: GPUDevice;
+declare const bindings: { readonly w: GPUBufferBinding };
 
 const rules = { adamw, sgd };
 const schedules = { cosine, linear };
@@ -40,6 +43,21 @@ describe("a wrapper has the types of its backend and of its rule", () => {
   test("on wasm: arrays by name", () => {
     const optim = buildOptimWrapper(arrays, { optimizer: { type: "sgd" } }, onWasm);
     expectTypeOf(optim).toEqualTypeOf<OptimWrapper<WasmLoss, number, SgdHyperparameters>>();
+  });
+
+  test("by a function that calls the entry point with options", () => {
+    const optim = buildOptimWrapper(
+      variables,
+      { optimizer: { type: "adamw" } },
+      { optimizer: (rule, groups) => tfjsOptimizer(rule, groups, { lowering: "ops" }), rules },
+    );
+    expectTypeOf(optim).toEqualTypeOf<OptimWrapper<TfjsLoss, tf.Scalar, AdamwHyperparameters>>();
+    const onGpu = buildOptimWrapper(
+      bindings,
+      { optimizer: { type: "sgd" } },
+      { optimizer: (rule, groups) => webgpuOptimizer(rule, groups, { device }), rules },
+    );
+    expectTypeOf(onGpu).toEqualTypeOf<OptimWrapper<WebgpuLoss, undefined, SgdHyperparameters>>();
   });
 
   test("parameters of another backend do not compile", () => {
