@@ -8,7 +8,7 @@ import { root } from "../scripts/workspace.mjs";
 
 const skipped = new Set(["node_modules", "dist", "runs", "coverage", "template", "CHANGELOG.md"]);
 
-/** Every Markdown file a reader may open, relative to the root. Hidden folders are tools' own. */
+/** @returns {string[]} every Markdown file a reader may open, relative to the root; hidden folders are tools' own */
 export function markdownFiles() {
   return readdirSync(root, { withFileTypes: true })
     .flatMap((entry) => find(entry, root))
