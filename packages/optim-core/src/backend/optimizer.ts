@@ -304,9 +304,8 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     // Refusals of what is asynchronous are rejections. What comes before the first await happens at the call.
     async readMetrics(lossScaler) {
       guard("readMetrics");
-      const scale = lossScaler?.readScale();
-      const metrics = await stages.readMetrics();
-      return { ...metrics, lossScale: (await scale) ?? 1 };
+      const [lossScale = 1, metrics] = await Promise.all([lossScaler?.readScale(), stages.readMetrics()]);
+      return { ...metrics, lossScale };
     },
     async stateDict({ pending = true } = {}) {
       guard("stateDict");
