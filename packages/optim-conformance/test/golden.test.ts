@@ -15,6 +15,7 @@ import type {
   OptimizerCase,
   ParamwiseCase,
   SchedulerCase,
+  TorchOptions,
   WrapperCase,
 } from "../src/golden/format.ts";
 import {
@@ -252,6 +253,42 @@ describe("the independent expectations, in the ways of the original", () => {
       });
     }
     expect(seen.length).toBe(29);
+  });
+
+  test("and ours give the same options as they, whatever is asked for", async () => {
+    const mult = fc.double({ min: 0, max: 4, noNaN: true });
+    const names = [
+      "bias_lr_mult",
+      "bias_decay_mult",
+      "norm_decay_mult",
+      "dwconv_decay_mult",
+      "flat_decay_mult",
+    ];
+    const key = fc.constantFrom(
+      "backbone",
+      "backbone.1",
+      ".fc",
+      "head",
+      "bias",
+      ".bias",
+      "conv_offset.w",
+      "e",
+      "nothing",
+    );
+    const options = fc.record({ lr_mult: mult, decay_mult: mult, momentum: mult }, { requiredKeys: [] });
+    const cfg = fc.record(
+      { ...Object.fromEntries(names.map((name) => [name, mult])), custom_keys: fc.dictionary(key, options) },
+      { requiredKeys: [] },
+    );
+    const base = find<ParamwiseCase>("paramwise/norm_decay_mult");
+    await fc.assert(
+      fc.asyncProperty(cfg, async (paramwiseCfg) => {
+        fc.pre(Object.keys(paramwiseCfg).length > 0);
+        const asked = { ...base, paramwiseCfg: paramwiseCfg as object as TorchOptions };
+        const { failures } = await runGoldenCase(expectParamwise(asked), meta, referenceFactory());
+        expect(failures).toEqual([]);
+      }),
+    );
   });
 
   test("give the recorded wrappers", () => {
