@@ -24,5 +24,6 @@ export function classifier(): tfl.Sequential {
   });
 }
 
-export const values = (model: tfl.LayersModel): readonly Float32Array[] =>
-  model.getWeights().map((weight) => weight.dataSync<"float32">().slice());
+/** Of a model or a layer. */
+export const values = (owner: tfl.layers.Layer): readonly Float32Array[] =>
+  owner.getWeights().map((weight) => weight.dataSync<"float32">().slice());

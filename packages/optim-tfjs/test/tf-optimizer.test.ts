@@ -222,6 +222,42 @@ describe("callbacks", () => {
     tf.dispose([x, y]);
   });
 
+  test("layers that are frozen are left alone, and train on when they are not any more", async () => {
+    await use(path);
+    const { x, y } = irises();
+    const model = keep(classifier());
+    const optimizer = keep(toTfOptimizer(creator(path)));
+    const [body, head] = model.layers as [tfl.layers.Layer, tfl.layers.Layer];
+    const fit = async (trainable: boolean): Promise<readonly boolean[]> => {
+      body.trainable = trainable;
+      model.compile({ optimizer, loss });
+      const before = [...values(body), ...values(head)];
+      await model.fit(x, y, { ...order, epochs: 1 });
+      const after = [...values(body), ...values(head)];
+      return after.map((weight, index) => weight.some((value, at) => value !== before[index]?.[at]));
+    };
+    expect(await fit(true)).toEqual([true, true, true, true]);
+    // Kernel and bias of the body stay, also by weight decay and momentum.
+    expect(await fit(false)).toEqual([false, false, true, true]);
+    expect(await fit(true)).toEqual([true, true, true, true]);
+    const steps = (await optimizer.wrapper?.stateDict())?.optimizer.params.map(({ step }) => step);
+    expect(steps).toEqual([10, 10, 15, 15]);
+
+    // The other way round the optimizer would have to get variables that it never had.
+    const late = keep(toTfOptimizer(creator(path)));
+    body.trainable = false;
+    model.compile({ optimizer: late, loss });
+    await model.fit(x, y, { ...order, epochs: 1 });
+    body.trainable = true;
+    model.compile({ optimizer: late, loss });
+    await expect(model.fit(x, y, { ...order, epochs: 1 })).rejects.toMatchObject({
+      code: "unknown-parameter",
+      received: body.trainableWeights.map(({ name }) => name),
+    });
+    expect(late.wrapper?.optimizer.parameters).toHaveLength(head.trainableWeights.length);
+    tf.dispose([x, y]);
+  });
+
   test("early stopping, a history and trainOnBatch work", async () => {
     await use(path);
     const { x, y } = irises();
