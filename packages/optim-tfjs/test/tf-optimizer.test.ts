@@ -490,7 +490,14 @@ describe("weights", () => {
     const { optimizer } = await trained(averaged);
     const weights = await optimizer.getWeights();
     const variables = [keep(tf.variable(tf.zeros([2])))];
-    const other = keep(toTfOptimizer(averaged));
+    const made: TfjsWrapper[] = [];
+    const other = keep(
+      toTfOptimizer((list) => {
+        const wrapper = averaged(list);
+        made.push(wrapper);
+        return wrapper;
+      }),
+    );
     await other.setWeights(weights);
     const start = tf.memory().numTensors;
     const refused = refusal(() =>
@@ -500,6 +507,8 @@ describe("weights", () => {
     expect(refused.missing).toEqual([variables[0]?.name]);
     expect([...(variables[0]?.dataSync() ?? [])]).toEqual([0, 0]);
     expect(tf.memory().numTensors).toBe(start);
+    expect(made).toHaveLength(1);
+    expect(refusal(() => made[0]?.zeroGrad()).code).toBe("disposed");
     expect(other.iterations).toBe(5);
   });
 
