@@ -1,62 +1,106 @@
-import { readFile, rename, writeFile } from "node:fs/promises";
+import {
+  type Checkpoint,
+  type DecodedCheckpoint,
+  restoreCheckpoint,
+  takeCheckpoint,
+} from "@mm/optim-checkpoint";
+import { openCheckpoints, readCheckpoint } from "@mm/optim-checkpoint/node";
+import { isOptimError } from "@mm/optim-core";
 import type { SchedulerDictStateDict } from "@mm/optim-schedule";
-import { isMissing, UsageError } from "./errors.ts";
+import { isCheckpointFile } from "./command-line.ts";
+import type { Digits } from "./digits.ts";
+import { UsageError } from "./errors.ts";
+import { type GanRun, startRun } from "./gan.ts";
 import type { Metrics } from "./metrics.ts";
+import { readWeights, writeWeights } from "./models.ts";
+import { restoreRandom } from "./random.ts";
 import type { Settings } from "./settings.ts";
-import type { Frame, GanOptim } from "./gan.ts";
 
-/**
- * Everything that the next iteration depends on, and what the figures show.
- *
- * A temporary format, JSON with base64 for tensors: enough to go on on the same machine, and nothing to build on.
- */
-export interface Checkpoint {
-  readonly format: "gan-digits-checkpoint (temporary)";
-  readonly version: 1;
+/** What a checkpoint holds of a run beside optimizers and tensors. */
+export interface SavedRun {
+  readonly program: "gan-digits";
   readonly settings: Settings;
   readonly iteration: number;
   readonly seconds: number;
   readonly random: readonly number[];
-  readonly generator: WeightValues;
-  readonly discriminator: WeightValues;
-  readonly average: WeightValues;
-  readonly optim: Awaited<ReturnType<GanOptim["stateDict"]>>;
   readonly schedulers: SchedulerDictStateDict;
   readonly history: readonly Metrics[];
-  readonly frames: readonly Frame[];
+  /** Iterations of the frames. */
+  readonly frames: readonly number[];
 }
 
-type WeightValues = Readonly<Record<string, Float32Array>>;
-
-/** Whatever happens meanwhile, `file` is a whole checkpoint: the old one or the new. */
-export async function writeCheckpoint(file: string, checkpoint: Checkpoint): Promise<void> {
-  const unfinished = `${file}.unfinished`;
-  await writeFile(unfinished, JSON.stringify(checkpoint, packTensor));
-  await rename(unfinished, file);
+/** Everything that the next iteration depends on, and what the figures show. */
+export async function snapshot(run: GanRun): Promise<Checkpoint> {
+  const { settings, iteration, seconds, random, average, optim, schedulers, history, frames } = run;
+  const extra: SavedRun = {
+    program: "gan-digits",
+    settings,
+    iteration,
+    seconds,
+    random: random.state(),
+    schedulers: schedulers.stateDict(),
+    history,
+    frames: frames.map((frame) => frame.iteration),
+  };
+  // The weights of both networks are parameters of an optimizer, and come by themselves.
+  const tensors = [
+    ...Object.entries(await readWeights(average)).map(([name, data]) => [averageName(name), data] as const),
+    ...frames.map((frame) => [frameName(frame.iteration), frame.images] as const),
+  ];
+  return takeCheckpoint(optim, { tensors: Object.fromEntries(tensors), extra });
 }
 
-/** @throws UsageError where there is none, or something else */
-export async function readCheckpoint(file: string): Promise<Checkpoint> {
-  let value: unknown;
+/** A run that goes on from a checkpoint, and gives the very numbers that it would have given without the pause. */
+export async function resumeRun(
+  settings: Settings,
+  digits: Digits,
+  checkpoint: DecodedCheckpoint,
+): Promise<GanRun> {
+  const { random, iteration, seconds, history, frames, schedulers } = savedRun(checkpoint);
+  const data = (name: string) => checkpoint.tensors[name]?.data as Float32Array;
+  const run = startRun(settings, digits);
+  await restoreCheckpoint(run.optim, checkpoint);
+  run.schedulers.loadStateDict(schedulers);
+  writeWeights(
+    run.average,
+    Object.fromEntries(Object.keys(run.average).map((name) => [name, data(averageName(name))])),
+  );
+  return {
+    ...run,
+    random: restoreRandom(random),
+    iteration,
+    seconds,
+    history: [...history],
+    frames: frames.map((iteration) => ({ iteration, images: data(frameName(iteration)) })),
+  };
+}
+
+const averageName = (name: string) => `average.${name}`;
+const frameName = (iteration: number) => `frame.${iteration}`;
+
+/**
+ * The checkpoint in a file, or the newest good one in a folder.
+ *
+ * @throws UsageError where there is none, or something else
+ */
+export async function findCheckpoint(place: string): Promise<DecodedCheckpoint> {
   try {
-    value = JSON.parse(await readFile(file, "utf8"), unpackTensor);
-  } catch (error) {
-    if (isMissing(error)) throw new UsageError(`no checkpoint at ${file}`, { cause: error });
-    throw new UsageError(`${file} is damaged or no checkpoint: ${String(error)}`, { cause: error });
+    if (isCheckpointFile(place)) return await readCheckpoint(place);
+    const found = await openCheckpoints(place).latest();
+    if (found === undefined) throw new UsageError(`no checkpoint in ${place}`);
+    for (const { name, error } of found.skipped) console.error(`passed over: ${name}. ${error.message}`);
+    return found.checkpoint;
+  } catch (cause) {
+    if (!isOptimError(cause)) throw cause;
+    const what = cause.code === "storage-error" ? "no checkpoint at" : "damaged or no checkpoint:";
+    throw new UsageError(`${what} ${place}. ${cause.message}`, { cause });
   }
-  const { format, version } = (value ?? {}) as Partial<Checkpoint>;
-  if (format !== "gan-digits-checkpoint (temporary)" || version !== 1) {
-    throw new UsageError(`${file} is no checkpoint of this program, or of another version`);
-  }
-  return value as Checkpoint;
 }
 
-function packTensor(_key: string, value: unknown): unknown {
-  if (!(value instanceof Float32Array)) return value;
-  return { float32: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64") };
-}
-
-function unpackTensor(_key: string, value: unknown): unknown {
-  if (typeof value !== "object" || value === null || !("float32" in value)) return value;
-  return new Float32Array(Uint8Array.from(Buffer.from(String(value.float32), "base64")).buffer);
+/** @throws UsageError for a checkpoint of another program */
+export function savedRun({ extra }: DecodedCheckpoint): SavedRun {
+  const saved = Object(extra) as SavedRun;
+  if ((saved as Partial<SavedRun>).program !== "gan-digits")
+    throw new UsageError("the checkpoint is one of another program");
+  return saved;
 }

@@ -1,4 +1,4 @@
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "./errors.ts";
@@ -11,7 +11,7 @@ export interface CommandLine {
   /** Folder of all that is written. */
   readonly out: string;
   readonly checkpointEvery: number;
-  /** The checkpoint to go on from. */
+  /** The file to go on from, or the folder with it. */
   readonly resume?: string;
 }
 
@@ -23,7 +23,9 @@ interface ParsedOptions extends Partial<Settings> {
 }
 
 const defaultOut = fileURLToPath(new URL("../runs/latest", import.meta.url));
-export const checkpointName = "checkpoint.json";
+
+/** What a path is that stands for a checkpoint: a file, or else the folder with it. */
+export const isCheckpointFile = (path: string): boolean => path.endsWith(".safetensors");
 
 /** @returns `undefined` when help was asked for, and printed. @throws UsageError */
 export function parseCommandLine(argv: readonly string[]): CommandLine | undefined {
@@ -41,12 +43,13 @@ export function parseCommandLine(argv: readonly string[]): CommandLine | undefin
     ...(file !== undefined && { config: readOptimConfig(file) }),
     ...rest,
   };
-  const checkpoint = typeof resume === "string" ? resume : join(out ?? defaultOut, checkpointName);
+  const from = typeof resume === "string" ? resume : (out ?? defaultOut);
+  const folder = isCheckpointFile(from) ? dirname(from) : from;
   return {
     given,
-    out: resolve(out ?? (resume === undefined ? defaultOut : dirname(checkpoint))),
+    out: resolve(out ?? folder),
     checkpointEvery,
-    ...(resume !== undefined && { resume: resolve(checkpoint) }),
+    ...(resume !== undefined && { resume: resolve(from) }),
   };
 }
 
@@ -127,9 +130,9 @@ function describe(): Command {
     .option("--checkpoint-every <count>", "iterations between two checkpoints", whole(1), 500)
     .option(
       "--out <folder>",
-      "where pictures, metrics and checkpoint go (default: runs/latest of this example)",
+      "where pictures, metrics and checkpoints go (default: runs/latest of this example)",
     )
-    .option("--resume [file]", `go on from a checkpoint (default: ${checkpointName} in --out)`)
+    .option("--resume [path]", "go on from a checkpoint, or from the newest in a folder (default: --out)")
     .addHelpText("after", "\nCtrl-C writes a checkpoint before it stops.")
     .configureOutput({ outputError: () => undefined }) // who catches the error prints it
     .exitOverride();

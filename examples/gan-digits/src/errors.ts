@@ -2,7 +2,3 @@
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
-
-export function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
-}

@@ -4,7 +4,6 @@ import { OptimWrapperDict } from "@mm/optim-dict";
 import { adam, adamw, sgd } from "@mm/optim-rules";
 import { createSchedulerDict, type SchedulerDict } from "@mm/optim-schedule";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
-import type { Checkpoint } from "./checkpoint.ts";
 import type { Digits } from "./digits.ts";
 import type { Metrics } from "./metrics.ts";
 import {
@@ -12,12 +11,10 @@ import {
   createDiscriminator,
   createGenerator,
   disposeWeights,
-  readWeights,
   type Weights,
-  writeWeights,
 } from "./models.ts";
 import { buildOptim } from "./optim-config.ts";
-import { createRandom, type Random, restoreRandom } from "./random.ts";
+import { createRandom, type Random } from "./random.ts";
 import type { Settings } from "./settings.ts";
 
 function createOptim(settings: Settings, generator: Weights, discriminator: Weights) {
@@ -88,44 +85,6 @@ export function startRun(settings: Settings, digits: Digits): GanRun {
   const optimizers = prepareOptim(settings, generator, discriminator);
   const start = { iteration: 0, seconds: 0, history: [], frames: [] };
   return { settings, digits, random, generator, discriminator, average, ...optimizers, ...start };
-}
-
-/** A run that goes on from a checkpoint, and gives the very numbers that it would have given without the pause. */
-export async function resumeRun(settings: Settings, digits: Digits, checkpoint: Checkpoint): Promise<GanRun> {
-  const run = startRun(settings, digits);
-  writeWeights(run.generator, checkpoint.generator);
-  writeWeights(run.discriminator, checkpoint.discriminator);
-  writeWeights(run.average, checkpoint.average);
-  await run.optim.loadStateDict(checkpoint.optim);
-  run.schedulers.loadStateDict(checkpoint.schedulers);
-  return {
-    ...run,
-    random: restoreRandom(checkpoint.random),
-    iteration: checkpoint.iteration,
-    seconds: checkpoint.seconds,
-    history: [...checkpoint.history],
-    frames: [...checkpoint.frames],
-  };
-}
-
-export async function snapshot(run: GanRun): Promise<Checkpoint> {
-  const { settings, iteration, seconds, random, generator, discriminator, average, optim, history, frames } =
-    run;
-  return {
-    format: "gan-digits-checkpoint (temporary)",
-    version: 1,
-    settings,
-    iteration,
-    seconds,
-    random: random.state(),
-    generator: await readWeights(generator),
-    discriminator: await readWeights(discriminator),
-    average: await readWeights(average),
-    optim: await optim.stateDict(),
-    schedulers: run.schedulers.stateDict(),
-    history,
-    frames,
-  };
 }
 
 export function disposeRun({ optim, generator, discriminator, average }: GanRun): void {

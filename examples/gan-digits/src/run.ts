@@ -1,14 +1,16 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { openCheckpoints } from "@mm/optim-checkpoint/node";
+import { isOptimError } from "@mm/optim-core";
 import { startBackend } from "./backend.ts";
-import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import { checkpointName, type CommandLine, resumedSettings } from "./command-line.ts";
+import { findCheckpoint, resumeRun, savedRun, snapshot } from "./checkpoint.ts";
+import { type CommandLine, resumedSettings } from "./command-line.ts";
 import type { Digits } from "./digits.ts";
 import { loadDigits } from "./load-digits.ts";
 import { UsageError } from "./errors.ts";
 import { drawLosses } from "./figures/losses.ts";
 import { drawSamples } from "./figures/samples.ts";
-import { type GanRun, resumeRun, snapshot, startRun } from "./gan.ts";
+import { type GanRun, startRun } from "./gan.ts";
 import { openMetricsFile } from "./metrics.ts";
 import { createProgress } from "./progress.ts";
 import { assess, type Assessment } from "./quality.ts";
@@ -22,7 +24,17 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
   const digits = loadDigits();
   const gan = await prepare(commandLine, digits.training);
   const metricsFile = openMetricsFile(join(out, "metrics.jsonl"), gan.settings, gan.history);
-  const save = async () => writeCheckpoint(join(out, checkpointName), await snapshot(gan));
+  const checkpoints = openCheckpoints(out);
+  /** The name of the file. A disk that is full ends no training. */
+  const save = async (): Promise<string | undefined> => {
+    try {
+      return await checkpoints.save(await snapshot(gan));
+    } catch (error) {
+      if (!isOptimError(error) || error.code !== "storage-error") throw error;
+      console.error(`not saved: ${error.message}`);
+      return undefined;
+    }
+  };
 
   const interruption = catchInterruption();
   const progress = createProgress(process.stdout, { first: gan.iteration, last: gan.settings.iterations });
@@ -32,9 +44,11 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
       metricsFile.train(metrics);
       progress.show(metrics);
     },
-    onIteration: () => (gan.iteration % commandLine.checkpointEvery === 0 ? save() : undefined),
+    onIteration: async () => {
+      if (gan.iteration % commandLine.checkpointEvery === 0) await save();
+    },
   }).finally(() => progress.stop());
-  await save();
+  const saved = await save();
   interruption.stopCatching();
   await writeFile(join(out, "samples.png"), await drawSamples(gan.frames));
   await writeFile(join(out, "losses.png"), await drawLosses(gan.history));
@@ -43,7 +57,7 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
     `${done ? "done" : "stopped"} after ${gan.iteration} iterations, ${gan.seconds.toFixed(1)} s of training`,
   );
   if (!done) {
-    console.log(`go on with: --resume ${join(folder, checkpointName)}`);
+    if (saved !== undefined) console.log(`go on with: --resume ${join(folder, saved)}`);
     return false;
   }
 
@@ -51,7 +65,9 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
   metricsFile.quality(quality);
   console.log(describe("samples", "the asked class", quality.samples));
   console.log(describe("real digits, held out", "the true class", quality.heldOut));
-  console.log(`written to ${folder}: samples.png, losses.png, metrics.jsonl, ${checkpointName}`);
+  console.log(
+    `written to ${folder}: samples.png, losses.png, metrics.jsonl${saved === undefined ? "" : `, ${saved}`}`,
+  );
   return true;
 }
 
@@ -61,8 +77,9 @@ async function prepare({ given, resume }: CommandLine, digits: Digits): Promise<
     await startBackend(settings.tfjsBackend);
     return startRun(settings, digits);
   }
-  const checkpoint = await readCheckpoint(resume);
-  const settings = resumedSettings(checkpoint.settings, given, checkpoint.iteration);
+  const checkpoint = await findCheckpoint(resume);
+  const saved = savedRun(checkpoint);
+  const settings = resumedSettings(saved.settings, given, saved.iteration);
   await startBackend(settings.tfjsBackend);
   return resumeRun(settings, digits, checkpoint);
 }

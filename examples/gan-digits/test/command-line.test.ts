@@ -35,11 +35,16 @@ describe("parseCommandLine", () => {
   it("resumes from the folder that is written to", () => {
     expect(parseCommandLine(["--out", "/runs/a", "--resume"])).toMatchObject({
       out: "/runs/a",
-      resume: "/runs/a/checkpoint.json",
+      resume: "/runs/a",
     });
-    expect(parseCommandLine(["--resume", "/runs/b/checkpoint.json"])).toMatchObject({
+    expect(parseCommandLine(["--resume", "/runs/b"])).toMatchObject({ out: "/runs/b", resume: "/runs/b" });
+    expect(parseCommandLine(["--resume", "/runs/b/checkpoint-000007.safetensors"])).toMatchObject({
       out: "/runs/b",
-      resume: "/runs/b/checkpoint.json",
+      resume: "/runs/b/checkpoint-000007.safetensors",
+    });
+    expect(parseCommandLine(["--out", "/runs/a", "--resume", "/runs/b"])).toMatchObject({
+      out: "/runs/a",
+      resume: "/runs/b",
     });
   });
 });

@@ -1,12 +1,13 @@
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
+import { readCheckpoint, writeCheckpoint } from "@mm/optim-checkpoint/node";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Checkpoint } from "../src/checkpoint.ts";
+import type { SavedRun } from "../src/checkpoint.ts";
 
 const example = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
@@ -27,12 +28,18 @@ it("ends with 2 and a message for bad options", async () => {
 });
 
 it("ends with 2 where there is nothing to resume, or something else", async () => {
-  const missing = await run(["--resume", join(folder, "none.json")]);
+  const none = join(folder, "none");
+  const missing = await run(["--resume", join(none, "none.safetensors"), "--out", folder]);
   expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining("no checkpoint at")]);
-  const other = join(folder, "other.json");
+  const empty = await run(["--resume", "--out", none]);
+  expect([empty.code, empty.stderr]).toEqual([2, expect.stringContaining("no checkpoint in")]);
+  const other = join(folder, "other.safetensors");
   writeFileSync(other, "{ half a checkp");
   const damaged = await run(["--resume", other]);
   expect([damaged.code, damaged.stderr]).toEqual([2, expect.stringContaining("damaged or no checkpoint")]);
+  await writeCheckpoint(other, { extra: { program: "another" } });
+  const another = await run(["--resume", other]);
+  expect([another.code, another.stderr]).toEqual([2, expect.stringContaining("of another program")]);
 });
 
 // Some seconds; long on a machine that is busy otherwise.
@@ -41,6 +48,7 @@ it(
   { timeout: 120_000 },
   async () => {
     const out = join(folder, "run");
+    const first = "checkpoint-000001.safetensors";
     const stopped = await run(
       ["--iterations", "100000", "--batch", "4", "--log-every", "1", "--out", out],
       (child) => {
@@ -49,13 +57,8 @@ it(
     );
     expect(stopped.code).toBe(130);
     expect(stopped.stdout).toContain("go on with: --resume");
-    expect(readdirSync(out).sort()).toEqual([
-      "checkpoint.json",
-      "losses.png",
-      "metrics.jsonl",
-      "samples.png",
-    ]);
-    const { iteration } = JSON.parse(readFileSync(join(out, "checkpoint.json"), "utf8")) as Checkpoint;
+    expect(readdirSync(out).sort()).toEqual([first, "losses.png", "metrics.jsonl", "samples.png"]);
+    const { iteration } = (await readCheckpoint(join(out, first))).extra as SavedRun;
     expect(iteration).toBeGreaterThan(0);
     const before = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
     expect(before.length).toBe(1 + iteration);
@@ -80,7 +83,16 @@ it(
     expect(resumed.stdout.split("\n")[0]).toMatch(
       /^\d+\/\d+ \| generator: loss [\d.]+, lr 0\.002, gradient norm [\d.]+ \| discriminator: .* \| \d+ it\/s, \d+ s left$/,
     );
-    expect(existsSync(join(out, "checkpoint.json.unfinished"))).toBe(false);
+
+    // It saved again; where that one is damaged, the one before is found.
+    const newest = join(out, "checkpoint-000002.safetensors");
+    truncateSync(newest, 5000);
+    const again = await run(["--out", out, "--resume", "--iterations", String(iteration + 1)]);
+    expect([again.code, again.stderr]).toEqual([
+      0,
+      expect.stringContaining("passed over: checkpoint-000002"),
+    ]);
+    expect(readdirSync(out).filter((name) => name.includes("unfinished"))).toEqual([]);
   },
 );
 
