@@ -1,4 +1,6 @@
-// What nobody uses must not reach a bundle: an entry point that is imported for nothing leaves nothing behind.
+// What nobody uses must not reach a bundle: an entry point that is imported for nothing leaves nothing behind, and who takes the smallest of
+// its exports does not get the rest.
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { entryPoints } from "../workspace.mjs";
@@ -7,12 +9,36 @@ import { bundlers } from "./bundle.mjs";
 /** @returns {Promise<string[]>} problems */
 export async function checkShaking({ folder, thirdParty }) {
   const problems = [];
+  const bundled = (bundler, source) => {
+    writeFileSync(join(folder, "shaken.mjs"), source);
+    return bundlers[bundler]({ folder, input: "shaken.mjs", external: thirdParty });
+  };
   for (const { specifier } of entryPoints()) {
-    writeFileSync(join(folder, "unused.mjs"), `import * as unused from "${specifier}";\n`);
-    for (const [bundler, bundle] of Object.entries(bundlers)) {
-      const rest = (await bundle({ folder, input: "unused.mjs", external: thirdParty })).trim();
+    const using = (name) => `import { ${name} } from "${specifier}"; globalThis.used = ${name};`;
+    const all = `import * as all from "${specifier}"; globalThis.used = all;`;
+    const sizes = [];
+    for (const name of exportsOf(folder, specifier)) {
+      sizes.push({ name, size: (await bundled("esbuild", using(name))).length });
+    }
+    const [smallest] = sizes.sort((a, b) => a.size - b.size);
+    for (const bundler of Object.keys(bundlers)) {
+      const rest = (await bundled(bundler, `import * as unused from "${specifier}";`)).trim();
       if (rest !== "") problems.push(`${specifier}: ${bundler} cannot drop\n${rest.slice(0, 1000)}`);
+      if (sizes.length < 2) continue;
+      const part = (await bundled(bundler, using(smallest.name))).length;
+      const whole = (await bundled(bundler, all)).length;
+      if (part > whole / 2)
+        problems.push(`${specifier}: with ${smallest.name} alone ${bundler} keeps ${part} of ${whole} bytes`);
     }
   }
   return problems;
+}
+
+function exportsOf(folder, specifier) {
+  const source = `console.log(JSON.stringify(Object.keys(await import("${specifier}"))));`;
+  return JSON.parse(
+    execFileSync(process.execPath, ["--no-warnings", "--input-type=module", "--eval", source], {
+      cwd: folder,
+    }),
+  );
 }
