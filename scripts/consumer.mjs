@@ -15,22 +15,25 @@ import { compilePackages, compilePrograms } from "./consumer/types.mjs";
 
 const { keep } = parseArgs({ options: { keep: { type: "boolean" } } }).values;
 
+const steps = [
+  checkContents,
+  load,
+  compilePackages,
+  compilePrograms,
+  checkShaking,
+  runPrograms,
+  createBackend,
+];
+
 const project = createProject();
 try {
-  const problems = [];
-  const steps = [
-    checkContents,
-    load,
-    compilePackages,
-    compilePrograms,
-    checkShaking,
-    runPrograms,
-    createBackend,
-  ];
-  for (const step of steps) problems.push(...(await step(project)));
-  if (problems.length > 0) {
+  // Each step takes what the one before it found to be right.
+  for (const step of steps) {
+    const problems = await step(project);
+    if (problems.length === 0) continue;
     console.error(problems.join("\n\n"));
     process.exitCode = 1;
+    break;
   }
 } finally {
   if (keep) console.log(project.folder);
