@@ -1,6 +1,6 @@
 import { createOptimWrapper, type LossScale, type OptimWrapper } from "@mm/optim-core";
 import { sgd } from "@mm/optim-rules";
-import { createArena, webgpuOptimizer, type WebgpuBinding, type WebgpuLoss } from "@mm/optim-webgpu";
+import { createArena, webgpuOptimizer, type WebgpuLoss } from "@mm/optim-webgpu";
 import { describe, expect, test } from "vitest";
 import { lavapipe, openDevice } from "./support/node.ts";
 import { readBytes } from "./support/read.ts";
@@ -63,7 +63,7 @@ function start(device: GPUDevice, storage: keyof typeof storages, lossScale?: Lo
   const optim = createOptimWrapper(webgpuOptimizer(sgd({ lr: 1e7 }), { p }, { device }), { lossScale });
   return {
     optim,
-    halves: async () => new Uint16Array(await readBytes(device, p as WebgpuBinding)).slice(0, length),
+    halves: async () => new Uint16Array(await readBytes(device, p)).slice(0, length),
     weights: async () => (await optim.optimizer.readParameters())["p"] as Float32Array,
     train(steps) {
       for (let step = 0; step < steps; step += 1) optim.updateParams(loss);
