@@ -2,7 +2,7 @@ import { OptimError } from "@mm/optim-core";
 import type { GradientRequest, Gradients } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { checkedVariable } from "./parameters.ts";
-import { operand, type StepScalar } from "./scalar.ts";
+import type { StepScalar } from "./scalar.ts";
 
 /**
  * The loss of one micro-batch, from the variables that are trained. Runs in a tidy of its own: what it makes is freed, but for what it
@@ -10,20 +10,19 @@ import { operand, type StepScalar } from "./scalar.ts";
  */
 export type TfjsLoss = () => tf.Scalar;
 
-type Request<V, S> = Pick<GradientRequest<tf.Variable, V, S>, "parameters" | "returnLoss" | "scale"> & {
-  readonly lossScale: StepScalar | undefined;
-};
+/** What the loss is multiplied by before the backward pass: called once, in a tidy. */
+export type Seed = () => number | tf.Scalar;
 
 /**
- * Runs the closure and differentiates it. Where there is a loss scale, it is multiplied in before the backward pass, times `scale`, so
- * that nothing overflows that the window would have made smaller; {@link scaleLeft} is what gradients still lack. Gradients are the
- * library's, may alias each other and anything else, and are the caller's to dispose. Where it throws, nothing is left behind.
+ * Runs the closure and differentiates it. Gradients are the library's, may alias each other and anything else, and are the caller's to
+ * dispose. Where it throws, nothing is left behind.
  *
  * @throws OptimError `invalid-loss`, `no-gradient`, `invalid-parameter`; what the closure throws
  */
 export function differentiate<V, S>(
   loss: TfjsLoss,
-  { parameters, scale, lossScale, returnLoss }: Request<V, S>,
+  { parameters, returnLoss }: Pick<GradientRequest<tf.Variable, V, S>, "parameters" | "returnLoss">,
+  seed: Seed | undefined,
 ): Gradients<tf.Variable, V, tf.Tensor, S, tf.Scalar> {
   for (const { value, name } of parameters)
     checkedVariable(value, `backward: parameter ${JSON.stringify(name)}`);
@@ -33,7 +32,7 @@ export function differentiate<V, S>(
     const value = checkedLoss(loss());
     returned = true;
     if (returnLoss) own = tf.keep(tf.clone(value));
-    return lossScale === undefined ? value : tf.mul(value, seed(scale, lossScale));
+    return seed === undefined ? value : tf.mul(value, seed());
   };
   try {
     const grads = gradientsOf(
@@ -54,17 +53,24 @@ export function differentiate<V, S>(
   }
 }
 
-/** What gradients are multiplied by when they are accumulated. */
-export function scaleLeft<V, S>({
-  scale,
-  lossScale,
-}: Pick<GradientRequest<tf.Variable, V, S>, "scale" | "lossScale">): number {
-  return lossScale === undefined ? scale : 1;
+interface Scales {
+  readonly scale: number;
+  readonly lossScale: StepScalar | undefined;
 }
 
-function seed(scale: number, lossScale: StepScalar): number | tf.Scalar {
-  if (typeof lossScale === "number") return scale * lossScale;
-  return scale === 1 ? operand(lossScale) : tf.mul(operand(lossScale), scale);
+/**
+ * Where there is a loss scale, it is multiplied in before the backward pass, times `scale`, so that nothing overflows that the window
+ * would have made smaller; {@link scaleLeft} is what gradients still lack.
+ */
+export function seedOf({ scale, lossScale }: Scales): Seed | undefined {
+  if (lossScale === undefined) return undefined;
+  if (typeof lossScale === "number") return () => scale * lossScale;
+  return () => (scale === 1 ? lossScale.tensor : tf.mul(lossScale.tensor, scale));
+}
+
+/** What gradients are multiplied by when they are accumulated. */
+export function scaleLeft({ scale, lossScale }: Scales): number {
+  return lossScale === undefined ? scale : 1;
 }
 
 /** Gradients by variable name, each a tensor of its own to dispose. The tidy frees the loss, unless it is one that the caller keeps. */

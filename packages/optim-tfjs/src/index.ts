@@ -14,4 +14,5 @@ export {
   type TfOptimizerOptions,
   toTfOptimizer,
 } from "./tf-optimizer.ts";
-export { tfjsOptimizer, type TfjsOptimizer, type TfjsOptimizerOptions } from "./tfjs-optimizer.ts";
+export type { TfjsOptimizerOptions } from "./options.ts";
+export { tfjsOptimizer, type TfjsOptimizer } from "./tfjs-optimizer.ts";

@@ -1,4 +1,4 @@
-import { type BaseHyperparameters, OptimError, type Optimizer, type ParametersInput } from "@mm/optim-core";
+import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
 import { createOptimizer } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
@@ -13,15 +13,8 @@ import {
   nativeOptimizer,
 } from "./native.ts";
 import { opsEngine } from "./ops/engine.ts";
+import { checkedLowering, type TfjsOptimizerOptions } from "./options.ts";
 import { namedGroup, namedVariables, type TfjsParameters } from "./parameters.ts";
-
-export interface TfjsOptimizerOptions {
-  /**
-   * How the rule runs. `"auto"`: by fused kernels in place on tfjs-wasm and tfjs-cpu, by tfjs ops everywhere else and where the private
-   * parts of these two are not as expected. `"ops"`: by tfjs ops in any case. `capabilities` tells which it is. Default `"auto"`.
-   */
-  readonly lowering?: "auto" | "ops";
-}
 
 /** What {@link tfjsOptimizer} makes. */
 export type TfjsOptimizer<H extends BaseHyperparameters> = Optimizer<TfjsLoss, tf.Scalar, H>;
@@ -62,7 +55,7 @@ export function tfjsOptimizer<H extends BaseHyperparameters>(
   variables: TfjsParameters<H>,
   options: TfjsOptimizerOptions = {},
 ): TfjsOptimizer<H> | TfjsOptimizer<NativeHyperparameters> {
-  const lowering = checkedLowering(options);
+  const lowering = checkedLowering(options, who);
   const parameters = namedVariables(variables, who);
   if (isNativeOptimizer(ruleOrNative)) return nativeOptimizer(ruleOrNative, parameters, who);
   const optimizer = createRuleOptimizer(ruleOrNative, parameters, lowering);
@@ -84,19 +77,4 @@ function createRuleOptimizer<H extends BaseHyperparameters>(
     if (arrays !== undefined) return createOptimizer(who, inPlaceEngine(arrays), rule, parameters);
   }
   return createOptimizer(who, opsEngine(), rule, parameters);
-}
-
-function checkedLowering(options: TfjsOptimizerOptions): "auto" | "ops" {
-  if (Object(options) !== options)
-    throw new OptimError("invalid-option", `${who}: options`, { expected: "an object", received: options });
-  for (const name of Object.keys(options)) {
-    if (name !== "lowering")
-      throw new OptimError("unknown-option", who, { expected: "lowering", received: name });
-  }
-  const { lowering = "auto" } = options;
-  if ((lowering as string) === "auto" || (lowering as string) === "ops") return lowering;
-  throw new OptimError("invalid-option", `${who}: lowering`, {
-    expected: '"auto" or "ops"',
-    received: lowering,
-  });
 }

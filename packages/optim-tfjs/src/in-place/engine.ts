@@ -6,7 +6,7 @@ import {
   packed,
 } from "@mm/optim-core/backend";
 import type * as tf from "@tensorflow/tfjs-core";
-import { differentiate, type TfjsLoss, scaleLeft } from "../gradients.ts";
+import { differentiate, scaleLeft, seedOf, type TfjsLoss } from "../gradients.ts";
 import { TfjsLossScaler } from "../ops/loss-scaler.ts";
 import { checkAlive, describeVariable } from "../parameters.ts";
 import { hostNumber, Latch, type StepScalar } from "../scalar.ts";
@@ -40,7 +40,7 @@ export function inPlaceEngine<V>(
 
     differentiate(loss, request) {
       latch.hold(request.lossScale);
-      return differentiate(loss, request);
+      return differentiate(loss, request, seedOf(request));
     },
     accumulate({ accumulator, pending }, gradient, request) {
       storage.accumulate(accumulator as V, gradient, scaleLeft(request), !pending);

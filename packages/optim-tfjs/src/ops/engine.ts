@@ -11,7 +11,7 @@ import {
   type StepStages,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
-import { differentiate, type TfjsLoss, scaleLeft } from "../gradients.ts";
+import { differentiate, scaleLeft, seedOf, type TfjsLoss } from "../gradients.ts";
 import { checkAlive, describeVariable } from "../parameters.ts";
 import { Latch, operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
@@ -60,7 +60,7 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
       request: GradientRequest<tf.Variable, TensorCell, StepScalar>,
     ): OpsGradients {
       latch.hold(request.lossScale);
-      return differentiate(loss, request);
+      return differentiate(loss, request, seedOf(request));
     },
     accumulate({ accumulator, pending }, gradient, request) {
       const cell = accumulator as TensorCell;
