@@ -86,6 +86,19 @@ def mmengine(case):
     return {**{name: plain(part) for name, part in taken.items()}, "more": more, "lr": adam.param_groups[0]["lr"]}
 
 
+def documented(case):
+    """The lines that the documentation shows."""
+    page = (Path(__file__).parents[4] / "docs" / "checkpoints.md").read_text()
+    lines = {}
+    exec(page.split("```py\n")[1].split("```")[0], lines)
+    parameters, optimizer = build(case)
+    train(case, parameters, optimizer, 0, 3)
+    names = [name.replace("%", "").replace(":", "") for name in parameters]
+    lines["export_state"](case["short"], optimizer.state_dict(), names)
+    export_state(case["long"], optimizer.state_dict(), names)
+    return names
+
+
 def checkpoint(case):
     """All tensors of a checkpoint, and its metadata."""
     tensors, metadata = read(case["file"])
@@ -95,6 +108,6 @@ def checkpoint(case):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    kinds = {"there": there, "back": back, "mmengine": mmengine, "checkpoint": checkpoint}
+    kinds = {"there": there, "back": back, "mmengine": mmengine, "documented": documented, "checkpoint": checkpoint}
     spec = json.loads(Path(sys.argv[1]).read_text())
     print(json.dumps([kinds[case["kind"]](case) for case in spec], default=lambda value: value.tolist()))

@@ -239,11 +239,13 @@ adam.train(0, 2);
 const checkpoint = await takeCheckpoint(adam.wrapper, { extra: { epoch: 2 } });
 await writeCheckpoint(file("checkpoint"), checkpoint);
 
-const [read, mmengineEnded, ...ended] = python([
+const documented = { short: file("documented"), long: file("exported") };
+const [documentedNames, read, mmengineEnded, ...ended] = python([
+  { ...of("AdamW", { lr: 0.1 }), ...documented, kind: "documented" },
   { kind: "checkpoint", file: file("checkpoint") },
   { ...mmengine, back: file("mmengine-back") },
   ...specs.map((spec, index) => ({ ...spec, kind: "back", values: runs[index]!.middle })),
-]) as readonly [ReadCheckpoint, MmengineBack, ...Back[]];
+]) as readonly [readonly string[], ReadCheckpoint, MmengineBack, ...Back[]];
 
 describe("a run that PyTorch begins goes on here and ends in PyTorch", () => {
   test.each(cases.map((entry, index) => ({ ...entry, index })))("$type $args", ({ args, index }) => {
@@ -296,4 +298,25 @@ test("a checkpoint is read in Python, tensor by tensor", () => {
   expect(Object.keys(read.tensors).length).toBe(3 * names.length);
   expect(JSON.parse(read.metadata["extra"] ?? "")).toEqual({ epoch: 2 });
   expect(read.metadata["optim-checkpoint"]).toBe("1");
+});
+
+test("the lines that the documentation shows write what the script writes", async () => {
+  const wrapper = createOptimWrapper(
+    referenceOptimizer(
+      rules.adamw(),
+      Object.fromEntries(
+        documentedNames.map((name, at) => {
+          const shape = Object.values(shapes)[at] ?? [];
+          return [name, { data: new Float32Array(shape.reduce((a, b) => a * b, 1)), shape }];
+        }),
+      ),
+    ),
+  );
+  const [short, long] = await Promise.all(
+    [documented.short, documented.long].map((path) =>
+      withFile(path, (source) => decodeTorchState(source, wrapper)),
+    ),
+  );
+  expect(short).toEqual(long);
+  expect((short as OptimWrapperStateDict).optimizer.params.map(({ step }) => step)).toEqual([3, 3, 3]);
 });
