@@ -18,7 +18,7 @@ export function gradientsOf(n: number, lengths: Lengths): WasmLoss {
 }
 
 /** Weights that are not all alike. */
-export const weights = (lengths: Lengths): Arrays =>
+const weights = (lengths: Lengths): Arrays =>
   Object.fromEntries(
     lengths.map(([name, length]) => [name, Float32Array.from({ length }, (_, at) => Math.cos(at))]),
   );

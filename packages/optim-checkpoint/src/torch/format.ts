@@ -17,7 +17,7 @@ export interface TorchOptions {
   readonly [name: string]: unknown;
 }
 
-export interface TorchGroup extends TorchOptions {
+interface TorchGroup extends TorchOptions {
   /** Names, where PyTorch has positions. */
   readonly params: readonly string[];
 }
