@@ -96,7 +96,7 @@ export function createFit(device: GPUDevice, picture: Picture, settings: Setting
 }
 
 /** Points that are drawn at a time. */
-const canvasPoints = 128 * 128;
+const canvasPoints = 64 * 64;
 
 const namesOf = <K extends string>(record: Readonly<Record<K, unknown>>): readonly K[] =>
   Object.keys(record) as K[];

@@ -25,7 +25,7 @@ it.each([
   const fit = createFit(device, wanted, settings);
   const frames = await train(fit, wanted, settings);
   // 100 (i / 10)² = i²
-  expect(frames.map(({ step }) => step)).toEqual([0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121]);
+  expect(frames.map(({ step }) => step)).toEqual([0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100]);
   expect(frames[0]?.psnr).toBeLessThan(10);
   expect(frames.at(-1)?.psnr).toBeGreaterThan(24);
   fit.dispose();
@@ -70,6 +70,6 @@ it("stops after the step in progress when told to, and shows how far it came", a
     signal: stop.signal,
     onFrame: ({ step }) => (step >= 2 ? stop.abort() : undefined),
   });
-  expect(frames.map(({ step }) => step)).toEqual([0, 2, 3]);
+  expect(frames.map(({ step }) => step)).toEqual([0, 1, 2, 3]);
   fit.dispose();
 });
