@@ -253,15 +253,15 @@ describe.each(names)("a load that fails at %s leaves every wrapper as it was, to
     const target = trained(3);
     const before = await bytesOf(target);
     const wrapper = target.optim.get(name);
-    const staging = wrapper.optimizer.prepareLoad.bind(wrapper.optimizer);
+    const { prepareLoadSync } = wrapper.optimizer;
     // After it has staged all of it.
-    wrapper.optimizer.prepareLoad = async (...given) => {
-      (await staging(...given)).dispose();
+    wrapper.optimizer.prepareLoadSync = (...given) => {
+      prepareLoadSync(...given).dispose();
       throw new RangeError("out of memory");
     };
     expect(await refusalOf(() => target.optim.loadStateDict(optim))).toContain("out of memory");
     expect(await bytesOf(target)).toEqual(before);
-    wrapper.optimizer.prepareLoad = staging;
+    wrapper.optimizer.prepareLoadSync = prepareLoadSync;
     await expectLoadable(target);
   });
 
