@@ -237,6 +237,26 @@ describe("what it cannot do", () => {
     expect(await adam.stateDict()).toEqual(state);
   });
 
+  test("what differs of its own state is in the same error as all else; without strict it is reported, and stays", async () => {
+    const variables = pair();
+    const adam = createOptimWrapper(tfjsOptimizer(tf.train.adam(0.1), variables));
+    adam.updateParams(loss(variables));
+    const state = await adam.stateDict();
+    const { accBeta1: _, ...native } = state.optimizer.native ?? {};
+    const [a] = state.optimizer.params;
+    const saved = { ...state, optimizer: { ...state.optimizer, params: [a!], native } };
+    await expect(adam.loadStateDict(saved)).rejects.toMatchObject({
+      code: "state-mismatch",
+      missing: ["b"],
+      mismatched: ["native.accBeta1"],
+    });
+    adam.updateParams(loss(variables));
+    const { native: later } = (await adam.stateDict()).optimizer;
+    const report = await adam.loadStateDict(saved, { strict: false });
+    expect(report).toEqual({ missing: ["b"], unexpected: ["native.accBeta1"] });
+    expect((await adam.stateDict()).optimizer.native).toEqual(later);
+  });
+
   test("without a learning rate there is none to set", () => {
     const variables = pair();
     const native = {
