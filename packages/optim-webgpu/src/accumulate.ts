@@ -23,9 +23,9 @@ interface Addition<P> {
  * dispatch adds all of them.
  */
 export class Accumulation<P> {
+  readonly planes: Planes;
+  readonly dtypeOf: (parameter: WebgpuStepParameter<P>) => DType;
   readonly #device: Device;
-  readonly #planes: Planes;
-  readonly #dtypeOf: (parameter: WebgpuStepParameter<P>) => DType;
   readonly #incoming: { readonly [D in DType]: Plane };
   readonly #vectors: { readonly [D in DType]: Map<string, Vector> } = {
     float32: new Map(),
@@ -34,9 +34,9 @@ export class Accumulation<P> {
   #plan: AdditionPlan<P> | undefined;
 
   constructor(device: Device, planes: Planes, dtypeOf: (parameter: WebgpuStepParameter<P>) => DType) {
+    this.planes = planes;
+    this.dtypeOf = dtypeOf;
     this.#device = device;
-    this.#planes = planes;
-    this.#dtypeOf = dtypeOf;
     this.#incoming = {
       float32: new Plane("gradients", planes),
       float16: new Plane("float16 gradients", planes, "float16"),
@@ -61,22 +61,6 @@ export class Accumulation<P> {
     vector.plane.release(vector);
   }
 
-  dtypeOf(parameter: WebgpuStepParameter<P>): DType {
-    return this.#dtypeOf(parameter);
-  }
-
-  allocate(parameter: WebgpuStepParameter<P>): Vector {
-    return this.#planes.allocate(parameter.name, 0);
-  }
-
-  release(vector: Vector): void {
-    this.#planes.release(vector);
-  }
-
-  encoder(label: string): GPUCommandEncoder {
-    return this.#device.createEncoder(label);
-  }
-
   /** Records the dispatches that add. */
   record(additions: readonly Addition<P>[], encoder: GPUCommandEncoder): void {
     if (this.#plan?.fits(additions) !== true) {
@@ -97,7 +81,8 @@ export class Accumulation<P> {
 export class Intake<P> {
   readonly #owner: Accumulation<P>;
   readonly #taken = new Map<WebgpuStepParameter<P>, Vector>();
-  readonly #made: { readonly vector: Vector; readonly forget: () => void }[] = [];
+  /** Undoes what was made for it. */
+  readonly #undo: (() => void)[] = [];
   readonly #cleared: Vector[] = [];
   readonly #additions: Addition<P>[] = [];
 
@@ -107,11 +92,12 @@ export class Intake<P> {
 
   /** Where the gradient of a parameter goes; `clear`: it is to begin as zeros. Once for each. */
   take(parameter: WebgpuStepParameter<P>, clear: boolean): Vector {
-    const dtype = this.#owner.dtypeOf(parameter);
+    const { planes, dtypeOf } = this.#owner;
+    const dtype = dtypeOf(parameter);
     let { accumulator } = parameter;
     if (accumulator === undefined) {
-      const made = (accumulator = this.#owner.allocate(parameter));
-      this.#made.push({ vector: made, forget: () => this.#owner.release(made) });
+      const made = (accumulator = planes.allocate(parameter.name, 0));
+      this.#undo.push(() => planes.release(made));
     }
     this.#taken.set(parameter, accumulator);
     if (dtype === "float32" && !parameter.pending) {
@@ -127,7 +113,7 @@ export class Intake<P> {
   /** Where a gradient goes that nobody wants. */
   drop(name: string, dtype: DType, clear: boolean): Vector {
     const { vector, isNew } = this.#owner.incoming(name, dtype);
-    if (isNew) this.#made.push({ vector, forget: () => this.#owner.forget(vector) });
+    if (isNew) this.#undo.push(() => this.#owner.forget(vector));
     if (clear) this.#cleared.push(vector);
     return vector;
   }
@@ -171,7 +157,7 @@ export class Intake<P> {
   }
 
   discard(): void {
-    for (const { forget } of this.#made) forget();
+    for (const undo of this.#undo) undo();
   }
 }
 

@@ -180,10 +180,13 @@ export class Device {
   }
 
   async #copy(reads: readonly Read[]): Promise<void> {
+    this.gpu.pushErrorScope("validation");
     const staging = new Staging(this.gpu, reads);
+    const refused = this.gpu.popErrorScope();
     for (const read of reads) this.#waiting.add(read);
     try {
-      const copies = await staging.copies();
+      const [copies, error] = await Promise.all([staging.copies(), refused]);
+      if (error !== null) throw error;
       for (const [index, { resolve }] of reads.entries()) resolve(copies[index] as ArrayBuffer);
     } catch (cause) {
       const error = await this.#readError(cause);
@@ -199,8 +202,8 @@ export class Device {
     await Promise.race([this.#losing, idle]);
     if (this.#lost !== undefined) return this.#lostError();
     return new OptimError("device-error", "@mm/optim-webgpu: read", {
-      expected: "that the device maps a buffer",
-      received: (cause as Error).message,
+      expected: "that the device copies and maps buffers",
+      received: (cause as Partial<Error>).message,
       cause,
     });
   }

@@ -116,13 +116,14 @@ export class EngineCore<P> {
       },
       allocateMaster: (parameter) => {
         this.#known.set(parameter.name, parameter);
-        return this.#masters.create(parameter);
+        return this.errors.watch("step", () => this.#masters.create(parameter));
       },
       release: (vector) => this.#planes.release(vector),
       write: (vector, data) => this.#write(vector, data),
       read: (vectors) => this.#read(vectors),
       readParameters: (parameters) => this.#readParameters(parameters),
-      writeParameter: (parameter, data) => this.#writeParameter(parameter, data),
+      writeParameter: (parameter, data) =>
+        this.errors.watch("writeParameters", () => this.#writeParameter(parameter, data)),
       scalar: (value) => value,
       readScalars: (scalars) => this.#readScalars(scalars),
       stages: this.#stages,
@@ -206,9 +207,7 @@ export class EngineCore<P> {
   }
 
   async #readScalars(scalars: readonly StepScalar[]): Promise<readonly number[]> {
-    const places = scalars.map((scalar) =>
-      scalar instanceof LossScaleValue ? this.latch.locate(scalar) : scalar,
-    );
+    const places = scalars.map((scalar) => (scalar instanceof LossScaleValue ? this.latch.latched : scalar));
     if (places.every((place) => typeof place === "number")) return places;
     const read = await this.#state.read();
     return places.map((place) => (typeof place === "number" ? place : read(place)));

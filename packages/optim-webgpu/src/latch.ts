@@ -1,4 +1,3 @@
-import { OptimError } from "@mm/optim-core";
 import { bufferUsage, type Device, workingUsage } from "./device.ts";
 import { globals, header, seedKernel } from "./kernel/index.ts";
 import { LossScaleValue, type StepScalar } from "./loss-scaler.ts";
@@ -56,11 +55,8 @@ export class Latch {
     return this.#seedOf?.scale ?? this.#scale;
   }
 
-  /**
-   * Where a scalar can be read: the loss scale that a window holds is the latched one, whatever its scaler has by now.
-   */
-  locate(lossScale: LossScaleValue): DeviceScalar {
-    if (lossScale !== this.#held) throw new Error("not the loss scale of this window");
+  /** Where the window's loss scale is, whatever its scaler has by now. */
+  get latched(): DeviceScalar {
     return new DeviceScalar(globals.latched + this.#index, "f32");
   }
 
@@ -102,12 +98,7 @@ export class Latch {
 
   #onDevice(lossScale: LossScaleValue, scale: number, fits: boolean): SeedChange {
     const { scaler } = lossScale;
-    if (scaler.device !== this.#device) {
-      throw new OptimError("invalid-option", "lossScaler", {
-        expected: "a loss scaler of this device",
-        received: scaler,
-      });
-    }
+    scaler.requireOn(this.#device);
     const begins = lossScale !== this.#held;
     const isAhead = begins && lossScale === this.#ahead;
     const index = isAhead ? this.#other : this.#index;

@@ -46,6 +46,15 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
     this.#write(settings.initScale, 0);
   }
 
+  /** @throws OptimError `invalid-option` */
+  requireOn(device: Device): void {
+    if (this.device === device) return;
+    throw new OptimError("invalid-option", "lossScaler", {
+      expected: "a loss scaler of an optimizer on this device",
+      received: this.device.gpu.label,
+    });
+  }
+
   current(): LossScaleValue {
     this.#guard("a backward or a step");
     return this.#current;

@@ -30,13 +30,6 @@ import type { Vector } from "./storage.ts";
 /** Plans that are kept: structures that alternate, as SAM's do, cost nothing. */
 const mostPlans = 4;
 
-/** What the stages before the last were given. */
-interface Asked {
-  readonly request: CheckRequest;
-  rescale: number;
-  lossScale: StepScalar | undefined;
-}
-
 /**
  * The stages of a step. On the device they are three kernels: `check`, `prepare` (which unscales, clips, counts, and tells the loss scaler)
  * and `update`; here the first ones only note what they are asked for, and the last one records all of it, in one pass.
@@ -54,7 +47,10 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #plans: StepPlan<P>[] = [];
   /** Bound where a kernel has a binding and does not use it. */
   readonly #unused: GPUBuffer;
-  #asked: Asked | undefined;
+  /** What the stages before the last were given. */
+  #request: CheckRequest | undefined;
+  #rescale = 1;
+  #lossScale: StepScalar | undefined;
   /** Steps that the host has counted. */
   #steps = 0;
   /** Failed steps that were told of. */
@@ -72,7 +68,8 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
 
   check(_items: readonly WebgpuStepItem<P>[], request: CheckRequest): Checked<StepScalar> {
     this.#device.requireLive();
-    this.#asked = { request, rescale: 1, lossScale: undefined };
+    this.#scalerOf(request)?.requireOn(this.#device);
+    this.#request = request;
     return {
       norm: request.normType === undefined ? undefined : new DeviceScalar(globals.norm, "f32"),
       finite: request.finite ? new DeviceScalar(globals.finite, "u32") : undefined,
@@ -80,7 +77,8 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   }
 
   unscale(rescale: number, lossScale: StepScalar | undefined): StepScalar {
-    Object.assign(this.#asked as Asked, { rescale, lossScale });
+    this.#rescale = rescale;
+    this.#lossScale = lossScale;
     return rescale;
   }
 
@@ -95,8 +93,9 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     clipGrad: ClipGrad | undefined,
   ): void {
     this.#errors.watch("step", () => {
-      const { request, rescale, lossScale } = this.#asked as Asked;
+      const request = this.#request as CheckRequest;
       const { normType, ignoreNonFinite } = request;
+      const lossScale = this.#lossScale;
       const plan = this.#planFor(items);
       const checks = request.finite || normType !== undefined;
       const onDevice = request.finite || plan.hasNorms || items.some(isOnDevice);
@@ -108,10 +107,10 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       latching?.record?.(encoder);
       latching?.commit();
       plan.activate(items);
-      this.#writeHeader(plan, request, rescale, clipGrad);
-      const scaler = this.#tellScaler(plan, request.lossScaler as WebgpuLossScaler | undefined, lossScale);
+      this.#writeHeader(plan, request, clipGrad);
+      const scaler = this.#tellScaler(plan, this.#scalerOf(request));
       if (onDevice) plan.leaveToDevice();
-      else this.#evaluate(plan, unscaleFactor(rescale, undefined), clipGrad);
+      else this.#evaluate(plan, unscaleFactor(this.#rescale, undefined), clipGrad);
       plan.table.upload();
 
       const pass = encoder.beginComputePass({ label: "optim step" });
@@ -170,6 +169,11 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     this.#unused.destroy();
   }
 
+  /** Core has seen that it is of this backend. */
+  #scalerOf({ lossScaler }: CheckRequest): WebgpuLossScaler | undefined {
+    return lossScaler as WebgpuLossScaler | undefined;
+  }
+
   #planFor(items: readonly WebgpuStepItem<P>[]): StepPlan<P> {
     const known = this.#plans.find((plan) => plan.fits(items));
     const plan =
@@ -180,11 +184,8 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   }
 
   /** Says what `prepare` does for a loss scaler. Gives the buffer of its states, or of what has their place. */
-  #tellScaler(
-    { table }: StepPlan<P>,
-    scaler: WebgpuLossScaler | undefined,
-    lossScale: StepScalar | undefined,
-  ): GPUBuffer {
+  #tellScaler({ table }: StepPlan<P>, scaler: WebgpuLossScaler | undefined): GPUBuffer {
+    const lossScale = this.#lossScale;
     table.setWord(header.latched, this.#latch.index);
     table.setFloat(header.seedScale, this.#latch.scale);
     if (scaler !== undefined) {
@@ -200,12 +201,11 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #writeHeader(
     { table, partialCount }: StepPlan<P>,
     { normType, finite, orThrow }: CheckRequest,
-    rescale: number,
     clipGrad: ClipGrad | undefined,
   ): void {
     const checks = finite || normType !== undefined;
     table.setWord(header.partialCount, checks ? partialCount : 0);
-    table.setPair(header.rescale, rescale);
+    table.setPair(header.rescale, this.#rescale);
     table.setWord(header.normKind, normType === undefined ? 0 : normKinds[normKind(normType)]);
     table.setFloat(header.power, normType ?? 0);
     table.setWord(header.skips, Number(finite));

@@ -531,6 +531,33 @@ describe("loss scaling", () => {
   });
 });
 
+describe("a parameter that was destroyed", () => {
+  test.each<readonly [string, (optimizer: WebgpuOptimizer) => unknown]>([
+    ["readParameters", (optimizer) => optimizer.readParameters()],
+    [
+      "a step",
+      (optimizer) => {
+        optimizer.writeGradients({ w: floats(1) });
+        optimizer.step();
+        return optimizer.readMetrics();
+      },
+    ],
+    [
+      "writeParameters",
+      (optimizer) => {
+        optimizer.writeParameters({ w: floats(1) });
+        return optimizer.readMetrics();
+      },
+    ],
+  ])("makes %s reject", async (_, use) => {
+    const w = buffer(1);
+    const optimizer = optimizerOf(descent(), { w });
+    w.destroy();
+    await expect(use(optimizer)).rejects.toMatchObject({ code: "device-error" });
+    optimizer.dispose();
+  });
+});
+
 describe("state", () => {
   test("counts go from the host to the device and back with a load", async () => {
     const make = () => optimizerOf(adam({ lr: 0.1 }), { w: buffer(1) });
