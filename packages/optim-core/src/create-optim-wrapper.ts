@@ -10,7 +10,7 @@ import type {
   UpdateParamsOptions,
   WrapperBackwardOptions,
 } from "./options.ts";
-import type { LoadOptions, OptimWrapperStateDict, WindowCounts } from "./state.ts";
+import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, WindowCounts } from "./state.ts";
 
 /** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
 export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
@@ -69,33 +69,15 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     scale: number,
     returnLoss: boolean | undefined,
     weight?: number,
-    stepFollows = false,
+    stepFollows?: boolean,
   ): WithLoss<LossValue, R> => {
     const value = optimContext(() =>
       optimizer.backward(loss, { scale, lossScaler, returnLoss, stepFollows }),
     );
-    counts = {
-      ...counts,
-      innerCount: counts.innerCount + 1,
-      scaleSum: counts.scaleSum + scale,
-      weighted: counts.weighted || weight !== undefined,
-    };
+    counts.innerCount += 1;
+    counts.scaleSum += scale;
+    counts.weighted ||= weight !== undefined;
     return (returnLoss ? { loss: value } : {}) as WithLoss<LossValue, R>;
-  };
-  const prepare = <C extends "prepareLoad" | "prepareLoadSync">(
-    state: OptimWrapperStateDict,
-    given: LoadOptions = {},
-    call: C,
-  ): ReturnType<Optimizer<Loss, LossValue, H>[C]> => {
-    const current = optimizer.check("prepareLoad", given, state);
-    const { restore = {} } = given;
-    const saved = restore.pending === false ? windowFrom(current.counts) : { ...current.counts };
-    const commitScaler =
-      restore.lossScaler !== false && current.lossScaler && lossScaler?.prepareLoad(current.lossScaler);
-    return optimizer[call](current.optimizer, given, () => {
-      if (commitScaler) commitScaler();
-      counts = restore.counts === false ? windowFrom(counts) : saved;
-    }) as ReturnType<(typeof optimizer)[C]>;
   };
   // Where the symbol does not exist, the same key again.
   const disposeKey: typeof Symbol.dispose = ((Symbol as { readonly dispose?: symbol }).dispose ??
@@ -188,9 +170,8 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
 
     async stateDict(given = {}) {
       const { pending = true } = optimizer.check("stateDict", given);
-      const saving = optimizer.stateDict(given);
       const saved = pending ? { ...counts } : windowFrom(counts);
-      const [state, scalerState] = await Promise.all([saving, lossScaler?.stateDict()]);
+      const [state, scalerState] = await Promise.all([optimizer.stateDict(given), lossScaler?.stateDict()]);
       return {
         format: "optim-wrapper",
         version: 1,
@@ -199,9 +180,19 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
         ...(scalerState && { lossScaler: scalerState }),
       };
     },
-    loadStateDict: async (state, given) => (await wrapper.prepareLoad(state, given)).commit(),
-    prepareLoad: async (state, given) => prepare(state, given, "prepareLoad"),
-    prepareLoadSync: (state, given) => prepare(state, given, "prepareLoadSync"),
+    loadStateDict: async (...given) => wrapper.prepareLoadSync(...given).commit(),
+    prepareLoad: async (...given) => wrapper.prepareLoadSync(...given),
+    prepareLoadSync(state: OptimWrapperStateDict, given: LoadOptions = {}): PreparedLoad {
+      const current = optimizer.check("prepareLoad", given, state);
+      const { restore } = given;
+      const saved = restore?.pending === false ? windowFrom(current.counts) : { ...current.counts };
+      const commitScaler =
+        restore?.lossScaler !== false && current.lossScaler && lossScaler?.prepareLoad(current.lossScaler);
+      return optimizer.prepareLoadSync(current.optimizer, given, () => {
+        if (commitScaler) commitScaler();
+        counts = restore?.counts === false ? windowFrom(counts) : saved;
+      });
+    },
 
     dispose,
     [disposeKey]: dispose,
@@ -209,8 +200,10 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   return wrapper;
 }
 
+type Window = { -readonly [K in keyof WindowCounts]: WindowCounts[K] };
+
 /** An empty window that begins at these counts. */
-const windowFrom = (counts: Pick<WindowCounts, "innerCount" | "maxCounts">): WindowCounts => ({
+const windowFrom = (counts: Pick<WindowCounts, "innerCount" | "maxCounts">): Window => ({
   ...counts,
   windowStart: counts.innerCount,
   scaleSum: 0,

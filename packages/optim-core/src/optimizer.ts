@@ -71,7 +71,7 @@ export interface BackwardOptions<R extends boolean = boolean> {
    * The next call is `step`, and nothing of the caller's comes before it: a backend that submits commands may hold them back until then,
    * so that both are one submission. Default `false`.
    */
-  readonly stepFollows?: boolean;
+  readonly stepFollows?: boolean | undefined;
 }
 
 /** What is the same for all steps of a wrapper. */

@@ -116,7 +116,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
 
   /** Drops the gradients of every wrapper, in order. */
   zeroGrad(): void {
-    for (const wrapper of this.values()) wrapper.zeroGrad();
+    this.#wrappers.forEach((wrapper) => wrapper.zeroGrad());
   }
 
   /** The live groups of every wrapper, by its name. */
@@ -196,14 +196,14 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
    */
   prepareLoad(
     state: OptimWrapperDictStateDict,
-    options: DictLoadOptions<WrapperName<W>> = {},
+    options?: DictLoadOptions<WrapperName<W>>,
   ): Promise<PreparedLoad> {
-    return prepareWrappers(this.#wrappers, state, options as DictLoadOptions);
+    return prepareWrappers(this.#wrappers, state, options as DictLoadOptions | undefined);
   }
 
   /** Disposes every wrapper. Twice is fine. */
   dispose(): void {
-    for (const wrapper of this.values()) wrapper.dispose();
+    this.#wrappers.forEach((wrapper) => wrapper.dispose());
   }
 
   // One wrapper must take these: they do not compile, and throw `ambiguous-wrapper`.

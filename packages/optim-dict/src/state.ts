@@ -30,12 +30,12 @@ export interface DictLoadOptions<Name extends string = string> extends Omit<Load
 export async function prepareWrappers(
   wrappers: Wrappers,
   state: OptimWrapperDictStateDict,
-  options: DictLoadOptions,
+  options: DictLoadOptions | undefined,
 ): Promise<PreparedLoad> {
   const who = "prepareLoad";
   const { format, version, wrappers: parts } = Object(state) as Partial<OptimWrapperDictStateDict>;
   if (format !== "optim-wrapper-dict" || version !== 1 || !parts) {
-    refuse("invalid-state", who, "a dict's state, version 1", state);
+    refuse("invalid-state", who, "a dict state, version 1", state);
   }
   // What is wrong of the options, the wrappers refuse.
   const { strict = true, rename, restore } = Object(options) as DictLoadOptions;
@@ -43,7 +43,7 @@ export async function prepareWrappers(
   const missing = [...wrappers.keys()].filter((name) => !saved.has(name));
   const unexpected = [...saved.keys()].filter((name) => !wrappers.has(name));
   const errors: Named<OptimError>[] = [];
-  if (strict && missing.length + unexpected.length > 0) {
+  if (strict && (missing[0] ?? unexpected[0]) !== undefined) {
     const details = { expected: list(wrappers.keys()), received: [...saved.keys()], missing, unexpected };
     errors.push(["", new OptimError("state-mismatch", who, details)]);
   }
@@ -55,12 +55,11 @@ export async function prepareWrappers(
     async (wrapper, name) => {
       const part = saved.get(name) as OptimWrapperStateDict;
       const { lossScaler } = wrapper;
-      const copied = (Object(part) as Partial<OptimWrapperStateDict>).lossScaler;
+      const copied = (part as OptimWrapperStateDict | undefined)?.lossScaler;
       if (lossScaler && copied && restore?.lossScaler !== false) {
         const copy = JSON.stringify(copied);
         const other = copies.get(lossScaler) ?? copy;
-        if (other !== copy)
-          refuse("state-mismatch", `${name}.lossScaler`, `${other}, since it is shared`, copy);
+        if (other !== copy) refuse("state-mismatch", `${name}.lossScaler`, `${other} (shared)`, copy);
         copies.set(lossScaler, copy);
       }
       return wrapper.prepareLoad(
@@ -74,7 +73,7 @@ export async function prepareWrappers(
   );
   return {
     commit() {
-      const reports = staged.map(([name, load]) => [name, load.commit()] as const);
+      const reports = staged.map(([name, load]) => [`${name}.`, load.commit()] as const);
       return {
         missing: [...missing, ...prefixed(reports, "missing")],
         unexpected: [...unexpected, ...prefixed(reports, "unexpected")],

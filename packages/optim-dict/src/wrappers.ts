@@ -32,15 +32,15 @@ const members: readonly (keyof AnyOptimWrapper & string)[] = [
 export function checkedWrappers(wrappers: object | null): Wrappers {
   // null is refused as a list is.
   if (typeof wrappers !== "object" || Symbol.iterator in (wrappers ?? [])) {
-    refuse("invalid-option", dictName, "a record { name: wrapper }", wrappers);
+    refuse("invalid-option", dictName, "a record of wrappers", wrappers);
   }
   const checked = new Map<string, AnyOptimWrapper>();
   for (const [name, wrapper] of Object.entries(wrappers as Partial<Record<string, AnyOptimWrapper>>)) {
     const who = `${dictName}: ${name}`;
-    if (!/^[^.]+$/.test(name)) refuse("invalid-name", dictName, "a name without '.'", name);
+    if (!/^[^.]+$/.test(name)) refuse("invalid-name", dictName, "a name without a dot", name);
     const missing = members.filter((member) => typeof wrapper?.[member] !== "function");
-    if (wrapper?.kind !== "optim-wrapper" || missing.length > 0) {
-      refuse("invalid-wrapper", who, `an OptimWrapper, with ${list(missing)}`, wrapper);
+    if (wrapper?.kind !== "optim-wrapper" || missing[0]) {
+      refuse("invalid-wrapper", who, `a wrapper with ${list(missing)}`, wrapper);
     }
     for (const [other, known] of checked) {
       if (known === wrapper) refuse("duplicate-wrapper", who, `another wrapper than ${other}`, wrapper);

@@ -76,7 +76,7 @@ test("what two devices report at once is told of both, with their names", async 
     }).readMetrics(),
   );
   expect(error.code).toBe("non-finite-gradient");
-  expect(error.message).toBe("generator: step\ndiscriminator: device");
+  expect(error.message).toBe("generator.step\ndiscriminator.device");
 });
 
 test("one status for all does nothing, so that a loop can hold a wrapper or a dict", () => {

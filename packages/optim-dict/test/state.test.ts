@@ -112,7 +112,7 @@ test("what wrappers refuse is in the same error as the names of wrappers", async
   expect(error.code).toBe("state-mismatch");
   expect(error.missing).toEqual(["discriminator", "generator.new"]);
   expect(error.unexpected).toEqual(["critic", "generator.old"]);
-  expect(error.message).toMatch(/^prepareLoad: expected generator, discriminator, .*\ngenerator: state/);
+  expect(error.message).toMatch(/^prepareLoad: expected generator, discriminator, .*\ngenerator\.state/);
   expect(stagedIn(target)).toBe(0);
 });
 
@@ -143,7 +143,7 @@ test("what wrappers refuse is one error: first code, all messages, names prefixe
   const { dict } = await trained({ params: ["v1"] }, { params: ["v2"] });
   const error = await refusal(() => dict.loadStateDict(state));
   expect(error.code).toBe("state-mismatch");
-  expect(error.message).toMatch(/^generator: state.*\ndiscriminator: state/);
+  expect(error.message).toMatch(/^generator\.state.*\ndiscriminator\.state/);
   expect(error.missing).toEqual(["generator.v1", "discriminator.v2"]);
   expect(error.unexpected).toEqual(["generator.w1", "discriminator.w2"]);
   expect((error.cause as OptimError).missing).toEqual(["v1"]);
@@ -195,7 +195,7 @@ test.each(["first", "middle", "last"] as const)(
       });
       const refused = await refusal(async () => dict.loadStateDict(await source.stateDict()));
       expect(refused.code).toBe("device-lost");
-      expect(refused.message).toContain(`${place}: `);
+      expect(refused.message).toContain(`${place}.prepareLoad`);
       expect(refused.cause).toBe(error);
       expect(stepsOf(dict)).toEqual({ first: 0, middle: 0, last: 0 });
       expect(stagedIn(dict)).toBe(0);
@@ -220,7 +220,7 @@ test.each(["throws", "rejects"] as const)("a state dict of which a part %s is no
     new OptimWrapperDict({ fine: dict.get("generator"), other }).stateDict(),
   );
   expect(refused.code).toBe("device-lost");
-  expect(refused.message).toBe("other: prepareLoad");
+  expect(refused.message).toBe("other.prepareLoad");
 });
 
 test("wrappers that share a loss scaler: copies that differ are refused", async () => {
