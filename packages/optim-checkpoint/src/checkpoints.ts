@@ -39,7 +39,7 @@ export interface SkippedCheckpoint {
 
 /**
  * The checkpoints of one run, `checkpoint-000001.safetensors` and on: every save has a higher number than all before it, also after a
- * run went back to an older one. One process at a time writes to a place. `openCheckpoints` of `/node` and of `/browser` make it.
+ * run went back to an older one. One object at a time, in one process, writes to a place. `openCheckpoints` of `/node` and of `/browser` make it.
  */
 export class Checkpoints {
   readonly #storage: CheckpointStorage;

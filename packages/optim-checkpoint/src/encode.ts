@@ -71,8 +71,8 @@ export const checksumText = (crc: number): string => crc.toString(16).padStart(8
 
 /**
  * Lays out a file of any tensors and metadata. The tensors stand in the order given, those with larger elements first, so that each is
- * aligned where the file is mapped into memory. `crc32` is added to the metadata: the CRC-32 of the whole file, in hexadecimal, taken
- * with these eight digits as zeros.
+ * aligned where the file is mapped into memory. `crc32` is added to the metadata, in the place of any that is given: the CRC-32 of the
+ * whole file, in hexadecimal, taken with these eight digits as zeros.
  *
  * @param tensors by key, each once
  * @throws OptimError `invalid-name` for a key that comes twice, `unsupported` for a header beyond 100 MB
@@ -83,15 +83,14 @@ export function encodeSafetensors(
 ): SafetensorsFile {
   const who = "checkpoint";
   const ordered = [...tensors].sort(([, a], [, b]) => elementBytes(b) - elementBytes(a));
-  const header = new Map<string, object>([["__metadata__", { [checksumName]: noChecksum, ...metadata }]]);
+  const texts = Object.entries(metadata).filter(([name]) => name !== checksumName);
+  const header = new Map([[metadataName, objectText([[checksumName, noChecksum], ...texts])]]);
   let end = 0;
   for (const [key, { dtype, shape, data }] of ordered) {
     if (header.has(key)) refuse("invalid-name", who, "each tensor once", key);
-    header.set(key, { dtype, shape, data_offsets: [end, (end += data.byteLength)] });
+    header.set(key, JSON.stringify({ dtype, shape, data_offsets: [end, (end += data.byteLength)] }));
   }
-  // From a Map: an object would move keys such as "0" to the front, and the checksum has to come first.
-  const entries = [...header].map(([key, entry]) => `${JSON.stringify(key)}:${JSON.stringify(entry)}`);
-  const json = new TextEncoder().encode(`{${entries.join(",")}}`);
+  const json = new TextEncoder().encode(objectText(header, (text) => text));
   const length = Math.ceil(json.length / 8) * 8;
   if (length > mostHeaderBytes) refuse("unsupported", who, `a header of ${mostHeaderBytes} bytes`, length);
 
@@ -106,6 +105,15 @@ export function encodeSafetensors(
   return new SafetensorsFile(chunks);
 }
 
-const checksumAt = 8 + `{"__metadata__":{"${checksumName}":"`.length;
+const metadataName = "__metadata__";
+const checksumAt = 8 + `{"${metadataName}":{"${checksumName}":"`.length;
+
+/** JSON in the order given, where an object would move keys such as "0" to the front: the checksum has to come first. */
+function objectText(
+  entries: Iterable<readonly [key: string, value: string]>,
+  write: (value: string) => string = JSON.stringify,
+): string {
+  return `{${Array.from(entries, ([key, value]) => `${JSON.stringify(key)}:${write(value)}`).join(",")}}`;
+}
 
 const elementBytes = ({ data }: Tensor): number => data.BYTES_PER_ELEMENT;

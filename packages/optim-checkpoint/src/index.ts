@@ -7,7 +7,7 @@ export {
   type SkippedCheckpoint,
 } from "./checkpoints.ts";
 export { decodeSafetensors, type SafetensorsContent } from "./decode.ts";
-export { encodeSafetensors, SafetensorsFile } from "./encode.ts";
+export { encodeSafetensors, type SafetensorsFile } from "./encode.ts";
 export type { Progress, ProgressOptions } from "./progress.ts";
 export type { ByteInput, ByteSource } from "./source.ts";
 export type { SavedState } from "./state.ts";

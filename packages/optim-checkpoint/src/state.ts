@@ -34,26 +34,32 @@ type Take = (names: readonly string[], shape?: readonly number[]) => Float32Arra
 
 /** Splits a state into plain data, which is returned, and tensors. @throws OptimError `invalid-state` */
 export function packState(state: SavedState, put: Put): unknown {
-  return eachWrapper(state, (wrapper, names) => {
-    checkSchema("invalid-state", names.join("."), wrapper, stateSchema(false));
-    return { ...wrapper, optimizer: packOptimizer(wrapper.optimizer, names, put) };
-  });
+  return eachWrapper(state, stateSchema(false), (wrapper, names) => ({
+    ...wrapper,
+    optimizer: packOptimizer(wrapper.optimizer, names, put),
+  }));
 }
 
 /** Joins them again. @throws OptimError `invalid-state` */
 export function unpackState(plain: unknown, take: Take): SavedState {
-  return eachWrapper(plain as SavedState, (wrapper, names) => {
-    checkSchema("invalid-state", names.join("."), wrapper, stateSchema(true));
-    return { ...wrapper, optimizer: unpackOptimizer(wrapper.optimizer as never, names, take) };
-  }) as SavedState;
+  return eachWrapper(plain as SavedState, stateSchema(true), (wrapper, names) => ({
+    ...wrapper,
+    optimizer: unpackOptimizer(wrapper.optimizer as never, names, take),
+  })) as SavedState;
 }
 
-function eachWrapper(
+/** A state with each wrapper's part converted, told the names that the keys of its tensors begin with. @throws OptimError `invalid-state` */
+export function eachWrapper(
   state: SavedState,
+  schema: Schema,
   convert: (wrapper: OptimWrapperStateDict, names: readonly string[]) => unknown,
 ): unknown {
   const { format } = Object(state) as Partial<SavedState>;
-  if (format === "optim-wrapper") return convert(state as OptimWrapperStateDict, [optim]);
+  const one = (wrapper: OptimWrapperStateDict, names: readonly string[]): unknown => {
+    checkSchema("invalid-state", names.join("."), wrapper, schema);
+    return convert(wrapper, names);
+  };
+  if (format === "optim-wrapper") return one(state as OptimWrapperStateDict, [optim]);
   if (format !== "optim-wrapper-dict")
     refuse("invalid-state", optim, "the state of a wrapper or of a dict", state);
   checkSchema("invalid-state", optim, state, { fields: { wrappers: { each: anything } } });
@@ -61,7 +67,7 @@ function eachWrapper(
   return {
     ...rest,
     wrappers: Object.fromEntries(
-      Object.entries(wrappers).map(([name, wrapper]) => [name, convert(wrapper, [optim, name])]),
+      Object.entries(wrappers).map(([name, wrapper]) => [name, one(wrapper, [optim, name])]),
     ),
   };
 }
@@ -133,8 +139,8 @@ function unpackOptimizer(
   };
 }
 
-/** As far as a state is taken apart here. All of it is checked where it is loaded. */
-function stateSchema(plain: boolean): Schema {
+/** As far as a state is taken apart here, with its tensors or, `plain`, without. All of it is checked where it is loaded. */
+export function stateSchema(plain: boolean): Schema {
   return {
     fields: {
       optimizer: {

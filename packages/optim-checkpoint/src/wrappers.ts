@@ -39,9 +39,10 @@ export async function takeCheckpoint(
 ): Promise<Checkpoint> {
   const { parameters = true, tensors = {}, extra, ...stateOptions } = options;
   const members = membersOf(optim);
+  const whole = wholeOf(members);
   // All reads begin before the first await.
   const reading = parameters ? members.map(readParameters) : [];
-  const [state, ...read] = await Promise.all([wholeOf(members).stateDict(stateOptions), ...reading]);
+  const [state, ...read] = await Promise.all([whole.stateDict(stateOptions), ...reading]);
   const all: [string, TensorInput][] = Object.entries(tensors);
   for (const [name, tensor] of read.flat()) {
     if (Object.hasOwn(tensors, name))
@@ -172,11 +173,12 @@ function findParameters(
 ): FoundParameters {
   const missing: string[] = [];
   const mismatched: string[] = [];
+  const states = statesOf(optim);
   const writes = members.map((member): Write => {
     const { name: wrapperName, wrapper } = member;
     const known = new Map(wrapper.optimizer.parameters.map(({ name, shape }) => [name, sizeOf(shape)]));
     const values = Object.create(null) as Record<string, Float32Array>;
-    for (const { name } of statesOf(optim).get(wrapperName)?.optimizer.params ?? []) {
+    for (const { name } of states.get(wrapperName)?.optimizer.params ?? []) {
       const key = nameIn(member, name);
       const current = rename(name, wrapperName);
       const size = known.get(current);

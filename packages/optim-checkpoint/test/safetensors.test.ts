@@ -248,6 +248,14 @@ test.each([null, 5, "file", {}])("%j is no source of bytes", async (input) => {
   expect((await refusal(() => decodeSafetensors(input as never))).code).toBe("invalid-option");
 });
 
+test("metadata of any names, numbers and a checksum of something else among them", async () => {
+  const texts = { 0: "zero", crc32: "stale", ["__proto__"]: "own", '"': "\\", "": "ü☃" };
+  const { metadata } = await decodeSafetensors(encodeSafetensors([], texts).bytes());
+  const { crc32: checksum, ...others } = Object.fromEntries(metadata);
+  expect(others).toEqual({ 0: "zero", ["__proto__"]: "own", '"': "\\", "": "ü☃" });
+  expect(checksum).toMatch(/^[0-9a-f]{8}$/);
+});
+
 test("a key comes once", async () => {
   const tensor: Tensor = { dtype: "U8", shape: [0], data: new Uint8Array() };
   for (const key of ["w", "__metadata__"]) {

@@ -157,6 +157,13 @@ test("there and back is the same file, but for what only PyTorch has", async () 
   }
 });
 
+test.each([undefined, null, {}, { format: "optim-wrapper-dict" }, { format: "optim-wrapper" }])(
+  "%j is no state to be written",
+  async (state) => {
+    expect((await refusal(async () => encodeTorchState(state as never))).code).toBe("invalid-state");
+  },
+);
+
 test("wrappers that are not here are refused by name; those that the file lacks, by the load", async () => {
   const others = [...gan()].filter(([name]) => name !== "generator");
   const error = await refusal(() => decodeTorchState(fixture("mmengine-dict"), others));

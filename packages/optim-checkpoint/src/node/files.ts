@@ -114,7 +114,7 @@ export async function removeFile(path: string): Promise<void> {
   await attempt(`removing ${path}`, () => unlink(path));
 }
 
-/** Removes what writes that were killed have left, of one name or of all that begin with it. */
+/** Removes what saves that were killed have left. */
 export async function removeUnfinished(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
     if (/^\.checkpoint-\d+\.safetensors\.[0-9a-f]{12}\.unfinished$/.test(name))

@@ -2,7 +2,7 @@ import type { HyperparameterRecord, LossScalerStateDict, OptimWrapperStateDict }
 import { encodeSafetensors, type SafetensorsFile } from "../encode.ts";
 import { toJson } from "../json.ts";
 import { joinKey } from "../keys.ts";
-import type { SavedState } from "../state.ts";
+import { eachWrapper, type SavedState, stateSchema } from "../state.ts";
 import type { Tensor } from "../tensor.ts";
 import {
   impliedScalars,
@@ -18,20 +18,15 @@ import {
  * The state of a wrapper or of a dict as a file that `python/optim_state.py` reads into a PyTorch optimizer of the same rule, or into
  * MMEngine's wrappers. Counts and gradients of a window in progress have no place there: save between two windows.
  *
- * @throws OptimError `invalid-name`, `unsupported`, as `encodeCheckpoint`
+ * @throws OptimError `invalid-state`, `invalid-name`, `unsupported`, as `encodeCheckpoint`
  */
 export function encodeTorchState(state: SavedState): SafetensorsFile {
   const tensors: (readonly [string, Tensor])[] = [];
-  const plain =
-    state.format === "optim-wrapper"
-      ? torchState(state, [], tensors)
-      : Object.fromEntries(
-          Object.entries(state.wrappers).map(([name, wrapper]) => [
-            name,
-            torchState(wrapper, [name], tensors),
-          ]),
-        );
-  return encodeSafetensors(tensors, { [torchFormat]: toJson(plain, torchFormat) });
+  const plain = eachWrapper(state, stateSchema(false), (wrapper, [, ...names]) =>
+    torchState(wrapper, names, tensors),
+  );
+  const { wrappers = plain } = plain as { readonly wrappers?: unknown };
+  return encodeSafetensors(tensors, { [torchFormat]: toJson(wrappers, torchFormat) });
 }
 
 function torchState(
