@@ -29,4 +29,6 @@ export default [
     { "optim-tfjs": "tfjsOptimizer", "optim-rules": "sgd" },
     ["@tensorflow/tfjs-core"],
   ),
+  // docs/decisions/0031 says why.
+  limit("webgpu backend + one rule", "32 kB", { "optim-webgpu": "webgpuOptimizer", "optim-rules": "sgd" }),
 ];

@@ -186,7 +186,7 @@ export class Device {
     for (const read of reads) this.#waiting.add(read);
     try {
       const [copies, error] = await Promise.all([staging.copies(), refused]);
-      if (error !== null) throw error;
+      if (error !== null) throw new Error(error.message);
       for (const [index, { resolve }] of reads.entries()) resolve(copies[index] as ArrayBuffer);
     } catch (cause) {
       const error = await this.#readError(cause);
@@ -203,7 +203,7 @@ export class Device {
     if (this.#lost !== undefined) return this.#lostError();
     return new OptimError("device-error", "@mm/optim-webgpu: read", {
       expected: "that the device copies and maps buffers",
-      received: (cause as Partial<Error>).message,
+      received: (cause as Error).message,
       cause,
     });
   }
