@@ -22,7 +22,7 @@ export default [
     "optim-config": "buildOptimWrapper, buildScheduler",
   }),
   // Above the 8 kB that were wanted: docs/decisions/0003 says why. The limits keep them from growing unseen.
-  limit("wasm backend + one rule", "17 kB", { "optim-wasm": "wasmOptimizer", "optim-rules": "sgd" }),
+  limit("wasm backend + one rule", "17.2 kB", { "optim-wasm": "wasmOptimizer", "optim-rules": "sgd" }),
   limit(
     "tfjs backend + one rule, peers not counted",
     "24 kB",
