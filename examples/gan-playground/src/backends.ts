@@ -1,5 +1,6 @@
 import { transposeExplicitly } from "@mm-examples/gan-digits/matmul-gradient";
-import { tfjsOptimizer as byOps } from "@mm/optim-tfjs";
+import { tfjsOptimizer as onHeap } from "@mm/optim-tfjs";
+import { tfjsOptimizer as onGpu } from "@mm/optim-webgpu/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import simd from "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url";
 import threaded from "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm?url";
@@ -14,11 +15,11 @@ export type BackendName = "wasm" | "webgpu" | "wasm-plain" | "webgpu-plain";
 
 /** The two backends of tfjs that are offered, each with our optimizers and, for comparison, with tfjs's own. */
 const tfjsBackends = {
-  wasm: { label: "tfjs-wasm, fused steps", plain: "tfjs-wasm, tf.train.adam", tfjsOptimizer: byOps },
+  wasm: { label: "tfjs-wasm, fused steps", plain: "tfjs-wasm, tf.train.adam", tfjsOptimizer: onHeap },
   webgpu: {
     label: "tfjs-webgpu, fused steps",
     plain: "tfjs-webgpu, tf.train.adam",
-    tfjsOptimizer: byOps,
+    tfjsOptimizer: onGpu,
   },
 } as const;
 
@@ -30,7 +31,8 @@ const tfjsBackend = (name: BackendName): TfjsBackend => (name.startsWith("webgpu
 /** Whether the optimizers are tfjs's own. */
 export const isPlain = (name: BackendName): boolean => name.endsWith("-plain");
 
-export const optimizerOf = (name: BackendName): typeof byOps => tfjsBackends[tfjsBackend(name)].tfjsOptimizer;
+export const optimizerOf = (name: BackendName): typeof onHeap =>
+  tfjsBackends[tfjsBackend(name)].tfjsOptimizer;
 
 /** What can be chosen on this device. */
 export async function prepareBackends(): Promise<readonly BackendChoice[]> {
