@@ -27,7 +27,7 @@ const resolve = { alias: aliases(process.env["TEST_STAGE"] === "built" ? "built"
 const timeouts = { testTimeout: 30_000, hookTimeout: 30_000 };
 
 const python = ["packages/*/test/python/**"];
-const webgpu = ["packages/optim-webgpu/test/**", "examples/*/test/webgpu/**"];
+const webgpu = ["packages/optim-webgpu/test/**", "{packages,examples}/*/test/webgpu/**"];
 
 const node = {
   resolve,
