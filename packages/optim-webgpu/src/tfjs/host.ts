@@ -29,6 +29,8 @@ interface TensorRecord {
   readonly external?: boolean;
 }
 
+const isAbsent = (value: unknown): value is null | undefined => value === null || value === undefined;
+
 const methods = [
   "uploadToGPU",
   "endComputePassEncoder",
@@ -55,12 +57,12 @@ function probed(backend: WebgpuBackend): boolean {
   return scoped(() => {
     const { dataId } = tf.tensor1d([1.5, -2.25, 3]);
     const before = backend.tensorMap.get(dataId);
-    if (before.values == null || before.resource != null || backend.refCount(dataId) !== 1) return false;
+    if (isAbsent(before.values) || !isAbsent(before.resource) || backend.refCount(dataId) !== 1) return false;
     backend.uploadToGPU(dataId);
     const { resource, values } = backend.tensorMap.get(dataId);
     new TfjsHost(backend).flush();
     const isBuffer = resource?.size === 12 && (resource.usage & workingUsage) === workingUsage;
-    return isBuffer && values == null && backend.commandEncoder == null;
+    return isBuffer && isAbsent(values) && isAbsent(backend.commandEncoder);
   });
 }
 
@@ -79,7 +81,7 @@ export class TfjsHost {
   /** The buffer of a tensor that is not empty. Where it is still on the host, or on another backend, it comes here. */
   bufferOf({ dataId }: tf.Tensor): GPUBuffer {
     const record = this.#backend.tensorMap.get(dataId);
-    if (record.resource == null) {
+    if (isAbsent(record.resource)) {
       this.#backend.uploadToGPU(dataId);
       // Whatever is submitted next finds it there.
       this.flush();
@@ -118,7 +120,7 @@ export class TfjsHost {
 
   /** Submits what tfjs has recorded, if it has. */
   flush(): void {
-    if (this.#backend.commandEncoder == null) return;
+    if (isAbsent(this.#backend.commandEncoder)) return;
     this.#backend.endComputePassEncoder();
     this.#backend.submitQueue();
   }
