@@ -2,6 +2,7 @@ import { testOptimizer } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-conformance/golden";
 import { expect, test } from "vitest";
 import { fixtures } from "../../optim-conformance/test/fixtures.ts";
+import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { type Home, webgpuFactory } from "./factory.ts";
 import { countDevice } from "./support/counted.ts";
 import { openDevice } from "./support/node.ts";
@@ -14,6 +15,12 @@ const factoryOf = (home: Home) => webgpuFactory(device, { name: `webgpu, ${home}
 
 for (const home of ["buffers", "everywhere"] as const) testOptimizer({ test, factory: factoryOf(home) });
 for (const file of fixtures.values()) testGolden({ test, factory: factoryOf("buffers"), file });
+
+test("webgpu: training runs of any kind stay beside the reference", { timeout: 120_000 }, async () => {
+  // Always the same ones: sums that cancel and loss scales near the end of float32 could exceed a tolerance by chance.
+  const search = { withEdges: false, numRuns: 300, seed: 2 };
+  expect(await searchDifference(factoryOf("everywhere"), search)).toBeUndefined();
+});
 
 test("the device refused nothing of all that", async () => {
   await device.queue.onSubmittedWorkDone();
