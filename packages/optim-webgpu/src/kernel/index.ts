@@ -5,5 +5,5 @@ export * from "./norms.ts";
 export * from "./prepare.ts";
 export * from "./scalars.ts";
 export * from "./seed.ts";
-export type { BindingKind, KernelSource } from "./source.ts";
+export type { KernelSource } from "./source.ts";
 export * from "./update.ts";

@@ -2,7 +2,7 @@ import { pair } from "./layout.ts";
 import { literal } from "./source.ts";
 
 /** The value as a pair literal. */
-export const pairLiteral = (value: number): string => {
+const pairLiteral = (value: number): string => {
   const [high, low] = pair(value);
   return `vec2f(${literal(high)}, ${literal(low)})`;
 };
