@@ -79,12 +79,26 @@ test("a backend with one rule brings no other rule, no other backend, no wrapper
   expect([...(files.get("core/rule/expression") ?? [])].sort()).toEqual(needed);
 });
 
+test("the WebGPU backend brings no tfjs, no arena, no evaluation on the host and no other backend", async () => {
+  const files = await filesIn(`
+    import { webgpuOptimizer } from "@mm/optim-webgpu";
+    import { sgd } from "@mm/optim-rules";
+    console.log(webgpuOptimizer, sgd);
+  `);
+  const brought = [...files.keys()];
+  expect(brought).toContain("webgpu/plan");
+  expect(brought.filter((file) => /^(?:wasm|tfjs|dict|conformance)\/|^webgpu\/tfjs/.test(file))).toEqual([]);
+  for (const file of ["webgpu/arena", "core/backend/evaluate", "core/create-optim-wrapper"]) {
+    expect(brought).not.toContain(file);
+  }
+});
+
 test("whether an error is ours can be asked without the rest", async () => {
   const files = await filesIn('import { isOptimError } from "@mm/optim-core"; console.log(isOptimError);');
   expect([...files]).toEqual([["core/errors", ["isOptimError"]]]);
 });
 
-test.each(["core", "core/rule", "core/backend", "dict", "rules"])(
+test.each(["core", "core/rule", "core/backend", "dict", "rules", "webgpu"])(
   "@mm/optim-%s does nothing when it is imported",
   async (name) => {
     expect([...(await filesIn(`import "@mm/optim-${name}";`)).keys()]).toEqual([]);

@@ -5,16 +5,14 @@ import type { KernelSource } from "./kernel/index.ts";
 /** Values of `GPUBufferUsage` and its like, which are no globals where WebGPU is handed in (Node). */
 export const bufferUsage = {
   mapRead: 0x0001,
-  copySource: 0x0004,
   copyTarget: 0x0008,
   uniform: 0x0040,
-  storage: 0x0080,
 } as const;
 const mapForReading = 0x0001;
 const computeStage = 0x4;
 
-/** What every buffer that kernels work on is made for: they are read by copies, and written by the host. */
-export const workingUsage: number = bufferUsage.storage | bufferUsage.copySource | bufferUsage.copyTarget;
+/** Storage that is read by copies, and written by the host: what every buffer that kernels work on is made for. */
+export const workingUsage = 0x008c;
 
 /** Bindings of storage buffers begin at multiples of this, on every device. */
 export const bindingAlignment = 256;
