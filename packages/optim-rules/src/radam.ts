@@ -43,8 +43,8 @@ export interface RadamHyperparameters {
  *
  * Slots: `expAvg` m, `expAvgSq` v.
  *
- * ρ is a small difference of large numbers: in float32 it is off by about ρ∞·1e-7. Where a device computes it, β₂ = 0.999 leaves r
- * right to 2.3e-4; above that the step at which it begins may move by one.
+ * ρ is a small difference of large numbers: in float32 it is off by about ρ∞·1e-7. Where tfjs ops compute it on a device, β₂ = 0.999
+ * leaves r right to 2.3e-4; above that the step at which it begins may move by one. `@mm/optim-webgpu` computes it with 48 bits.
  *
  * Elsewhere: the paper rectifies where ρ > 4, the authors' code where ρ ≥ 5. optax `radam` does where ρ ≥ 5, and adds ε after the bias
  * correction.
