@@ -28,8 +28,8 @@ const sampleRows = 6;
 /** Milliseconds. Between two reports nothing that the page asks for is heard. */
 const reportInterval = 80;
 const samplesInterval = 500;
-/** Iterations from one report to the next, at most. A report waits for the device: that keeps its queue short. */
-const mostUnreported = 20;
+/** Iterations from one report to the next, at most. */
+const mostUnreported = 50;
 
 /** A model in training, on one backend of tfjs. */
 interface Model {
@@ -160,16 +160,19 @@ export function createTrainer(): Trainer {
   /** Until somebody pauses it or wants the model for something else. */
   const loop = async (): Promise<void> => {
     let samplesAt = performance.now();
+    // A device only enqueues: how long that takes, the report before tells.
+    let most = 1;
     while (running && waiting === 0) {
       const since = performance.now();
       const elapsed = (): number => performance.now() - since;
       let count = 1;
-      while (count < mostUnreported && elapsed() < reportInterval) {
+      while (count < most && elapsed() < reportInterval) {
         iterate(false);
         count += 1;
       }
       const steps = iterate(true);
       await report(steps, () => elapsed() / count);
+      most = Math.min(mostUnreported, Math.max(1, Math.round((count * reportInterval) / elapsed())));
       if (performance.now() - samplesAt > samplesInterval) {
         await showSamples();
         samplesAt = performance.now();
