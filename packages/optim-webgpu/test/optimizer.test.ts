@@ -522,6 +522,18 @@ describe("loss scaling", () => {
     lossScaler.dispose();
   });
 
+  test("a scaler that was disposed is refused", async () => {
+    const optimizer = optimizerOf(descent(), { w: buffer(0) });
+    const lossScaler = optimizer.createLossScaler("dynamic");
+    const commit = lossScaler.prepareLoad(await lossScaler.stateDict());
+    lossScaler.dispose();
+    lossScaler.dispose();
+    commit();
+    expect(thrownBy(() => optimizer.backward(slope("w"), { lossScaler })).code).toBe("disposed");
+    expect(thrownBy(() => lossScaler.update()).code).toBe("disposed");
+    await expect(lossScaler.readScale()).rejects.toMatchObject({ code: "disposed" });
+  });
+
   test("a scaler of another device is refused", async () => {
     const other = await openDevice();
     const foreign = webgpuOptimizer(descent(), createArena(other, { w: 1 }), { device: other });
@@ -579,6 +591,23 @@ describe("state", () => {
     expect((await read(mixed))["w"]?.[0]).toBeCloseTo((await read(plain))["w"]?.[0] as number, 6);
     expect(state.params[0]?.slots["expAvg"]).toEqual(expected.params[0]?.slots["expAvg"]);
     lossScaler.dispose();
+  });
+
+  test("a slot whose place was staged for a load that was given up begins as zeros", async () => {
+    const make = () => optimizerOf(sgd({ lr: 1, momentum: 0.5 }), { a: buffer(0), b: buffer(0) });
+    const [from, to] = [make(), make()];
+    from.writeGradients({ a: floats(8), b: floats(8) });
+    from.step();
+    to.writeGradients({ a: floats(1) });
+    to.step();
+    to.zeroGrad();
+    (await to.prepareLoad(await from.stateDict())).dispose();
+    to.writeGradients({ b: floats(1) });
+    to.step();
+    expect((await to.stateDict()).params.map(({ slots }) => slots["momentumBuffer"])).toEqual([
+      floats(1),
+      floats(1),
+    ]);
   });
 
   test("a dict's state is one copy and one mapping", async () => {
