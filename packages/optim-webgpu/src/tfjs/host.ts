@@ -66,13 +66,13 @@ function probed(backend: WebgpuBackend): boolean {
   });
 }
 
+/** Whose values are never kept on the host. */
+const uncached = /* @__PURE__ */ new WeakSet<TensorRecord>();
+
 /** tfjs-backend-webgpu, as far as optimizers write into its variables. */
 export class TfjsHost {
   readonly device: GPUDevice;
   readonly #backend: WebgpuBackend;
-  /** Whose values are never kept on the host. */
-  readonly #uncached = new WeakSet<TensorRecord>();
-
   constructor(backend: WebgpuBackend) {
     this.#backend = backend;
     this.device = backend.device;
@@ -115,7 +115,7 @@ export class TfjsHost {
   }
 
   #isOwned({ dataId }: tf.Variable): boolean {
-    return this.#uncached.has(this.#backend.tensorMap.get(dataId)) && this.#backend.refCount(dataId) === 1;
+    return uncached.has(this.#backend.tensorMap.get(dataId)) && this.#backend.refCount(dataId) === 1;
   }
 
   /** Submits what tfjs has recorded, if it has. */
@@ -139,6 +139,6 @@ export class TfjsHost {
     this.bufferOf(variable);
     const record = this.#backend.tensorMap.get(variable.dataId);
     Object.defineProperty(record, "values", { get: () => null, set() {} });
-    this.#uncached.add(record);
+    uncached.add(record);
   }
 }

@@ -232,7 +232,8 @@ export async function updateOnDevice(
     {
       source: updateKernel(program, access),
       bindings: [paramBuffer, grad, ...slots, tableBuffer, rangeBuffer],
-      groups: [Math.max(1, table.tileCount)],
+      // In two dimensions, some of them for nothing, as where one has not enough.
+      groups: [3, Math.ceil(table.tileCount / 3) + 1],
     },
   ]);
   const written = await rig.floats(paramBuffer);

@@ -114,6 +114,17 @@ describe("work of tfjs's around a step", () => {
     }
   });
 
+  test("a variable of two optimizers, at once and one after the other", async () => {
+    const w = tf.variable(tf.tensor1d([5, 6]));
+    const [first, second] = [stepper(w), stepper(w)];
+    first();
+    second();
+    first();
+    expect(await valuesOf(w)).toEqual([2, 3]);
+    stepper(w)();
+    expect(await valuesOf(w)).toEqual([1, 2]);
+  });
+
   test("variables of any shape, empty ones too", async () => {
     const variables = {
       scalar: tf.variable(tf.scalar(1)),
