@@ -73,6 +73,7 @@ const uncached = /* @__PURE__ */ new WeakSet<TensorRecord>();
 export class TfjsHost {
   readonly device: GPUDevice;
   readonly #backend: WebgpuBackend;
+
   constructor(backend: WebgpuBackend) {
     this.#backend = backend;
     this.device = backend.device;
