@@ -7,6 +7,8 @@ export interface Case {
 export interface Timing {
   readonly name: string;
   readonly medianMs: number;
+  /** Of it on a GPU, in compute passes. */
+  readonly passMs?: number;
 }
 
 /** Timings that were taken side by side, and the ratios that are read from them. */
@@ -22,6 +24,8 @@ export interface Ratio {
   /** `"JS loop ÷ arena"` */
   readonly what: string;
   readonly value: number;
+  /** Heading of its column in the table of WebGPU adapters; absent where it is not in there. */
+  readonly column?: string;
   /** What DESIGN asks of it; absent where it only informs. */
   readonly goal?: { readonly atLeast: number } | { readonly atMost: number };
 }
@@ -35,9 +39,13 @@ export interface Effort {
  * Times all cases in turn, A B C A B C …, so that a change of the machine's speed meets them alike, and takes medians. Timing libraries
  * run one case after the other; a ratio between minutes apart says little on a shared machine.
  */
-export async function sideBySide(cases: readonly Case[], { smoke }: Effort, rounds = 25): Promise<Timing[]> {
+export async function sideBySide(
+  cases: readonly Case[],
+  { smoke }: Effort,
+  rounds = 25,
+  warmups = smoke ? 0 : 5,
+): Promise<Timing[]> {
   const samples = cases.map(() => [] as number[]);
-  const warmups = smoke ? 0 : 5;
   for (let round = -warmups; round < (smoke ? 1 : rounds); round += 1) {
     for (const [index, { run }] of cases.entries()) {
       const start = performance.now();

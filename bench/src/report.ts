@@ -2,10 +2,17 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
-import type { Ratio, Section } from "./measure.ts";
+import type { Ratio, Section, Timing } from "./measure.ts";
+import type { AdapterSections } from "./webgpu/index.ts";
 
-/** The sections as Markdown, with the machine they were measured on. */
-export function markdown(sections: readonly Section[], seconds: number): string {
+const system = `${process.platform} ${process.arch}, Node ${process.version}`;
+
+/** The page, with the machine that it was measured on. The table of adapters is empty until {@link addAdapters}. */
+export function markdown(
+  sections: readonly Section[],
+  adapters: readonly AdapterSections[],
+  seconds: number,
+): string {
   const processor = cpus()[0]?.model.trim() ?? "an unknown processor";
   const memory = Math.round(totalmem() / 2 ** 30);
   return [
@@ -14,21 +21,43 @@ export function markdown(sections: readonly Section[], seconds: number): string 
     "Written by `pnpm bench`. Every ratio is between medians of one run, taken in turn (A B C A B C …); the times themselves belong to the",
     "machine, the ratios travel better.",
     "",
-    `Machine: ${processor}, ${availableParallelism()} processors, ${memory} GiB; Node ${process.version}; ${process.platform} ${process.arch}. The run took ${Math.round(seconds)} s.`,
+    `Machine: ${processor}, ${availableParallelism()} processors, ${memory} GiB; ${system}. The run took ${Math.round(seconds)} s.`,
     "",
     ...sections.flatMap(sectionLines),
+    "## WebGPU, adapter by adapter",
+    "",
+    "SwiftShader and lavapipe are adapters in software: they compute on the processor. They compare kernels with each other, and say nothing",
+    "about the speed of a GPU. **Anyone with a GPU can add a row**: `pnpm bench --webgpu` measures the adapter that WebGPU prefers on a",
+    "machine, writes its figures into `bench/adapters.json` and its row into this table.",
+    "",
+    "By hand: time of our generated kernel ÷ time of one written by hand for Adam alone. All others: time of `tf.train.adam` of tfjs-webgpu",
+    "÷ ours. Clipped and scaled: with clipping by norm and a dynamic loss scale, which `tf.train.adam` has not.",
+    "",
+    tableBegin,
+    tableEnd,
+    "",
+    ...adapters.flatMap((adapter) => adapter.sections).flatMap(sectionLines),
   ].join("\n");
 }
 
+const tableBegin = "<!-- adapters: written by `pnpm bench --webgpu` -->";
+const tableEnd = "<!-- /adapters -->";
+
 function sectionLines({ title, about, timings, ratios }: Section): string[] {
+  const hasPasses = timings.some(({ passMs }) => passMs !== undefined);
   return [
     `## ${title}`,
     "",
     about,
     "",
-    "| what | median, ms |",
-    "| --- | ---: |",
-    ...timings.map(({ name, medianMs }) => `| ${name} | ${figure(medianMs)} |`),
+    ...table(
+      ["what", "median, ms", ...(hasPasses ? ["on the device, in compute passes"] : [])],
+      timings.map(({ name, medianMs, passMs }: Timing) => [
+        name,
+        figure(medianMs),
+        ...(hasPasses ? [passMs === undefined ? "" : figure(passMs)] : []),
+      ]),
+    ),
     "",
     "| ratio | measured | goal |",
     "| --- | ---: | --- |",
@@ -36,6 +65,12 @@ function sectionLines({ title, about, timings, ratios }: Section): string[] {
     "",
   ];
 }
+
+/** All columns but the first hold figures. */
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] =>
+  [head, head.map((_, column) => (column === 0 ? "---" : "---:")), ...rows].map(
+    (row) => `| ${row.join(" | ")} |`,
+  );
 
 function goalText({ goal, value }: Ratio): string {
   if (goal === undefined) return "";
@@ -59,16 +94,75 @@ function figure(value: number): string {
 }
 
 /** Writes the page, and the summary between its markers on the front page; both formatted like every other page. */
-export function writeReport(root: URL, sections: readonly Section[], text: string): void {
-  const page = fileURLToPath(new URL("docs/benchmarks.md", root));
-  const front = fileURLToPath(new URL("README.md", root));
+export function writeReport(
+  root: URL,
+  sections: readonly Section[],
+  adapters: readonly AdapterSections[],
+  text: string,
+): void {
+  const [page, front] = [path(root, "docs/benchmarks.md"), path(root, "README.md")];
   writeFileSync(page, text);
-  const [begin, end] = ["<!-- benchmarks: written by `pnpm bench` -->", "<!-- /benchmarks -->"];
-  const [before, rest = ""] = readFileSync(front, "utf8").split(begin);
+  const all = [...sections, ...adapters.flatMap((adapter) => adapter.sections)];
+  replaceBetween(front, "<!-- benchmarks: written by `pnpm bench` -->", "<!-- /benchmarks -->", summary(all));
+  format(page, front);
+}
+
+/** A row of the table of adapters, which adds up from machine to machine. */
+interface AdapterRow {
+  readonly adapter: string;
+  readonly info: AdapterSections["info"];
+  readonly system: string;
+  /** By heading of the column. */
+  readonly ratios: Readonly<Record<string, number>>;
+}
+
+/** Puts their rows, in place of older ones of the same adapter and system, into the table of adapters. @returns the table */
+export function addAdapters(root: URL, measured: readonly AdapterSections[]): string {
+  const [page, file] = [path(root, "docs/benchmarks.md"), path(root, "bench/adapters.json")];
+  const rows = new Map<string, AdapterRow>();
+  const known = JSON.parse(readFileSync(file, "utf8")) as readonly AdapterRow[];
+  for (const row of [...known, ...measured.map(toRow)]) rows.set(`${row.adapter}, ${row.system}`, row);
+  writeFileSync(file, JSON.stringify([...rows.values()]));
+  const text = adapterTable([...rows.values()]);
+  replaceBetween(page, tableBegin, tableEnd, text);
+  format(page, file);
+  return text;
+}
+
+function toRow({ name, info, sections }: AdapterSections): AdapterRow {
+  const ratios = sections.flatMap((section) => section.ratios);
+  return {
+    adapter: name,
+    info,
+    system,
+    ratios: Object.fromEntries(
+      ratios.flatMap(({ column, value }) => (column === undefined ? [] : [[column, Number(figure(value))]])),
+    ),
+  };
+}
+
+function adapterTable(rows: readonly AdapterRow[]): string {
+  const columns = [...new Set(rows.flatMap(({ ratios }) => Object.keys(ratios)))];
+  return table(
+    ["adapter", ...columns],
+    rows.map(({ adapter, system, ratios }) => [
+      `${adapter} (${system})`,
+      ...columns.map((column) => (ratios[column] === undefined ? "" : figure(ratios[column]))),
+    ]),
+  ).join("\n");
+}
+
+const path = (root: URL, file: string): string => fileURLToPath(new URL(file, root));
+
+function replaceBetween(file: string, begin: string, end: string, text: string): void {
+  const [before, rest = ""] = readFileSync(file, "utf8").split(begin);
   const [, after = ""] = rest.split(end);
-  if (after === "") throw new Error(`${front} has lost its markers ${begin} and ${end}`);
-  writeFileSync(front, `${before}${begin}\n\n${summary(sections)}\n\n${end}${after}`);
-  execFileSync("npx", ["--no-install", "prettier", "--write", "--log-level", "warn", page, front], {
+  if (after === "") throw new Error(`${file} has lost its markers ${begin} and ${end}`);
+  writeFileSync(file, `${before}${begin}\n\n${text}\n\n${end}${after}`);
+}
+
+function format(...files: readonly string[]): void {
+  execFileSync("npx", ["--no-install", "prettier", "--write", "--log-level", "warn", ...files], {
     stdio: "ignore",
   });
 }
