@@ -27,7 +27,7 @@ export async function run({ settings, out }: CommandLine): Promise<boolean> {
       },
     });
     // The network is a function of any point: its picture has whatever size is asked for.
-    await writeFile(join(out, "picture.png"), encodePicture(await fit.draw(512, 512)));
+    await writeFile(join(out, "picture.png"), encodePicture(await fit.draw(256, 256)));
     console.log(`written to ${nearest(out)}: growth.png, picture.png`);
     fit.dispose();
     return frames.at(-1)?.step === settings.steps;

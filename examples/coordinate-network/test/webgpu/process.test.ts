@@ -36,7 +36,7 @@ it("trains, tells how it goes, and draws both pictures", { timeout: 120_000 }, a
   expect(lines.at(-1)).toMatch(/^written to .*: growth\.png, picture\.png$/);
   expect(readdirSync(out).sort()).toEqual(["growth.png", "picture.png"]);
   const { width, height } = PNG.sync.read(readFileSync(join(out, "picture.png")));
-  expect([width, height]).toEqual([512, 512]);
+  expect([width, height]).toEqual([256, 256]);
 });
 
 it("on Ctrl-C stops, draws what it has learned, and ends with 130", { timeout: 120_000 }, async () => {
