@@ -509,6 +509,8 @@ describe("loss scaling", () => {
     optimizer.step();
     expect(await w()).toBe(-4);
     expect((await optimizer.stateDict()).pendingScale).toBe(8);
+    optimizer.backward(slope("w"), { lossScaler });
+    expect((await optimizer.stateDict()).params[0]?.gradient).toEqual(floats(3 * 8));
     optimizer.zeroGrad();
     optimizer.backward(slope("w"), { lossScaler });
     optimizer.step({ lossScaler });
