@@ -5,6 +5,7 @@
 //   pnpm bench --smoke     only shows that all of it runs
 import type { Effort, Section } from "./measure.ts";
 import { overhead } from "./overhead.ts";
+import { page } from "./page.ts";
 import { addAdapters, markdown, writeReport } from "./report.ts";
 import { tfjs } from "./tfjs.ts";
 import { wasm } from "./wasm.ts";
@@ -21,7 +22,7 @@ if (process.argv.includes("--webgpu")) {
 } else {
   const started = performance.now();
   const sections: Section[] = [];
-  for (const suite of [wasm, tfjs, overhead]) sections.push(...(await suite(effort)));
+  for (const suite of [wasm, tfjs, overhead, page]) sections.push(...(await suite(effort)));
   const adapters = await webgpuInSoftware(effort);
   if (effort.smoke) {
     const count = [sections, ...adapters.map((adapter) => adapter.sections)].flat().length;
