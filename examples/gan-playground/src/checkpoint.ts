@@ -39,7 +39,7 @@ export async function readCheckpoint(file: Blob): Promise<Checkpoint> {
   >;
   for (const [key, { data }] of Object.entries(tensors)) {
     const [network, name] = splitAt(key, key.indexOf("."));
-    const of = weights[network as Network];
+    const of = (weights as Partial<Record<string, Record<string, Float32Array>>>)[network];
     if (of === undefined || !(data instanceof Float32Array))
       throw new Error(`${key} is no weight of this page.`);
     of[name] = data;

@@ -13,7 +13,7 @@ const status = element("status");
 const buttons = ["run", "reset", "save", "load"].map((id) => element<HTMLButtonElement>(id));
 
 const trainer = wrap<Trainer>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
-const panel = createPanel(element<HTMLFormElement>("controls"), () => void act(applyControls));
+const panel = createPanel(element<HTMLFormElement>("controls"), () => act(applyControls));
 panel.show(defaults);
 const charts = createCharts([
   curves("losses", "Losses", "value", ({ loss }) => loss),
@@ -25,7 +25,7 @@ let running = false;
 let iteration = 0;
 let settled = 0;
 
-void act(async () => {
+act(async () => {
   const choices = await trainer.open(
     proxy({
       progress(progress) {
@@ -101,15 +101,15 @@ function applyControls(): Promise<string> {
 }
 
 /** Does something that was asked for, and says how it went. The last one has the last word. */
-async function act(work: () => Promise<string>): Promise<void> {
+function act(work: () => Promise<string>): void {
   settled += 1;
   const turn = settled;
-  try {
-    const note = await work();
-    if (turn === settled && note !== "") say(note);
-  } catch (error) {
-    say(error instanceof Error ? error.message : String(error), true);
-  }
+  work().then(
+    (note) => {
+      if (turn === settled && note !== "") say(note);
+    },
+    (error: unknown) => say(error instanceof Error ? error.message : String(error), true),
+  );
 }
 
 function say(text: string, failed = false): void {

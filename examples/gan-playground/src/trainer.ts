@@ -47,16 +47,15 @@ export function createTrainer(): Trainer {
   let controls = defaults;
   let model: Model;
   let iteration = 0;
-  let running = false;
   /** Work that needs a model at rest, in order: the loop is one of them, and lets the others in between two iterations. */
   let tail: Promise<unknown> = Promise.resolve();
-  let waiting = 0;
+  const turn = { running: false, waiting: 0 };
 
   /** Runs `work` when nothing else does. */
   const exclusively = <T>(work: () => Promise<T>): Promise<T> => {
-    waiting += 1;
+    turn.waiting += 1;
     const done = tail.then(() => {
-      waiting -= 1;
+      turn.waiting -= 1;
       return work();
     });
     tail = done.catch(() => undefined);
@@ -162,7 +161,7 @@ export function createTrainer(): Trainer {
     let samplesAt = performance.now();
     // A device only enqueues: how long that takes, the report before tells.
     let most = 1;
-    while (running && waiting === 0) {
+    while (turn.running && turn.waiting === 0) {
       const since = performance.now();
       const elapsed = (): number => performance.now() - since;
       let count = 1;
@@ -179,12 +178,12 @@ export function createTrainer(): Trainer {
       }
       await nextTask();
     }
-    if (running) goOn();
+    if (turn.running) goOn();
   };
 
   const goOn = (): void => {
     exclusively(loop).catch((error: unknown) => {
-      running = false;
+      turn.running = false;
       reporter.failed(error instanceof Error ? error.message : String(error));
     });
   };
@@ -200,12 +199,12 @@ export function createTrainer(): Trainer {
       return choices;
     },
     run() {
-      if (running) return;
-      running = true;
+      if (turn.running) return;
+      turn.running = true;
       goOn();
     },
     pause() {
-      running = false;
+      turn.running = false;
       return exclusively(showSamples);
     },
     apply: (next) =>
@@ -246,10 +245,11 @@ export function createTrainer(): Trainer {
 function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
+    port1.addEventListener("message", () => {
       port1.close();
       resolve();
-    };
+    });
+    port1.start();
     port2.postMessage(undefined);
   });
 }
