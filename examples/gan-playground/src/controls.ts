@@ -1,7 +1,7 @@
 import type { BackendName } from "./backends.ts";
 import type { Side } from "./protocol.ts";
 
-export const rules = ["adam", "adamw", "lion", "rmsprop", "sgd"] as const;
+const rules = ["adam", "adamw", "lion", "rmsprop", "sgd"] as const;
 export type RuleName = (typeof rules)[number];
 
 export interface SideControls {

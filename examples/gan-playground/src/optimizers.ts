@@ -15,7 +15,7 @@ export interface Step {
   readonly loss?: tf.Scalar;
 }
 
-export interface SideMetrics {
+interface SideMetrics {
   readonly lr: number;
   readonly gradNorm?: number;
   readonly lossScale?: number;
