@@ -21,7 +21,10 @@ const notRunEither = [
 ];
 
 // Tests run on the sources; `pnpm test:built` runs the same tests on what the build made of them.
-const resolve = { alias: aliases(process.env["TEST_STAGE"] === "built" ? "built" : "source") };
+const built = process.env["TEST_STAGE"] === "built";
+const resolve = { alias: aliases(built ? "built" : "source") };
+// Long, and a build has no part in what they show.
+const notOfBuilds = ["examples/**", "**/{kill,fuzz,growth,memory}.test.ts"];
 
 // A slow machine is no failure; what hangs still ends.
 const timeouts = { testTimeout: 30_000, hookTimeout: 30_000 };
