@@ -1,6 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { create } from "webgpu";
-import { UsageError } from "./errors.ts";
+
+/** What to say to a person where there is no adapter. */
+export const noAdapter =
+  "WebGPU finds no adapter on this machine. On Debian, `apt-get install chromium libvulkan1` brings one in software";
 
 /** Where Linux keeps the Vulkan drivers that are installed; other systems bring what WebGPU runs on. */
 const driverFolders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
@@ -14,16 +17,12 @@ export interface OpenDevice {
   close(): Promise<void>;
 }
 
-/** A device of the machine's own adapter; where there is none, of Chromium's in software. @throws UsageError where there is neither */
-export async function openDevice(): Promise<OpenDevice> {
+/** A device of the machine's own adapter; where there is none, of Chromium's in software; where there is neither, `undefined`. */
+export async function openDevice(): Promise<OpenDevice | undefined> {
   process.env["XDG_RUNTIME_DIR"] ??= "/tmp"; // Vulkan's loader asks for one.
   const own = mayHaveAdapter() ? await requestAdapter() : undefined;
   const found = own ?? (await requestSoftwareAdapter());
-  if (found === undefined) {
-    throw new UsageError(
-      "WebGPU finds no adapter on this machine. On Debian, `apt-get install chromium libvulkan1` brings one in software",
-    );
-  }
+  if (found === undefined) return undefined;
   const { gpu, adapter } = found;
   const device = await adapter.requestDevice();
   // WebGPU works as long as somebody holds this.

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { CommandLine } from "./command-line.ts";
-import { openDevice } from "./device.ts";
+import { noAdapter, openDevice } from "./device.ts";
 import { UsageError } from "./errors.ts";
 import { drawGrowth, encodePicture } from "./figure.ts";
 import { createFit } from "./fit.ts";
@@ -12,7 +12,9 @@ import { type Frame, train } from "./train.ts";
 export async function run({ settings, out }: CommandLine): Promise<boolean> {
   await makeFolder(out);
   const wanted = paintPicture(settings.side, settings.side);
-  const { device, adapterName, close } = await openDevice();
+  const opened = await openDevice();
+  if (opened === undefined) throw new UsageError(noAdapter);
+  const { device, adapterName, close } = opened;
   console.log(`on ${adapterName}`);
   const interruption = catchInterruption();
   try {

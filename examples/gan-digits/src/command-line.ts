@@ -84,7 +84,10 @@ function describe(): Command {
   return new Command("gan-digits")
     .description("Trains two networks against each other, until one draws digits.")
     .addOption(
-      new Option("--tfjs-backend <name>", "where TensorFlow.js computes (default: wasm)").choices(backends),
+      new Option(
+        "--backend, --tfjs-backend <name>",
+        "where TensorFlow.js and the optimizers compute (default: wasm)",
+      ).choices(backends),
     )
     .addOption(new Option("--rule <name>", "update rule of both optimizers (default: adam)").choices(rules))
     .option("--lr <number>", `learning rate of both (${perRule("generatorLr")})`, above(0))

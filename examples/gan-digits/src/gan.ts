@@ -3,7 +3,7 @@ import type { UpdateRule } from "@mm/optim-core/rule";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { adam, adamw, sgd } from "@mm/optim-rules";
 import { createSchedulerDict, type SchedulerDict } from "@mm/optim-schedule";
-import { tfjsOptimizer } from "@mm/optim-tfjs";
+import { tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import type { Digits } from "./digits.ts";
 import type { Metrics } from "./metrics.ts";
 import {

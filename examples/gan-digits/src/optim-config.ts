@@ -9,7 +9,7 @@ import {
 } from "@mm/optim-config";
 import { adam, adamw, lion, sgd } from "@mm/optim-rules";
 import { constant, cosine, linear, multiStep, polynomial, step } from "@mm/optim-schedule";
-import { tfjsOptimizer } from "@mm/optim-tfjs";
+import { tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import { UsageError } from "./errors.ts";
 import type { Weights } from "./models.ts";
 

@@ -66,7 +66,7 @@ function createPace({ first, last }: Course): (iteration: number) => string {
   return (iteration) => {
     const perSecond = (1000 * (iteration - first)) / (performance.now() - began);
     const left = Math.ceil((last - iteration) / perSecond);
-    return `${perSecond.toFixed(0)} it/s, ${left < 100 ? `${left} s` : `${Math.ceil(left / 60)} min`} left`;
+    return `${perSecond < 10 ? perSecond.toFixed(1) : perSecond.toFixed(0)} it/s, ${left < 100 ? `${left} s` : `${Math.ceil(left / 60)} min`} left`;
   };
 }
 

@@ -1,6 +1,6 @@
 import { createOptimWrapper } from "@mm/optim-core";
 import { adam } from "@mm/optim-rules";
-import { tfjsOptimizer } from "@mm/optim-tfjs";
+import { tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { classes, type Digits, drawBatch, pixels } from "./digits.ts";
 import { softmaxCrossEntropy } from "./losses.ts";

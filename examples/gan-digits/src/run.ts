@@ -22,7 +22,19 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
   const { out } = commandLine;
   await makeFolder(out);
   const digits = loadDigits();
-  const gan = await prepare(commandLine, digits.training);
+  const { gan, stopBackend } = await prepare(commandLine, digits.training);
+  try {
+    return await trainAndShow(gan, digits, commandLine);
+  } finally {
+    await stopBackend();
+  }
+}
+
+async function trainAndShow(
+  gan: GanRun,
+  digits: ReturnType<typeof loadDigits>,
+  { out, checkpointEvery }: CommandLine,
+): Promise<boolean> {
   const metricsFile = openMetricsFile(join(out, "metrics.jsonl"), gan.settings, gan.history);
   const checkpoints = openCheckpoints(out);
   /** The name of the file. A disk that is full ends no training. */
@@ -45,7 +57,7 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
       progress.show(metrics);
     },
     onIteration: async () => {
-      if (gan.iteration % commandLine.checkpointEvery === 0) await save();
+      if (gan.iteration % checkpointEvery === 0) await save();
     },
   }).finally(() => progress.stop());
   const saved = await save();
@@ -71,17 +83,22 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
   return true;
 }
 
-async function prepare({ given, resume }: CommandLine, digits: Digits): Promise<GanRun> {
+interface Prepared {
+  readonly gan: GanRun;
+  readonly stopBackend: () => Promise<void>;
+}
+
+async function prepare({ given, resume }: CommandLine, digits: Digits): Promise<Prepared> {
   if (resume === undefined) {
     const settings = completeSettings(given);
-    await startBackend(settings.tfjsBackend);
-    return startRun(settings, digits);
+    const stopBackend = await startBackend(settings.tfjsBackend);
+    return { gan: startRun(settings, digits), stopBackend };
   }
   const checkpoint = await findCheckpoint(resume);
   const saved = savedRun(checkpoint);
   const settings = resumedSettings(saved.settings, given, saved.iteration);
-  await startBackend(settings.tfjsBackend);
-  return resumeRun(settings, digits, checkpoint);
+  const stopBackend = await startBackend(settings.tfjsBackend);
+  return { gan: await resumeRun(settings, digits, checkpoint), stopBackend };
 }
 
 /** The path as a person here would write it. */

@@ -1,4 +1,4 @@
-export const backends = ["wasm", "cpu"] as const;
+export const backends = ["wasm", "cpu", "webgpu"] as const;
 export type Backend = (typeof backends)[number];
 
 export const rules = ["adam", "adamw", "sgd"] as const;

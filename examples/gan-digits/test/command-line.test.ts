@@ -17,7 +17,7 @@ describe("parseCommandLine", () => {
     ["--momentum 1", "a number from 0 to below 1"],
     ["--weight-decay -0.1", "a number, 0 or more"],
     ["--rule adem", "adam, adamw, sgd"],
-    ["--tfjs-backend webgl", "wasm, cpu"],
+    ["--backend webgl", "wasm, cpu, webgpu"],
     ["--iteration 5", "Did you mean --iterations?"],
     ["train", "too many arguments"],
   ])("refuses %s", (line, message) => {

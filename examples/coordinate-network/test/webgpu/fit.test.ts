@@ -1,6 +1,6 @@
 import { beforeAll, expect, it } from "vitest";
 import { countDevice, type CountedDevice } from "../../../../packages/optim-webgpu/test/support/counted.ts";
-import { openDevice } from "../../src/device.ts";
+import { noAdapter, openDevice } from "../../src/device.ts";
 import { createFit } from "../../src/fit.ts";
 import { paintPicture } from "../../src/picture.ts";
 import { completeSettings } from "../../src/settings.ts";
@@ -11,6 +11,7 @@ let device: GPUDevice;
 let counted: CountedDevice;
 beforeAll(async () => {
   const opened = await openDevice();
+  if (opened === undefined) throw new Error(noAdapter);
   device = opened.device;
   counted = countDevice(device);
   return () => opened.close();

@@ -1,6 +1,6 @@
 import { beforeAll, expect, it } from "vitest";
 import { floats, read, write } from "../../src/buffers.ts";
-import { openDevice } from "../../src/device.ts";
+import { noAdapter, openDevice } from "../../src/device.ts";
 import {
   createBackward,
   createForward,
@@ -29,6 +29,7 @@ const names = Object.keys(given.parameters) as ParameterName[];
 let device: GPUDevice;
 beforeAll(async () => {
   const opened = await openDevice();
+  if (opened === undefined) throw new Error(noAdapter);
   device = opened.device;
   return () => opened.close();
 });
