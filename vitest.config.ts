@@ -43,6 +43,7 @@ const node = {
       "examples/*/test/page/**",
       ...(hasWebGpu() ? [] : webgpu),
       ...(hasTorch ? [] : python),
+      ...(built ? notOfBuilds : []),
     ],
     typecheck: {
       enabled: true,
