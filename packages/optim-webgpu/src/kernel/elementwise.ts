@@ -52,9 +52,7 @@ export function printNodes(
         return `select(${value(node.b)}, ${value(node.a)}, n${node.condition})`;
       default: {
         const result = `${value(node.a)} ${symbols[node.op]} ${value(node.b)}`;
-        return node.op === "mul" && isFactor(node.b)
-          ? `${result} * bitcast<f32>(table[record + ${record.factorRest}u])`
-          : result;
+        return node.op === "mul" && isFactor(node.b) ? `${result} * factorRest` : result;
       }
     }
   };
@@ -64,7 +62,11 @@ export function printNodes(
       .filter((index) => varying[index] === varies)
       .map((index) => `let n${index} = ${print(nodes[index] as ElementNode, varies)};`)
       .join("\n");
-  return { scalars: lines(false), vectors: lines(true) };
+  // Not every device takes a load out of a loop by itself.
+  const factorRest = needed.some(isFactor)
+    ? `let factorRest = bitcast<f32>(table[record + ${record.factorRest}u]);\n`
+    : "";
+  return { scalars: factorRest + lines(false), vectors: lines(true) };
 }
 
 const symbols = { add: "+", sub: "-", mul: "*", div: "/", gt: ">", lt: "<", eq: "==" };
