@@ -18,7 +18,7 @@ export async function onDevice(
   { device, hasTimestamps }: Adapter,
   cases: readonly DeviceCase[],
   effort: Effort,
-  rounds = 9,
+  rounds = 7,
 ): Promise<Timing[]> {
   const prepared = [];
   for (const { name, enqueue, flush } of cases) {
