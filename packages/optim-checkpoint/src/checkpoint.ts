@@ -1,4 +1,5 @@
-import { OptimError, refuse } from "@mm/optim-core";
+import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { encodeSafetensors, type SafetensorsFile } from "./encode.ts";
 import { decodeSafetensors, type SafetensorsContent } from "./decode.ts";
 import { fromJson, toJson } from "./json.ts";

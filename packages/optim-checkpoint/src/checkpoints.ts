@@ -1,4 +1,5 @@
-import { isOptimError, OptimError, refuse } from "@mm/optim-core";
+import { isOptimError, OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { type Checkpoint, decodeCheckpoint, type DecodedCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import type { SafetensorsFile } from "./encode.ts";
 import type { ProgressOptions } from "./progress.ts";

@@ -1,4 +1,5 @@
-import { OptimError, refuse } from "@mm/optim-core";
+import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { crc32 } from "./crc32.ts";
 import { checksumName, checksumText, mostHeaderBytes, noChecksum } from "./encode.ts";
 import { counter, type ProgressOptions } from "./progress.ts";

@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { crc32 } from "./crc32.ts";
 import { type Bytes, bytesOf, type Tensor } from "./tensor.ts";
 

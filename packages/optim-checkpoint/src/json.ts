@@ -1,4 +1,5 @@
-import { OptimError, refuse } from "@mm/optim-core";
+import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /**
  * Plain data as JSON text that gives the very same data back. JSON has no NaN, no infinities and no −0: those four numbers are written

@@ -1,4 +1,5 @@
-import { OptimError, refuse } from "@mm/optim-core";
+import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /**
  * The key of a tensor in a file: its names, joined by `:`. Within a name `%` is written `%25` and `:` is written `%3A`, so every name

@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /** Bytes that can be read by range: memory, a Blob, an open file. */
 export interface ByteSource {

@@ -1,9 +1,5 @@
-import {
-  type OptimizerStateDict,
-  type OptimWrapperStateDict,
-  type ParameterState,
-  refuse,
-} from "@mm/optim-core";
+import { pendingGradient, refuse } from "@mm/optim-core/backend";
+import type { OptimizerStateDict, OptimWrapperStateDict, ParameterState } from "@mm/optim-core";
 import {
   aBoolean,
   anything,
@@ -84,8 +80,6 @@ interface PlainParameterState extends Omit<ParameterState, "slots" | "gradient">
   readonly slots: readonly string[];
   readonly gradient?: boolean;
 }
-
-const pendingGradient = "grad";
 
 function packOptimizer(
   { params, native, ...rest }: OptimizerStateDict,

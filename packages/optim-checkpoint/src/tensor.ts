@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /**
  * Element types of the safetensors format. `F16` and `BF16` come as their bits in a `Uint16Array`, since JavaScript has no such arrays;

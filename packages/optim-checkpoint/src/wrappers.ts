@@ -7,9 +7,9 @@ import {
   OptimError,
   type OptimWrapperStateDict,
   type PreparedLoad,
-  refuse,
   type StateDictOptions,
 } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { SavedState } from "./state.ts";

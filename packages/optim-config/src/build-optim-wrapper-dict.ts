@@ -1,4 +1,5 @@
-import { type OptimWrapper, refuse } from "@mm/optim-core";
+import type { OptimWrapper } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { type BuildParts, makeWrapper, planWrapper, requireParts } from "./build-optim-wrapper.ts";
 import type { OptimWrapperDictConfig } from "./config.ts";

@@ -4,8 +4,8 @@ import {
   type Optimizer,
   type OptimWrapper,
   type ParamGroupInput,
-  refuse,
 } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { OptimWrapperConfig } from "./config.ts";
 import { describeModel, type Model } from "./model/describe-model.ts";

@@ -1,4 +1,5 @@
-import { type AnyOptimWrapper, type BaseHyperparameters, type OptimWrapper, refuse } from "@mm/optim-core";
+import type { AnyOptimWrapper, BaseHyperparameters, OptimWrapper } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import {
   checkSchedulePlan,
   createScheduler,

@@ -1,12 +1,10 @@
 import {
   type HyperparameterRecord,
-  hyperparameterEntries,
   isOptimError,
   OptimError,
   type OptimWrapperOptions,
-  refuse,
-  resolveLossScale,
 } from "@mm/optim-core";
+import { hyperparameterEntries, refuse, resolveLossScale } from "@mm/optim-core/backend";
 import { resolveHyperparameters, type UpdateRule } from "@mm/optim-core/rule";
 import type { OptimWrapperConfig, OptimWrapperDictConfig, WrapperSettings } from "./config.ts";
 import {

@@ -1,4 +1,5 @@
-import { type AnyOptimWrapper, refuse } from "@mm/optim-core";
+import type { AnyOptimWrapper } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /** One wrapper, or several by name: a dict, or pairs of name and wrapper. */
 export type Wrappers<Name extends string = string> =

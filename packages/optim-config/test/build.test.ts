@@ -1,5 +1,6 @@
 import { buildOptimWrapper, type ModelKind, type OptimizerFactory } from "@mm/optim-config";
-import { createOptimWrapper, refuse } from "@mm/optim-core";
+import { createOptimWrapper } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { adam, type AdamHyperparameters, adamw, lookahead, sgd } from "@mm/optim-rules";
 import { wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
@@ -220,12 +221,12 @@ describe("what is refused", () => {
     let disposed = 0;
     const optimizer: OptimizerFactory<Float32Array, WasmLoss, number> = (rule, groups) => {
       const made = wasmOptimizer(rule, groups);
-      made.check = () => refuse("unsupported", "createOptimWrapper: lossScale", "none", "dynamic");
+      made.createLossScaler = () => refuse("unsupported", "createLossScaler", "no loss scale", "dynamic");
       made.dispose = () => void (disposed += 1);
       return made;
     };
-    expect(build(arrays(), config, { ...parts, optimizer })).toBe(
-      'unsupported: config: createOptimWrapper: lossScale: expected none, got "dynamic"',
+    expect(build(arrays(), { ...config, lossScale: "dynamic" }, { ...parts, optimizer })).toBe(
+      'unsupported: config: createLossScaler: expected no loss scale, got "dynamic"',
     );
     expect(disposed).toBe(1);
   });

@@ -1,9 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import { checkArguments } from "./arguments.ts";
 import { refuse } from "./errors.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
 import type { OptimWrapper, UpdateParamsResult, WithLoss } from "./optim-wrapper.ts";
-import type { Optimizer } from "./optimizer.ts";
+import type { CheckedCall, Optimizer, WrapperCalls } from "./optimizer.ts";
 import type {
   CountStatus,
   OptimWrapperOptions,
@@ -36,7 +37,11 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
   if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
     refuse("invalid-option", "createOptimWrapper", "an optimizer", optimizer);
   }
-  const { accumulativeCounts = 1, lossScale, ...settings } = optimizer.check("createOptimWrapper", options);
+  const check = <C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): CheckedCall<C> => {
+    optimizer.guard(call);
+    return checkArguments(optimizer.backend, call, given);
+  };
+  const { accumulativeCounts = 1, lossScale, ...settings } = check("createOptimWrapper", options);
   let own: LossScaler | undefined;
   const lossScaler =
     lossScale === undefined || isLossScaler(lossScale)
@@ -99,7 +104,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       loss: Loss,
       given: UpdateParamsOptions<R> = {},
     ): UpdateParamsResult<LossValue, R> {
-      const { returnLoss, weight } = optimizer.check("updateParams", given);
+      const { returnLoss, weight } = check("updateParams", given);
       const scale = (weight ?? 1) / lossFactor();
       const result = differentiate<R>(loss, scale, returnLoss, weight, shouldSync());
       try {
@@ -114,12 +119,12 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       loss: Loss,
       given: WrapperBackwardOptions<R> = {},
     ): WithLoss<LossValue, R> {
-      const { returnLoss, scale = 1 } = optimizer.check("backward", given);
+      const { returnLoss, scale = 1 } = check("backward", given);
       lossFactor(); // Throws past maxCounts.
       return differentiate<R>(loss, scale, returnLoss);
     },
     step(given: { readonly rescale?: number } = {}) {
-      optimizer.step({ ...settings, ...optimizer.check("step", given), lossScaler });
+      optimizer.step({ ...settings, ...check("step", given), lossScaler });
       own?.update();
     },
     zeroGrad() {
@@ -127,7 +132,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       counts = windowFrom(counts);
     },
     flush() {
-      optimizer.check("flush");
+      check("flush");
       return { updated: counts.windowStart < counts.innerCount && finish(true) };
     },
 
@@ -139,7 +144,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     },
     initializeCountStatus(status: CountStatus) {
       const pending = counts.innerCount - counts.windowStart;
-      const { initCounts = 0, ...others } = optimizer.check("initializeCountStatus", status, pending);
+      const { initCounts = 0, ...others } = check("initializeCountStatus", status, pending);
       counts = windowFrom({ innerCount: initCounts, ...others });
     },
     optimContext,
@@ -169,7 +174,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     readMetrics: () => optimizer.readMetrics(lossScaler),
 
     async stateDict(given = {}) {
-      const { pending = true } = optimizer.check("stateDict", given);
+      const { pending = true } = check("stateDict", given);
       const saved = pending ? { ...counts } : windowFrom(counts);
       const [state, scalerState] = await Promise.all([optimizer.stateDict(given), lossScaler?.stateDict()]);
       return {
@@ -183,7 +188,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     loadStateDict: async (...given) => wrapper.prepareLoadSync(...given).commit(),
     prepareLoad: async (...given) => wrapper.prepareLoadSync(...given),
     prepareLoadSync(state: OptimWrapperStateDict, given: LoadOptions = {}): PreparedLoad {
-      const current = optimizer.check("prepareLoad", given, state);
+      const current = check("prepareLoad", given, state);
       const { restore } = given;
       const saved = restore?.pending === false ? windowFrom(current.counts) : { ...current.counts };
       const commitScaler =

@@ -1,9 +1,55 @@
-export * from "./capabilities.ts";
+export type { Capabilities } from "./capabilities.ts";
 export { createAmpOptimWrapper, createOptimWrapper } from "./create-optim-wrapper.ts";
-export * from "./errors.ts";
-export * from "./hyperparameters.ts";
-export * from "./loss-scaler.ts";
-export * from "./optim-wrapper.ts";
-export * from "./optimizer.ts";
-export * from "./options.ts";
-export * from "./state.ts";
+export { isOptimError, OptimError, type OptimErrorCode, type OptimErrorDetails } from "./errors.ts";
+export type { BaseHyperparameters, HyperparameterRecord, HyperparameterValue } from "./hyperparameters.ts";
+export type {
+  DynamicLossScale,
+  LossScale,
+  LossScaler,
+  LossScalerStateDict,
+  LossScaleSettings,
+} from "./loss-scaler.ts";
+export type {
+  AnyOptimWrapper,
+  NotPromise,
+  OptimWrapper,
+  UpdateParamsResult,
+  WithLoss,
+} from "./optim-wrapper.ts";
+export type {
+  AddedParamGroup,
+  AnyOptimizer,
+  BackwardOptions,
+  Optimizer,
+  ParameterInfo,
+  ParametersInput,
+  ParamGroup,
+  ParamGroupInput,
+  ParamGroups,
+  StepMetrics,
+  StepOptions,
+  StepSettings,
+} from "./optimizer.ts";
+export type {
+  ClipGrad,
+  ClipGradByNorm,
+  ClipGradByValue,
+  CountStatus,
+  OnNonFinite,
+  OptimWrapperOptions,
+  UpdateParamsOptions,
+  WrapperBackwardOptions,
+} from "./options.ts";
+export type {
+  GroupState,
+  LoadOptions,
+  LoadReport,
+  NamedTensors,
+  OptimizerStateDict,
+  OptimWrapperStateDict,
+  ParameterState,
+  PreparedLoad,
+  RestoreOptions,
+  StateDictOptions,
+  WindowCounts,
+} from "./state.ts";

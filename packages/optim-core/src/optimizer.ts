@@ -170,7 +170,7 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `window-open`, `unsupported`; as all members but getters do,
    * `disposed`, and `reentrant` from the optimizer's own loss closure
    */
-  check<C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): CheckedCall<C>;
+  guard(call: string): void;
   /**
    * Checks the raw accumulators, unscales, clips and applies the rule, in this order, to the parameters that have a gradient and are
    * not frozen. The gradients stay. Does not wait for the device, and allocates nothing that outlives it but slots, once.

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { migrated, type Migrations, optimizerMigrations, wrapperMigrations } from "../src/backend/migrate.ts";
+import { migrated, type Migrations, optimizerMigrations, wrapperMigrations } from "../src/migrate.ts";
 
 // As if the third version were current: the first said `count`, the second `steps`, the third has a list.
 const migrations: Migrations = [

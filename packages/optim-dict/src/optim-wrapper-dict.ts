@@ -1,12 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import {
-  type AnyOptimWrapper,
-  type CountStatus,
-  type LoadReport,
-  type PreparedLoad,
-  refuse,
-  type StateDictOptions,
+import type {
+  AnyOptimWrapper,
+  CountStatus,
+  LoadReport,
+  PreparedLoad,
+  StateDictOptions,
 } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { CallOneWrapper } from "./ambiguous.ts";
 import type {
   CountStatusByName,

@@ -4,8 +4,8 @@ import {
   OptimError,
   type OptimWrapperStateDict,
   type PreparedLoad,
-  refuse,
 } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { gather, type Named, prefixed } from "./gather.ts";
 import { list } from "./names.ts";
 import type { Wrappers } from "./wrappers.ts";

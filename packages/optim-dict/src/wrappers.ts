@@ -1,4 +1,5 @@
-import { type AnyOptimWrapper, refuse } from "@mm/optim-core";
+import type { AnyOptimWrapper } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { dictName, list } from "./names.ts";
 
 export type Wrappers = ReadonlyMap<string, AnyOptimWrapper>;

@@ -127,7 +127,7 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
       }
     },
 
-    check: (call, ...given) => idle(call).check(call, ...given),
+    guard: (call) => idle(call).guard(call),
     step: (options) => idle("step").step(options),
     zeroGrad: () => idle("zeroGrad").zeroGrad(),
     createLossScaler: (options) => idle("createLossScaler").createLossScaler(options),

@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { checkSchema, type Fields, integerFrom, isFinite32, oneOf, type Test } from "@mm/optim-core/schema";
 import type { Schedule, ScheduleFactory, ScheduleOptions, ScheduleOptionsRecord } from "./schedule.ts";
 

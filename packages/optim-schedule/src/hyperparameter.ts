@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /** The numbers that a rule's hyperparameters hold: `"lr"`, `"betas[0]"`; and `"momentum"`, which for Adam and its kin is `betas[0]`. */
 export type HyperparameterPath<H> =

@@ -10,7 +10,8 @@ export { oneCycle, type OneCycleOptions } from "./one-cycle.ts";
 export { polynomial, type PolynomialOptions } from "./polynomial.ts";
 export { reduceOnPlateau, type ReduceOnPlateauOptions } from "./reduce-on-plateau.ts";
 export * from "./schedule.ts";
-export { createScheduler, type HyperparametersOf, type SchedulePlan, type Scheduler } from "./scheduler.ts";
+export { createScheduler } from "./create-scheduler.ts";
+export type { HyperparametersOf, SchedulePlan, Scheduler } from "./scheduler.ts";
 export { createSchedulerDict, type SchedulePlans, type SchedulerDict } from "./scheduler-dict.ts";
 export {
   exponential,

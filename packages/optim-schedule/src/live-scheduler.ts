@@ -1,4 +1,5 @@
-import { type AnyOptimWrapper, refuse } from "@mm/optim-core";
+import type { AnyOptimWrapper } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { aBoolean, aNumber, checkSchema, integerFrom } from "@mm/optim-core/schema";
 import { hyperparameterAt, type Settings } from "./hyperparameter.ts";
 import { type StagedLoad, stageLoad, toStateDict } from "./load.ts";

@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { Hyperparameter } from "./hyperparameter.ts";
 import type { Schedule, ScheduleState } from "./schedule.ts";
 

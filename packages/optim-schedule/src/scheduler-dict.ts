@@ -1,4 +1,5 @@
-import { type AnyOptimWrapper, OptimError, refuse } from "@mm/optim-core";
+import { type AnyOptimWrapper, OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { anything, checkSchema, oneOf } from "@mm/optim-core/schema";
 import { LiveScheduler } from "./live-scheduler.ts";
 import type { Progress } from "./progress.ts";

@@ -1,6 +1,5 @@
 import type { BaseHyperparameters, OptimWrapper } from "@mm/optim-core";
 import type { HyperparameterPath } from "./hyperparameter.ts";
-import { LiveScheduler } from "./live-scheduler.ts";
 import type { Schedule, ScheduleCounts } from "./schedule.ts";
 import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } from "./state.ts";
 
@@ -56,21 +55,4 @@ export interface Scheduler {
    * @throws OptimError `invalid-state`, `state-mismatch`, `invalid-option`, `invalid-hyperparameter`; nothing has changed then
    */
   loadStateDict(state: SchedulerStateDict, options?: SchedulerLoadOptions): SchedulerLoadReport;
-}
-
-/**
- * Puts schedules on a wrapper. Its groups' values of now are those that the schedules begin with, so make it before a state is loaded.
- *
- * @param where what messages call the plan
- * @throws OptimError `unknown-option` for a hyperparameter that the rule does not have, `invalid-option`, `invalid-wrapper`,
- * `invalid-hyperparameter` for a value that the rule refuses; nothing has changed then
- */
-export function createScheduler<H extends BaseHyperparameters>(
-  wrapper: OptimWrapper<never, unknown, H>,
-  plan: NoInfer<SchedulePlan<H>>,
-  where = "createScheduler",
-): Scheduler {
-  const scheduler = new LiveScheduler(wrapper, plan, where);
-  scheduler.apply();
-  return scheduler;
 }

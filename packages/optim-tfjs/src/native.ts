@@ -41,31 +41,20 @@ export function nativeOptimizer(
   parameters: ParametersInput<tf.Variable, BaseHyperparameters>,
   who: string,
 ): Optimizer<TfjsLoss, tf.Scalar, NativeHyperparameters> {
-  const refuseGroups = (): never => {
-    throw new OptimError("unsupported", `${who}: ${nameOf(native)}`, {
-      expected: "one parameter group",
-      hint: "A wrapped tf.Optimizer has one learning rate. Use an update rule of @mm/optim-rules for groups",
-    });
-  };
-  const groups = (Array.isArray(parameters) ? parameters : [{ params: parameters }]) as readonly {
-    readonly params: { readonly [name: string]: tf.Variable };
-  }[];
-  if (groups.length > 1) refuseGroups();
-  const { engine, rule } = nativeEngine(native, Object.values(groups[0]?.params ?? {}));
-  const optimizer = createOptimizer(who, engine, rule, parameters);
-  optimizer.addParamGroup = refuseGroups;
-  return optimizer;
+  const { engine, rule } = nativeEngine(native);
+  return createOptimizer(who, engine, rule, parameters);
 }
 
 /**
  * An optimizer over a `tf.Optimizer`: accumulation, clipping and loss scaling are ours, in tfjs ops, and the update is one
  * `applyGradients`. The pipeline stays: the "rule" computes the gradient that is handed over.
  */
-function nativeEngine(
-  native: NativeOptimizer,
-  variables: readonly tf.Variable[],
-): { readonly engine: OpsEngine; readonly rule: UpdateRule<NativeHyperparameters> } {
+function nativeEngine(native: NativeOptimizer): {
+  readonly engine: OpsEngine;
+  readonly rule: UpdateRule<NativeHyperparameters>;
+} {
   const learningRate = learningRateOf(native);
+  const variables: tf.Variable[] = [];
   const latch = new Latch();
   const stages = new OpsStages(latch, {
     decides: "host",
@@ -86,6 +75,7 @@ function nativeEngine(
     backend: "tfjs",
     capabilities,
     ...opsStorage(latch),
+    admit: (added) => void variables.push(...added.map(({ value }) => value)),
     stages,
     readNative: () => readState(native),
     prepareNative: (saved) => prepareState(native, variables, saved),

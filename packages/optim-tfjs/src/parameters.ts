@@ -1,9 +1,4 @@
-import {
-  type BaseHyperparameters,
-  OptimError,
-  type ParamGroupInput,
-  type ParametersInput,
-} from "@mm/optim-core";
+import { type BaseHyperparameters, OptimError, type ParametersInput } from "@mm/optim-core";
 import type { ParameterDescription } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 
@@ -28,37 +23,25 @@ export type TfjsParamGroup<H> = {
 /** The variables of an optimizer: float32, of any shape, alive. They stay the caller's. */
 export type TfjsParameters<H extends BaseHyperparameters> = TfjsVariables | readonly TfjsParamGroup<H>[];
 
+/** A list of variables is one group of them. The rest is as core has it, but for what stands in `params`: see {@link namedParams}. */
+export function namedVariables<H extends BaseHyperparameters>(
+  parameters: TfjsParameters<H>,
+): ParametersInput<tf.Variable, H> {
+  const isList = Array.isArray(parameters) && parameters.every(isNamed);
+  return (isList ? [{ params: parameters }] : parameters) as unknown as ParametersInput<tf.Variable, H>;
+}
+
 /**
- * Brings all ways of writing parameters into core's.
+ * `Engine.named`: a list of variables, or layer weights, by name.
  *
  * @throws OptimError `duplicate-parameter` for a list that holds a name twice, `invalid-parameter`
  */
-export function namedVariables<H extends BaseHyperparameters>(
-  parameters: TfjsParameters<H>,
-  who: string,
-): ParametersInput<tf.Variable, H> {
-  if (Array.isArray(parameters) && !parameters.every(isNamed)) {
-    // What is no group is left as it is: core says which, and what a group is.
-    const groups = parameters as readonly unknown[];
-    return groups.map((group, index) =>
-      namedGroup(group, `${who}: groups[${index}]`),
-    ) as readonly ParamGroupInput<tf.Variable, H>[];
-  }
-  return isObject(parameters) ? byName(parameters, who) : (parameters as never);
-}
-
-/** The same for one group. What is no group is left as it is. */
-export function namedGroup<G>(group: G, who: string): G {
-  if (!isObject(group) || !isObject(group["params"])) return group;
-  return { ...group, params: byName(group["params"] as TfjsVariables, who) };
-}
-
-function byName(variables: TfjsVariables, who: string): { readonly [name: string]: tf.Variable } {
+export function namedParams(variables: object, who: string): { readonly [name: string]: tf.Variable } {
   const entries = Array.isArray(variables)
     ? (variables as readonly TfjsVariable[]).map(
         (variable) => [(variable as Partial<TfjsVariable> | null)?.name, variable] as const,
       )
-    : Object.entries(variables);
+    : Object.entries(variables as { readonly [name: string]: TfjsVariable });
   const named = Object.create(null) as Record<string, tf.Variable>;
   for (const [name, variable] of entries) {
     if (typeof name !== "string") {

@@ -14,7 +14,7 @@ import {
 } from "./native.ts";
 import { opsEngine } from "./ops/engine.ts";
 import { checkedLowering, type TfjsOptimizerOptions } from "./options.ts";
-import { namedGroup, namedVariables, type TfjsParameters } from "./parameters.ts";
+import { namedVariables, type TfjsParameters } from "./parameters.ts";
 
 /** What {@link tfjsOptimizer} makes. */
 export type TfjsOptimizer<H extends BaseHyperparameters> = Optimizer<TfjsLoss, tf.Scalar, H>;
@@ -56,12 +56,9 @@ export function tfjsOptimizer<H extends BaseHyperparameters>(
   options: TfjsOptimizerOptions = {},
 ): TfjsOptimizer<H> | TfjsOptimizer<NativeHyperparameters> {
   const lowering = checkedLowering(options, who);
-  const parameters = namedVariables(variables, who);
+  const parameters = namedVariables(variables);
   if (isNativeOptimizer(ruleOrNative)) return nativeOptimizer(ruleOrNative, parameters, who);
-  const optimizer = createRuleOptimizer(ruleOrNative, parameters, lowering);
-  const add = optimizer.addParamGroup.bind(optimizer);
-  optimizer.addParamGroup = (group) => add(namedGroup(group, "addParamGroup"));
-  return optimizer;
+  return createRuleOptimizer(ruleOrNative, parameters, lowering);
 }
 
 function createRuleOptimizer<H extends BaseHyperparameters>(

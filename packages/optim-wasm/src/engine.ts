@@ -1,7 +1,7 @@
 import type { Capabilities } from "@mm/optim-core";
 import { type Engine, hostCapabilities, HostLossScaler, hostStages, packed } from "@mm/optim-core/backend";
 import { differentiate, type WasmLoss } from "./differentiate.ts";
-import { requireFloat32, requireUnchanged } from "./parameters.ts";
+import { requireApart, requireFloat32, requireUnchanged } from "./parameters.ts";
 import type { Storage } from "./storage.ts";
 
 /** What an optimizer of this package can do. */
@@ -17,11 +17,7 @@ export interface WasmCapabilities extends Capabilities {
 
 const backend = "wasm";
 
-/** @param lengthOf the length of any parameter of the optimizer */
-export function createEngine<V>(
-  storage: Storage<V>,
-  lengthOf: (name: string) => number | undefined,
-): Engine<WasmLoss, number, Float32Array, V, V, number> {
+export function createEngine<V>(storage: Storage<V>): Engine<WasmLoss, number, Float32Array, V, V, number> {
   const { kernels } = storage;
   const capabilities: WasmCapabilities = {
     ...hostCapabilities,
@@ -33,7 +29,8 @@ export function createEngine<V>(
     open: ({ value }) => storage.open(value),
     close: ({ value }, vector) => storage.close(value, vector),
   });
-  const index = { seen: new Map(), lengthOf };
+  const arrays = new Map<string, Float32Array>();
+  const index = { seen: new Map(), lengthOf: (name: string) => arrays.get(name)?.length };
   const buffers = new WeakMap<ArrayBufferLike, number>();
   let bufferCount = 0;
   /** The same for two views of the same elements. */
@@ -50,6 +47,12 @@ export function createEngine<V>(
       requireFloat32(value, where);
       storage.admit(value, where);
       return { shape: [value.length], identity: identityOf(value) };
+    },
+    admit(added, call) {
+      const more = added.map(({ name, value }) => [name, value] as const);
+      requireApart([...arrays, ...more], call);
+      storage.reserve(added);
+      for (const [name, value] of more) arrays.set(name, value);
     },
     allocate: (parameter, initial) => storage.allocate(parameter, initial),
     release: (vector) => storage.release(vector),

@@ -1,16 +1,10 @@
-import {
-  type BaseHyperparameters,
-  hyperparameterEntries,
-  type Optimizer,
-  type ParametersInput,
-} from "@mm/optim-core";
-import { allSlots, createOptimizer, structureOf } from "@mm/optim-core/backend";
+import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import { allSlots, createOptimizer, hyperparameterEntries, structureOf } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
 import { kernelsAvailable } from "./kernel/index.ts";
-import { requireApart } from "./parameters.ts";
-import { arenaOf, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
+import { arenaOf, type ArenaRoom, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
 
 /** Parameters by name. `Name` is the union of their names. */
 export type WasmParameters<Name extends string = string> = { readonly [K in Name]: Float32Array };
@@ -66,26 +60,10 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   parameters: WasmParameters | WasmParamGroups<H>,
 ): WasmOptimizer<string, H> {
-  let arrays = arraysOf(parameters);
-  const arena = arrays.map(([, value]) => arenaOf(value)).find((found) => found !== undefined);
+  const arena = firstArena(parameters);
   const build = <V>(storage: Storage<V>): WasmOptimizer<string, H> => {
-    const lengthOf = (name: string): number | undefined =>
-      optimizer.parameters.find((parameter) => parameter.name === name)?.shape[0];
-    const optimizer: Optimizer<WasmLoss, number, H> = createOptimizer(
-      who,
-      createEngine(storage, lengthOf),
-      rule,
-      parameters as ParametersInput<Float32Array, H>,
-    );
-    requireApart(arrays, who);
-    storage.reserve(arrays.map(([, value]) => ({ value, length: value.length })));
-    const add = optimizer.addParamGroup.bind(optimizer);
-    optimizer.addParamGroup = (group) => {
-      const more = [...arrays, ...arraysOf([group])];
-      requireApart(more, "addParamGroup");
-      add(group);
-      arrays = more;
-    };
+    const engine = createEngine(storage);
+    const optimizer = createOptimizer(who, engine, rule, parameters as ParametersInput<Float32Array, H>);
     // The engine's capabilities are the optimizer's.
     return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };
   };
@@ -97,10 +75,11 @@ function slotsInAnyStructure({ definition, hyperparameters }: UpdateRule): numbe
   return allSlots(definition, structureOf(definition, hyperparameterEntries(hyperparameters))).slots.size;
 }
 
-/** Whatever was given in the place of parameters, by name: it is checked later. */
-function arraysOf(parameters: unknown): (readonly [name: string, value: Float32Array])[] {
-  if (!Array.isArray(parameters)) return Object.entries(Object(parameters) as WasmParameters);
-  return (parameters as unknown[]).flatMap((group) =>
-    arraysOf((group as { params?: unknown } | null)?.params ?? {}),
+/** The arena of the first array that lies in one. What was given is checked later. */
+function firstArena(parameters: unknown): ArenaRoom | undefined {
+  const given = Array.isArray(parameters) ? (parameters as unknown[]) : [{ params: parameters }];
+  const arrays = given.flatMap((group) =>
+    Object.values(Object((Object(group) as { params?: unknown }).params) as { [name: string]: unknown }),
   );
+  return arrays.map(arenaOf).find((found) => found !== undefined);
 }

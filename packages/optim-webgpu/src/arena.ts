@@ -1,7 +1,14 @@
 import { OptimError } from "@mm/optim-core";
 import { deviceOf } from "./device.ts";
-import { registerArena, requireRoom, type WebgpuBinding } from "./parameters.ts";
-import { bytesPerElement, chunkLengths, type DType, largestBinding, layOut } from "./storage.ts";
+import { registerArena, requireRoom } from "./parameters.ts";
+import {
+  bytesPerElement,
+  chunkLengths,
+  type DType,
+  largestBinding,
+  layOut,
+  type WebgpuBinding,
+} from "./storage.ts";
 
 /** Ranges by name, in as few buffers as the device allows. They hold zeros at first. */
 export type Arena<Name extends string = string> = { readonly [K in Name]: WebgpuBinding };

@@ -3,8 +3,8 @@ import type { GradientRequest, Gradients } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { EngineCore } from "./engine.ts";
 import type { StepScalar } from "./loss-scaler.ts";
-import type { WebgpuBinding, WebgpuParameter } from "./parameters.ts";
-import type { Vector } from "./storage.ts";
+import type { WebgpuParameter } from "./parameters.ts";
+import type { Vector, WebgpuBinding } from "./storage.ts";
 
 /** What a loss closure is given. */
 export interface WebgpuBackward<in Name extends string = string> {

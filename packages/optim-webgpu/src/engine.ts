@@ -1,9 +1,11 @@
-import { type Capabilities, hyperparameterEntries, OptimError } from "@mm/optim-core";
+import { type Capabilities, OptimError } from "@mm/optim-core";
 import {
   allSlots,
   type Engine,
   hostCapabilities,
+  hyperparameterEntries,
   masterSlot,
+  type NamedParameter,
   type Program,
   structureOf,
 } from "@mm/optim-core/backend";
@@ -37,8 +39,6 @@ export class EngineCore<P> {
   readonly latch: Latch;
   readonly accumulation: Accumulation<P>;
   readonly #backend: string;
-  /** Whether there are parameters in float16: their master weights take the place of a slot. */
-  #hasFloat16 = false;
   readonly #port: ParameterPort<P>;
   readonly #planes: Planes;
   readonly #state: DeviceState;
@@ -67,18 +67,14 @@ export class EngineCore<P> {
     this.#stages = new WebgpuStages(device, port, this.#state, this.latch, this.errors);
   }
 
-  /** Says which parameters there will be, so that programs can be refused. */
-  expect(parameters: readonly { readonly dtype: DType }[]): void {
-    this.#hasFloat16 = parameters.some(({ dtype }) => dtype === "float16");
-  }
-
   /** Makes places for parameters that core has accepted. */
-  reserve(
-    parameters: readonly { readonly name: string; readonly length: number; readonly dtype: DType }[],
-  ): void {
-    for (const { name, dtype } of parameters) this.#dtypes.set(name, dtype);
-    this.#planes.reserve(parameters);
-    this.#state.reserve(parameters.map(({ name }) => name));
+  admit(added: readonly NamedParameter<P>[]): void {
+    const vectors = added.map(({ name, length, master }) => {
+      return { name, length, dtype: master === true ? ("float16" as const) : ("float32" as const) };
+    });
+    for (const { name, dtype } of vectors) this.#dtypes.set(name, dtype);
+    this.#planes.reserve(vectors);
+    this.#state.reserve(vectors.map(({ name }) => name));
     this.latch.rebind();
     this.#stages.rebind();
   }
@@ -109,7 +105,8 @@ export class EngineCore<P> {
       backend: this.#backend,
       capabilities,
       describe: (value, where) => this.#port.describe(value, where),
-      prepareProgram: (program) => this.#requireBindings(program),
+      admit: (added) => this.admit(added),
+      prepareProgram: (program, masters) => this.#requireBindings(program, masters),
       allocate: (parameter, initial) => {
         this.#known.set(parameter.name, parameter);
         return this.#planes.allocate(parameter.name, initial);
@@ -133,9 +130,9 @@ export class EngineCore<P> {
     };
   }
 
-  #requireBindings({ label, slots, norms }: Program): void {
+  #requireBindings({ label, slots, norms }: Program, masters: boolean): void {
     const { maxStorageBuffersPerShaderStage } = this.device.gpu.limits;
-    const others = otherBindings + Number(this.#hasFloat16) + Number(norms.length > 0);
+    const others = otherBindings + Number(masters) + Number(norms.length > 0);
     if (others + slots.length <= maxStorageBuffersPerShaderStage) return;
     throw new OptimError("unsupported", `@mm/optim-webgpu: ${label}`, {
       expected:

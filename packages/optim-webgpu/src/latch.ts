@@ -1,8 +1,8 @@
 import { bufferUsage, type Device, workingUsage } from "./device.ts";
 import { globals, header, seedKernel } from "./kernel/index.ts";
 import { LossScaleValue, type StepScalar } from "./loss-scaler.ts";
-import type { WebgpuBinding } from "./parameters.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
+import type { WebgpuBinding } from "./storage.ts";
 import { Table } from "./table.ts";
 
 /** What has to happen before a closure's passes, or before a step, so that the seed is right. */

@@ -4,13 +4,6 @@ import { memo } from "@mm/optim-core/backend";
 import { bindingAlignment, workingUsage } from "./device.ts";
 import { bytesPerElement, type DType, largestBinding } from "./storage.ts";
 
-/** A range that shaders bind, in bytes; a `GPUBufferBinding` with nothing left out. */
-export interface WebgpuBinding {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly size: number;
-}
-
 /** A range of a buffer of the caller's. */
 export interface WebgpuRange {
   readonly buffer: GPUBuffer;

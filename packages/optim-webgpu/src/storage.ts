@@ -1,5 +1,11 @@
 import { bindingAlignment, type Device } from "./device.ts";
-import type { WebgpuBinding } from "./parameters.ts";
+
+/** A range that shaders bind, in bytes; a `GPUBufferBinding` with nothing left out. */
+export interface WebgpuBinding {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
+}
 
 /** How elements are stored. */
 export type DType = "float32" | "float16";

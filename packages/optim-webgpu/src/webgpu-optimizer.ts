@@ -79,12 +79,17 @@ export function webgpuOptimizer<H extends BaseHyperparameters>(
   requireRule(who, rule);
   const core = new EngineCore<WebgpuParameter>(device, "webgpu", bufferPort(device, adapter), rule);
   try {
-    let placed = placesOf(parameters);
-    core.expect(placed);
+    let placed: readonly PlacedParameter[] = [];
     const optimizer: Optimizer<WebgpuLoss, undefined, H> = createOptimizer(
       who,
       {
         ...core.members(),
+        admit(added, call) {
+          const all = [...placed, ...added.map(({ name, value }) => ({ ...rangeOf(value, name), name }))];
+          requireApart(all, call);
+          core.admit(added);
+          placed = all;
+        },
         differentiate: (loss: WebgpuLoss, request) => differentiate(core, loss, request),
         // What the closure's passes have not written into it, passes recorded after them have added.
         accumulate() {},
@@ -92,44 +97,11 @@ export function webgpuOptimizer<H extends BaseHyperparameters>(
       rule,
       parameters as ParametersInput<WebgpuParameter, H>,
     );
-    requireApart(placed, who);
-    core.reserve(placed);
-    const add = optimizer.addParamGroup.bind(optimizer);
-    optimizer.addParamGroup = (group) => {
-      const added = placesOf([group]);
-      const all = [...placed, ...added];
-      requireApart(all, "addParamGroup");
-      core.expect(all);
-      try {
-        add(group);
-      } catch (error) {
-        core.expect(placed);
-        throw error;
-      }
-      core.reserve(added);
-      placed = all;
-    };
     return optimizer;
   } catch (error) {
     core.dispose();
     throw error;
   }
-}
-
-/** Whatever was given in the place of parameters, as far as it is what it should be: it is checked later. */
-function placesOf(parameters: unknown): PlacedParameter[] {
-  if (Array.isArray(parameters)) {
-    return (parameters as unknown[]).flatMap((group) =>
-      placesOf((group as { params?: unknown } | null)?.params),
-    );
-  }
-  return Object.entries(Object(parameters) as WebgpuParameters).flatMap(([name, value]) => {
-    try {
-      return [{ ...rangeOf(value, name), name }];
-    } catch {
-      return [];
-    }
-  });
 }
 
 function checkedOptions(options: WebgpuOptimizerOptions): WebgpuOptimizerOptions {

@@ -1,4 +1,5 @@
-import { OptimError, refuse } from "@mm/optim-core";
+import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { CheckpointStorage } from "../checkpoints.ts";
 import { piecesOf, type SafetensorsFile } from "../encode.ts";
 import { counter, type ProgressOptions } from "../progress.ts";

@@ -1,14 +1,13 @@
 import {
   type AnyOptimWrapper,
-  hyperparameterEntries,
   type HyperparameterRecord,
   type HyperparameterValue,
   type LossScalerStateDict,
   OptimError,
   type OptimWrapperStateDict,
   type ParameterState,
-  refuse,
 } from "@mm/optim-core";
+import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
 import { checkSchema } from "@mm/optim-core/schema";
 import { decodeSafetensors } from "../decode.ts";
 import { fromJson } from "../json.ts";

@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { type LayersModel, layersModel } from "./layers-model.ts";
 import type { DescribedParameter, ModelKind, ModelParameter } from "./model-kind.ts";
 import { type NamedParameters, namedParameters } from "./named-parameters.ts";

@@ -1,9 +1,5 @@
-import {
-  hyperparameterEntries,
-  type HyperparameterRecord,
-  type HyperparameterValue,
-  refuse,
-} from "@mm/optim-core";
+import type { HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
+import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
 import { resolveHyperparameters } from "@mm/optim-core/rule";
 import type { ParamOptions, Paramwise } from "../config.ts";
 import type { ModelParameter, ParameterKind } from "../model/model-kind.ts";

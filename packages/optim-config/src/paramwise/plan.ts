@@ -1,4 +1,5 @@
-import { type HyperparameterRecord, refuse } from "@mm/optim-core";
+import type { HyperparameterRecord } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { DescribedParameter, ParameterKind } from "../model/model-kind.ts";
 

@@ -1,9 +1,5 @@
-import {
-  type HyperparameterRecord,
-  type HyperparameterValue,
-  hyperparameterEntries,
-  refuse,
-} from "@mm/optim-core";
+import type { HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
+import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
 import { resolveHyperparameters } from "@mm/optim-core/rule";
 import type { ParamRule } from "../config.ts";
 import { type CompiledMatcher, compileMatcher } from "../matcher.ts";

@@ -1,10 +1,10 @@
-import {
-  type BaseHyperparameters,
-  type ClipGradByValue,
-  type DynamicLossScale,
-  type HyperparameterValue,
-  hyperparameterEntries,
+import type {
+  BaseHyperparameters,
+  ClipGradByValue,
+  DynamicLossScale,
+  HyperparameterValue,
 } from "@mm/optim-core";
+import { hyperparameterEntries } from "@mm/optim-core/backend";
 import type {
   ClipGradByNormConfig,
   DictMember,

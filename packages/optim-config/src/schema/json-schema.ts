@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /** The part of JSON Schema (draft 7) that configurations need, as plain data: editors and other validators read it. */
 export interface JsonSchema {

@@ -1,9 +1,8 @@
 import type { ClipGrad, OnNonFinite } from "../options.ts";
 import type { Capabilities } from "../capabilities.ts";
 import type { LossScaler, LossScaleSettings } from "../loss-scaler.ts";
-
-import type { Parameter, ParameterDescription } from "./parameters.ts";
-import type { Program } from "./trace.ts";
+import type { NamedParameter, Parameter, ParameterDescription } from "./parameter.ts";
+import type { Program } from "./program/program.ts";
 
 /** What the check stage is asked for. */
 export interface CheckRequest {
@@ -102,6 +101,15 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
 
   /** Shape and identity of a parameter. @throws OptimError `invalid-parameter` for anything but live float32 data */
   describe(value: P, where: string): ParameterDescription;
+  /** Other ways of writing the parameters of a group than `{ name: parameter }`, as that. What is none of them is left as it is. */
+  named?(params: object, where: string): { readonly [name: string]: P };
+  /**
+   * The last word on parameters that are about to be added: refuses what only it sees of them together, or makes room for them. Core has
+   * accepted them, and nothing can fail after it. Where it throws, nothing has changed.
+   *
+   * @throws OptimError `duplicate-parameter`, `arena-full`
+   */
+  admit?(added: readonly NamedParameter<P>[], call: string): void;
   /** Whether the host library has marked it as frozen. Default: never. */
   isFrozen?(value: P): boolean;
 
@@ -138,9 +146,12 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   readonly stages: StepStages<P, V, S>;
   /**
    * Refuses or compiles a program: at construction, at the assignment that leads to another structure, and in the step that is the first
-   * to need it with clipping by value. Called often with what it knows. @throws OptimError `unsupported`
+   * to need it with clipping by value. Called often with what it knows.
+   *
+   * @param masters whether it runs on parameters with a `master`
+   * @throws OptimError `unsupported`
    */
-  prepareProgram?(program: Program): void;
+  prepareProgram?(program: Program, masters: boolean): void;
   /** State that is not in slots (a wrapped optimizer of a host library), as of the call; and what installs it, which cannot fail. */
   readNative?(): Promise<{ readonly [name: string]: Float32Array }>;
   /** @throws OptimError `invalid-state`, `state-mismatch` */

@@ -1,7 +1,8 @@
 import { type BaseHyperparameters, type HyperparameterRecord } from "../hyperparameters.ts";
 import type { ParamGroup } from "../optimizer.ts";
 import { type ErasedDefinition, type Flags, resolveHyperparameters } from "../rule/define.ts";
-import { type GradientRewrite, type Program, structureOf, traceRule } from "./trace.ts";
+import { structureOf, traceRule } from "./program/trace.ts";
+import type { GradientRewrite, Program } from "./program/program.ts";
 
 export const groupLabel = (name: string): string => `group ${JSON.stringify(name)}`;
 

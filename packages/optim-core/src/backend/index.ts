@@ -1,17 +1,49 @@
-export * from "./arguments.ts";
-export * from "./check.ts";
-export * from "./clip.ts";
-export * from "./engine.ts";
-export * from "./evaluate.ts";
-export * from "./groups.ts";
-export * from "./host.ts";
-export * from "./loss-scaler.ts";
-export { createOptimizer } from "./optimizer.ts";
-export * from "./parameters.ts";
-export * from "./pipeline.ts";
-export * from "./scalars.ts";
-export * from "./trace.ts";
-export * from "./unscale.ts";
-export * from "./update.ts";
-export * from "./vectors.ts";
-export * from "./memo.ts";
+// For authors of backends. A backend that fits `Engine` gets the rest of `Optimizer` from `createOptimizer`.
+export { refuse } from "../errors.ts";
+export { hyperparameterEntries } from "../hyperparameters.ts";
+export { resolveLossScale } from "../loss-scaler.ts";
+export type {
+  Checked,
+  CheckRequest,
+  Engine,
+  EngineLossScaler,
+  GradientRequest,
+  Gradients,
+  ResolvedStep,
+  StepItem,
+  StepStages,
+} from "./engine.ts";
+export type { HyperparameterGroup } from "./groups.ts";
+export { memo } from "./memo.ts";
+export { createOptimizer } from "./optimizer/create-optimizer.ts";
+export { lengthOf, type NamedParameter, type Parameter, type ParameterDescription } from "./parameter.ts";
+export { createEvaluator, type Evaluator, reduceArray, type Reduction } from "./program/evaluate.ts";
+export {
+  type BinaryOp,
+  type ComparisonOp,
+  type ElementNode,
+  type GradientRewrite,
+  operandsOf,
+  operationsOf,
+  type Program,
+  type ScalarInstruction,
+  type UnaryOp,
+  type UniformSource,
+} from "./program/program.ts";
+export { masterSlot, pendingGradient } from "./program/reserved.ts";
+export { evaluateScalars, type ScalarInputs } from "./program/scalars.ts";
+export { allSlots, structureOf, traceRule } from "./program/trace.ts";
+export { arrayKernels, packed, type VectorKernels } from "./program/vectors.ts";
+export { checkOnHost } from "./step/check.ts";
+export { clipCoefficient } from "./step/clip.ts";
+export {
+  checkedLossScalerState,
+  checkedScale,
+  HostLossScaler,
+  lossScalerState,
+  nextLossScale,
+} from "./step/host-loss-scaler.ts";
+export { hostCapabilities, hostStages } from "./step/host.ts";
+export { runStep } from "./step/pipeline.ts";
+export { unscaleFactor } from "./step/unscale.ts";
+export { hostUpdate, type ParameterAccess } from "./step/update.ts";

@@ -1,2 +1,18 @@
-// Options of packages around the wrappers: checked as those of core are, and refused with their place.
-export * from "../schema.ts";
+// For whoever takes plain data from outside (options, configurations, saved states): what it must look like, and the refusal.
+export {
+  aBoolean,
+  aFinite,
+  aFunction,
+  aNumber,
+  anything,
+  aPositive,
+  aString,
+  aTensor,
+  checkSchema,
+  type Fields,
+  integerFrom,
+  isFinite32,
+  oneOf,
+  type Schema,
+  type Test,
+} from "../schema.ts";

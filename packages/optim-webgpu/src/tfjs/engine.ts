@@ -1,5 +1,5 @@
 import type { Engine } from "@mm/optim-core/backend";
-import { checkAlive, describeVariable, type TfjsLoss } from "@mm/optim-tfjs/host";
+import { checkAlive, describeVariable, namedParams, type TfjsLoss } from "@mm/optim-tfjs/host";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type * as tf from "@tensorflow/tfjs-core";
 import { EngineCore } from "../engine.ts";
@@ -12,10 +12,7 @@ import type { TfjsHost } from "./host.ts";
 type TfjsEngine = Engine<TfjsLoss, tf.Scalar, tf.Variable, Vector, Vector, StepScalar>;
 
 /** The kernels of this package over variables of tfjs-backend-webgpu, in place. */
-export function tfjsEngine(
-  host: TfjsHost,
-  rule: UpdateRule,
-): { readonly core: EngineCore<tf.Variable>; readonly engine: TfjsEngine } {
+export function tfjsEngine(host: TfjsHost, rule: UpdateRule): TfjsEngine {
   const { device } = host;
   const port: ParameterPort<tf.Variable> = {
     moves: true,
@@ -43,8 +40,9 @@ export function tfjsEngine(
       parameters.map(({ value }) => value),
       () => core.device.flush(),
     );
-  const engine: TfjsEngine = {
+  return {
     ...members,
+    named: namedParams,
     isFrozen: (variable) => !variable.trainable,
     writeParameter(parameter, data) {
       own([parameter]);
@@ -72,5 +70,4 @@ export function tfjsEngine(
       core.dispose();
     },
   };
-  return { core, engine };
 }

@@ -1,5 +1,5 @@
 import type { BaseHyperparameters } from "@mm/optim-core";
-import { createOptimizer, lengthOf } from "@mm/optim-core/backend";
+import { createOptimizer } from "@mm/optim-core/backend";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
 import {
   type NativeHyperparameters,
@@ -9,7 +9,7 @@ import {
   type TfjsOptimizerOptions,
   type TfjsParameters,
 } from "@mm/optim-tfjs";
-import { checkedLowering, isNativeOptimizer, namedGroup, namedVariables } from "@mm/optim-tfjs/host";
+import { checkedLowering, isNativeOptimizer, namedVariables } from "@mm/optim-tfjs/host";
 import * as tf from "@tensorflow/tfjs-core";
 import { tfjsEngine } from "./engine.ts";
 import { findHost, type TfjsHost } from "./host.ts";
@@ -66,23 +66,10 @@ function inPlaceOptimizer<H extends BaseHyperparameters>(
   variables: TfjsParameters<H>,
 ): TfjsOptimizer<H> {
   requireRule(who, rule);
-  const parameters = namedVariables(variables, who);
-  const { core, engine } = tfjsEngine(host, rule);
+  const parameters = namedVariables(variables);
+  const engine = tfjsEngine(host, rule);
   try {
-    const optimizer = createOptimizer(who, engine, rule, parameters);
-    let reserved = 0;
-    const reserve = (): void => {
-      const added = optimizer.parameters.slice(reserved);
-      reserved += added.length;
-      core.reserve(added.map(({ name, shape }) => ({ name, length: lengthOf(shape), dtype: "float32" })));
-    };
-    reserve();
-    const add = optimizer.addParamGroup.bind(optimizer);
-    optimizer.addParamGroup = (group) => {
-      add(namedGroup(group, "addParamGroup"));
-      reserve();
-    };
-    return optimizer;
+    return createOptimizer(who, engine, rule, parameters);
   } catch (error) {
     engine.dispose?.();
     throw error;

@@ -1,5 +1,5 @@
-import { type DynamicLossScale, resolveLossScale } from "@mm/optim-core";
-import { clipCoefficient, nextLossScale } from "@mm/optim-core/backend";
+import type { DynamicLossScale } from "@mm/optim-core";
+import { clipCoefficient, nextLossScale, resolveLossScale } from "@mm/optim-core/backend";
 import { sgd } from "@mm/optim-rules";
 import { beforeAll, describe, expect, test } from "vitest";
 import { globals, header, record, seedKernel } from "../../src/kernel/index.ts";

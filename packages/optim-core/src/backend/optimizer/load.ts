@@ -1,6 +1,6 @@
-import { isOptimError, OptimError } from "../errors.ts";
-import type { HyperparameterRecord } from "../hyperparameters.ts";
-import type { UpdateRule } from "../rule/define.ts";
+import { isOptimError, OptimError } from "../../errors.ts";
+import type { HyperparameterRecord } from "../../hyperparameters.ts";
+import type { UpdateRule } from "../../rule/define.ts";
 import {
   anything,
   aNumber,
@@ -11,13 +11,21 @@ import {
   integerFrom,
   oneOf,
   type Schema,
-} from "../schema.ts";
-import type { LoadOptions, LoadReport, OptimizerStateDict, ParameterState, PreparedLoad } from "../state.ts";
-import type { Engine } from "./engine.ts";
-import { copyHyperparameters, groupLabel, type HyperparameterGroup } from "./groups.ts";
-import { migrated, optimizerMigrations } from "./migrate.ts";
-import { ensureSlots, lengthOf, masterSlot, type Parameter } from "./parameters.ts";
-import { allSlots } from "./trace.ts";
+} from "../../schema.ts";
+import type {
+  LoadOptions,
+  LoadReport,
+  OptimizerStateDict,
+  ParameterState,
+  PreparedLoad,
+} from "../../state.ts";
+import type { Engine } from "../engine.ts";
+import { copyHyperparameters, groupLabel, type HyperparameterGroup } from "../groups.ts";
+import { migrated, optimizerMigrations } from "../../migrate.ts";
+import { ensureSlots } from "./collect-parameters.ts";
+import { masterSlot, pendingGradient } from "../program/reserved.ts";
+import { allSlots } from "../program/trace.ts";
+import { lengthOf, type Parameter } from "../parameter.ts";
 
 /** What the state functions see of an optimizer. */
 export interface OptimizerInternals<P, V, S> {
@@ -101,9 +109,6 @@ export async function saveOptimizerState<P, V, S>(
     ...(native && { native }),
   };
 }
-
-/** Names a pending gradient among the slots of a parameter: no slot may have this name. */
-const pendingGradient = "grad";
 
 /** One matched parameter, ready to be installed. */
 interface StagedParameter<P, V, S> {

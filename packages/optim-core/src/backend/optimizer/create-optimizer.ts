@@ -1,6 +1,6 @@
-import { OptimError, refuse } from "../errors.ts";
-import { type BaseHyperparameters, hyperparameterEntries } from "../hyperparameters.ts";
-import { type LossScaler, resolveLossScale } from "../loss-scaler.ts";
+import { OptimError, refuse } from "../../errors.ts";
+import { type BaseHyperparameters, hyperparameterEntries } from "../../hyperparameters.ts";
+import { type LossScaler, resolveLossScale } from "../../loss-scaler.ts";
 import type {
   Optimizer,
   ParameterInfo,
@@ -9,17 +9,19 @@ import type {
   ParamGroupInput,
   ParamGroups,
   StepOptions,
-} from "../optimizer.ts";
-import { type Flags, requireRule, type UpdateRule } from "../rule/define.ts";
-import { anything, checkSchema } from "../schema.ts";
-import type { NamedTensors } from "../state.ts";
-import { checkArguments, checkDirect } from "./arguments.ts";
-import type { Engine, EngineLossScaler, StepItem } from "./engine.ts";
-import { HyperparameterGroup, liveGroup } from "./groups.ts";
-import { collectParameters, ensureSlots, lengthOf, type Parameter } from "./parameters.ts";
-import { runStep } from "./pipeline.ts";
-import { type OptimizerInternals, prepareOptimizerState, saveOptimizerState } from "./state.ts";
-import { type GradientRewrite, operationsOf, traceRule } from "./trace.ts";
+} from "../../optimizer.ts";
+import { type Flags, requireRule, type UpdateRule } from "../../rule/define.ts";
+import { anything, checkSchema } from "../../schema.ts";
+import type { NamedTensors } from "../../state.ts";
+import { checkDirect } from "../../arguments.ts";
+import type { Engine, EngineLossScaler, StepItem } from "../engine.ts";
+import { HyperparameterGroup, liveGroup } from "../groups.ts";
+import { collectParameters, ensureSlots } from "./collect-parameters.ts";
+import { runStep } from "../step/pipeline.ts";
+import { type OptimizerInternals, prepareOptimizerState, saveOptimizerState } from "./load.ts";
+import { traceRule } from "../program/trace.ts";
+import { lengthOf, type Parameter } from "../parameter.ts";
+import { type GradientRewrite, operationsOf } from "../program/program.ts";
 
 /**
  * An {@link Optimizer} from an engine and a rule: names, groups, accumulation, the order of the stages, state. What `tfjsOptimizer` and
@@ -56,6 +58,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
   const items = new Map<Parameter<P, V, S>, CachedItem<P, V, S>>();
   let baseParamSettings: ParamGroup<H> | undefined;
   let places = new Map<unknown, string>();
+  let masters = false;
   let insideLoss = false;
   let gradientsReadAt: number | undefined;
 
@@ -83,19 +86,31 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
         );
       }
     }
-    engine.prepareProgram?.(program);
+    engine.prepareProgram?.(program, masters);
   };
   const createGroup = (name: string, options: object, where: string): HyperparameterGroup =>
     new HyperparameterGroup(definition, name, hyperparameterEntries(hyperparameters), options, accept, where);
-  const add = (input: ParametersInput<P, H>): void => {
+  const add = (input: ParametersInput<P, H>, call: string): void => {
     // On a copy, so that a group whose options are refused leaves no names behind.
     const known = new Map(places);
-    const describe = (value: P, where: string) => engine.describe(value, where);
-    const added = collectParameters(input, describe, who, groups.length, known).map(
-      ({ name, options, parameters: members }) => {
-        return { group: createGroup(name, options, `${who}: group ${JSON.stringify(name)}`), members };
-      },
-    );
+    const collected = collectParameters(input, engine, who, groups.length, known);
+    if (!engine.capabilities.groups && groups.length + collected.length > 1) {
+      refuse("unsupported", `${call}: ${rule.name}`, "one parameter group", groups.length + collected.length);
+    }
+    const members = collected.flatMap((group) => group.parameters);
+    const before = masters;
+    masters ||= members.some(({ master }) => master);
+    let added;
+    try {
+      added = collected.map(({ name, options, parameters }) => {
+        const group = createGroup(name, options, `${who}: group ${JSON.stringify(name)}`);
+        return { group, members: parameters };
+      });
+      engine.admit?.(members, call);
+    } catch (error) {
+      masters = before;
+      throw error;
+    }
     places = known;
     for (const { group, members } of added) {
       for (const member of members) {
@@ -140,7 +155,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     const known = items.get(parameter);
     if (known?.key === key) return known;
     const program = parameter.group.program(rewrite);
-    engine.prepareProgram?.(program);
+    engine.prepareProgram?.(program, parameter.master === true);
     ensureSlots(engine, parameter);
     const slots = program.slots.map((slot) => parameter.slots.get(slot) as V);
     const made = { key, parameter, program, slots };
@@ -215,7 +230,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     return prepareOptimizerState(self, saved, options, committed);
   };
 
-  add(input);
+  add(input, who);
   return {
     kind: "optimizer",
     backend,
@@ -234,7 +249,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
           expected: "commit() or dispose() of the load before",
         });
       }
-      add([group as ParamGroupInput<P, H>]);
+      add([group as ParamGroupInput<P, H>], "addParamGroup");
     },
 
     backward(loss, options = {}) {
@@ -262,10 +277,7 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
       return result.value;
     },
 
-    check(call, ...given) {
-      guard(call);
-      return checkArguments(backend, call, given);
-    },
+    guard,
     context(options, run) {
       guard("optimContext");
       if (typeof run !== "function") refuse("invalid-option", "optimContext", "a function", run);

@@ -1,4 +1,4 @@
-import type { Checked, CheckRequest, ResolvedStep, StepItem, StepStages } from "./engine.ts";
+import type { Checked, CheckRequest, ResolvedStep, StepItem, StepStages } from "../engine.ts";
 
 /**
  * The step, for every backend that is built on an engine. Each line is a stage, and the stage's name is the name of the file that holds

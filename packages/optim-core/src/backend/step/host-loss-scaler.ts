@@ -1,7 +1,7 @@
-import { refuse } from "../errors.ts";
-import type { LossScalerStateDict, LossScaleSettings } from "../loss-scaler.ts";
-import { aPositive, checkSchema, integerFrom } from "../schema.ts";
-import type { EngineLossScaler } from "./engine.ts";
+import { refuse } from "../../errors.ts";
+import type { LossScalerStateDict, LossScaleSettings } from "../../loss-scaler.ts";
+import { aPositive, checkSchema, integerFrom } from "../../schema.ts";
+import type { EngineLossScaler } from "../engine.ts";
 
 type Scale = Pick<LossScalerStateDict, "scale" | "growthTracker">;
 

@@ -1,4 +1,4 @@
-import type { BinaryOp, ComparisonOp, UnaryOp } from "./trace.ts";
+import type { BinaryOp, ComparisonOp, UnaryOp } from "./program.ts";
 
 /**
  * What the operations mean, once: scalars are computed with these in float64, and the elementwise reference rounds each result to

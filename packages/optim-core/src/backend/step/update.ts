@@ -1,10 +1,10 @@
-import type { ClipGrad } from "../options.ts";
-import type { StepItem } from "./engine.ts";
-import { memo } from "./memo.ts";
-import type { Parameter } from "./parameters.ts";
-import { evaluateScalars } from "./scalars.ts";
-import type { Program, UniformSource } from "./trace.ts";
-import type { VectorKernels } from "./vectors.ts";
+import type { ClipGrad } from "../../options.ts";
+import type { StepItem } from "../engine.ts";
+import { memo } from "../memo.ts";
+import { evaluateScalars } from "../program/scalars.ts";
+import type { VectorKernels } from "../program/vectors.ts";
+import type { Parameter } from "../parameter.ts";
+import type { Program, UniformSource } from "../program/program.ts";
 
 /** How a step reaches a parameter's own storage. */
 export interface ParameterAccess<P, V> {

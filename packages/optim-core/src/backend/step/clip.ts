@@ -1,4 +1,4 @@
-import type { ClipGrad } from "../options.ts";
+import type { ClipGrad } from "../../options.ts";
 
 /**
  * The clip coefficient: min(1, maxNorm ÷ (norm + 1e-6)), always multiplied, so that a norm of exactly `maxNorm` still shrinks by a hair;

@@ -1,12 +1,12 @@
-import type { ClipGrad } from "../options.ts";
-import type { Capabilities } from "../capabilities.ts";
+import type { ClipGrad } from "../../options.ts";
+import type { Capabilities } from "../../capabilities.ts";
 
 import { checkOnHost } from "./check.ts";
 import { clipCoefficient } from "./clip.ts";
-import type { Checked, CheckRequest, StepItem, StepStages } from "./engine.ts";
+import type { Checked, CheckRequest, StepItem, StepStages } from "../engine.ts";
 import { unscaleFactor } from "./unscale.ts";
 import { hostUpdate, type ParameterAccess } from "./update.ts";
-import type { VectorKernels } from "./vectors.ts";
+import type { VectorKernels } from "../program/vectors.ts";
 
 /** What an optimizer can do whose steps are those of {@link hostStages}, in place. Spread it, and correct what differs. */
 export const hostCapabilities: Capabilities = /* @__PURE__ */ Object.freeze({

@@ -1,6 +1,6 @@
-import { refuse } from "../errors.ts";
-import type { Checked, CheckRequest, StepItem } from "./engine.ts";
-import type { VectorKernels } from "./vectors.ts";
+import { refuse } from "../../errors.ts";
+import type { Checked, CheckRequest, StepItem } from "../engine.ts";
+import type { VectorKernels } from "../program/vectors.ts";
 
 /** Σ|x|ᵖ of finite float32 values stays finite in float64 up to this power; above it elements are divided by the largest first. */
 const largestDirectPower = 7;

@@ -1,5 +1,5 @@
-import { refuse } from "../errors.ts";
-import { isLossScaler, type LossScale, type LossScaler } from "../loss-scaler.ts";
+import { refuse } from "./errors.ts";
+import { isLossScaler, type LossScale, type LossScaler } from "./loss-scaler.ts";
 import {
   anything,
   aBoolean,
@@ -11,10 +11,10 @@ import {
   type Fields,
   oneOf,
   type Schema,
-} from "../schema.ts";
-import type { BackwardOptions, CheckedCall, StepOptions, StepSettings, WrapperCalls } from "../optimizer.ts";
-import type { ClipGrad, OptimWrapperOptions } from "../options.ts";
-import type { OptimWrapperStateDict, WindowCounts } from "../state.ts";
+} from "./schema.ts";
+import type { BackwardOptions, CheckedCall, StepOptions, StepSettings, WrapperCalls } from "./optimizer.ts";
+import type { ClipGrad, OptimWrapperOptions } from "./options.ts";
+import type { OptimWrapperStateDict, WindowCounts } from "./state.ts";
 import { migrated, wrapperMigrations } from "./migrate.ts";
 
 /** `Optimizer.check` of arguments, for optimizers that can do all of it. What is given may be anything. */

@@ -1,5 +1,5 @@
 import { boundOps, type Operation, operations } from "./arithmetic.ts";
-import type { ElementNode, Program } from "./trace.ts";
+import type { ElementNode, Program } from "./program.ts";
 
 /**
  * The reference: the elementwise part of a program in plain TypeScript, every operation rounded to float32. Compiled backends are held

@@ -1,6 +1,6 @@
-import type { HyperparameterRecord } from "../hyperparameters.ts";
+import type { HyperparameterRecord } from "../../hyperparameters.ts";
 import { type Operation, operations } from "./arithmetic.ts";
-import type { Program, ScalarInstruction } from "./trace.ts";
+import type { Program, ScalarInstruction } from "./program.ts";
 
 /** What the scalar part of a rule reads, for one parameter tensor and one step. */
 export interface ScalarInputs {

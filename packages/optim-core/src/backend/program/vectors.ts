@@ -7,8 +7,8 @@ import {
   type Reduction,
   square,
 } from "./evaluate.ts";
-import { memo } from "./memo.ts";
-import type { Program } from "./trace.ts";
+import { memo } from "../memo.ts";
+import type { Program } from "./program.ts";
 
 /**
  * The arithmetic of a CPU backend over its own vectors. Compiled kernels and the reference implement the same few methods, so "no

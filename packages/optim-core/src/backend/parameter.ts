@@ -1,0 +1,49 @@
+import type { HyperparameterGroup } from "./groups.ts";
+
+/**
+ * One parameter and all that an optimizer keeps for it. `P` is the host's parameter (a Float32Array, a tf.Variable), `V` a vector in
+ * the backend's storage, `S` a scalar where the backend decides: a number on the host, something readable later on a device.
+ */
+export interface Parameter<P, V, S> {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly length: number;
+  readonly value: P;
+  /** See {@link ParameterDescription}. */
+  readonly master?: boolean;
+  readonly group: HyperparameterGroup;
+  frozen: boolean;
+  /** Made at the first gradient and kept. Its contents count only while `pending`. */
+  accumulator: V | undefined;
+  pending: boolean;
+  /** Steps taken. */
+  step: S;
+  /** Whether it was in a step that was enqueued, skipped or not: from then on it has its slots. */
+  stepped: boolean;
+  /** Slots are made when a structure first needs them, and never dropped: a slot that is switched off keeps its value. */
+  readonly slots: Map<string, V>;
+  readonly scalarSlots: Map<string, S>;
+}
+
+/** What a backend says of a parameter. */
+export interface ParameterDescription {
+  readonly shape: readonly number[];
+  /** What makes it the same parameter as another: an array, a variable, a buffer with its offset. */
+  readonly identity: unknown;
+  /**
+   * Whether it is stored in less than float32. Then the optimizer keeps its elements in float32 too, in a slot named `master` that begins
+   * with what the parameter holds (`Engine.allocateMaster`), and the engine rounds what a step or `Engine.write` puts there. Default `false`.
+   */
+  readonly master?: boolean;
+}
+
+export interface NamedParameter<P> extends ParameterDescription {
+  readonly name: string;
+  readonly length: number;
+  readonly value: P;
+}
+
+/** The elements of a shape. */
+export function lengthOf(shape: readonly number[]): number {
+  return shape.reduce((length, side) => length * side, 1);
+}
