@@ -31,7 +31,7 @@ export {
   type UniformSource,
 } from "./program/program.ts";
 export { masterSlot, pendingGradient } from "./program/reserved.ts";
-export { evaluateScalars, type ScalarInputs } from "./program/scalars.ts";
+export { evaluateScalar, evaluateScalars, type ScalarInputs } from "./program/scalars.ts";
 export { allSlots, structureOf, traceRule } from "./program/trace.ts";
 export { arrayKernels, packed, type VectorKernels } from "./program/vectors.ts";
 export { checkOnHost } from "./step/check.ts";

@@ -1,9 +1,4 @@
-import {
-  evaluateScalars,
-  type Parameter,
-  type Program,
-  type ScalarInstruction,
-} from "@mm/optim-core/backend";
+import { evaluateScalar, type Parameter, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, SharedScalar, type StepScalar } from "../scalar.ts";
 import { biasCorrection, binary, unary, type Value } from "./arithmetic.ts";
@@ -18,31 +13,28 @@ export interface ScalarInputs {
 }
 
 /**
- * Evaluates the scalar part: in float64 on the host as far as the host knows the inputs, and in scalar tensors from where one of them
+ * Evaluates the scalar part: in float64 on the host as far as the host knows the operands, and in scalar tensors from where one of them
  * is known to the device only. Call it in a tidy.
  */
 export function evaluateStepScalars(
   program: Program,
   { parameter, step, norms }: ScalarInputs,
 ): readonly Value[] {
-  const known = new Float64Array(program.scalars.length);
   const scalarSlots = new Map<string, number>();
   for (const [name, value] of parameter.scalarSlots)
     if (typeof value === "number") scalarSlots.set(name, value);
-  evaluateScalars(
-    program,
-    {
-      hyperparameters: parameter.group.values,
-      step: typeof step === "number" ? step : Number.NaN,
-      scalarSlots,
-      norms: [],
-    },
-    known,
-  );
+  const inputs = {
+    hyperparameters: parameter.group.values,
+    step: typeof step === "number" ? step : Number.NaN,
+    scalarSlots,
+    norms: [],
+  };
   const registers: Value[] = [];
-  for (const [index, instruction] of program.scalars.entries()) {
+  for (const instruction of program.scalars) {
+    // From the registers themselves: an operand that depends on the device may have become a number all the same.
     registers.push(
-      onDevice(instruction, registers, step, parameter.scalarSlots, norms) ?? (known[index] as number),
+      onDevice(instruction, registers, step, parameter.scalarSlots, norms) ??
+        evaluateScalar(instruction, registers as readonly number[], inputs),
     );
   }
   return registers;

@@ -18,11 +18,16 @@ export interface ScalarInputs {
  */
 export function evaluateScalars({ scalars }: Program, inputs: ScalarInputs, registers: Float64Array): void {
   for (let index = 0; index < scalars.length; index += 1) {
-    registers[index] = evaluate(scalars[index] as ScalarInstruction, registers, inputs);
+    registers[index] = evaluateScalar(scalars[index] as ScalarInstruction, registers, inputs);
   }
 }
 
-function evaluate(instruction: ScalarInstruction, registers: Float64Array, inputs: ScalarInputs): number {
+/** One instruction, from the registers before it: for a backend that computes some of them elsewhere. */
+export function evaluateScalar(
+  instruction: ScalarInstruction,
+  registers: ArrayLike<number>,
+  inputs: ScalarInputs,
+): number {
   switch (instruction.op) {
     case "const":
       return instruction.value;
