@@ -10,6 +10,7 @@ import {
   type SchedulePlans,
   type Scheduler,
   type SchedulerDict,
+  type SchedulerOptions,
 } from "@mm/optim-schedule";
 import type { ScheduleConfig, SchedulesConfig } from "./config.ts";
 import type { Registries, ScheduleRegistry } from "./registry.ts";
@@ -36,9 +37,12 @@ export interface WithSchedules<H, S extends ScheduleRegistry> {
 export function buildScheduler<H extends BaseHyperparameters, const S extends ScheduleRegistry>(
   wrapper: OptimWrapper<never, unknown, H>,
   config: WithSchedules<NoInfer<H>, S>,
-  registries: { readonly schedules: S },
+  registries: { readonly schedules: S } & Replacing,
 ): Scheduler {
-  return createScheduler(wrapper, planOf(wrapper, config, registries, "config"), "config.schedules");
+  return createScheduler(wrapper, planOf(wrapper, config, registries, "config"), {
+    where: "config.schedules",
+    ...replacing(registries),
+  });
 }
 
 /**
@@ -56,7 +60,7 @@ export function buildSchedulerDict<
       readonly [K in E[0]]: WithSchedules<HyperparametersOf<Extract<E, readonly [K, unknown]>[1]>, S>;
     };
   },
-  registries: { readonly schedules: S },
+  registries: { readonly schedules: S } & Replacing,
 ): SchedulerDict<E[0]> {
   const entries = [...wrappers];
   const names = entries.map(([name]) => name);
@@ -69,8 +73,16 @@ export function buildSchedulerDict<
     name,
     planOf(wrapper, members[name] ?? {}, registries, memberPath("config.wrappers", name)),
   ]);
-  return createSchedulerDict(entries, Object.fromEntries(plans) as SchedulePlans<E>, "config.wrappers");
+  return createSchedulerDict(entries, Object.fromEntries(plans) as SchedulePlans<E>, {
+    where: "config.wrappers",
+    ...replacing(registries),
+  });
 }
+
+/** Whether hyperparameters may be taken from a scheduler that is still under way: see `createScheduler`. Default `false`. */
+type Replacing = Pick<SchedulerOptions, "replace">;
+
+const replacing = ({ replace }: Replacing): Replacing => (replace === undefined ? {} : { replace });
 
 function planOf(
   wrapper: AnyOptimWrapper,

@@ -1,5 +1,4 @@
 import type { BaseHyperparameters } from "@mm/optim-core";
-import { hyperparameterAt } from "./hyperparameter.ts";
 import { readPlan } from "./progress.ts";
 import type { SchedulePlan } from "./scheduler.ts";
 
@@ -13,5 +12,5 @@ export function checkSchedulePlan(
   hyperparameters: Readonly<BaseHyperparameters>,
   where = "checkSchedulePlan",
 ): void {
-  readPlan(where, plan, (path) => hyperparameterAt(where, path, hyperparameters));
+  readPlan(where, plan, [hyperparameters]);
 }

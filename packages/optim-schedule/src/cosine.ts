@@ -76,4 +76,5 @@ export const cosineRestarts: ScheduleFactory<CosineRestartsOptions> = /* @__PURE
       Math.min(1, (count - passed) / (periods[index] as number)),
     );
   },
+  span: ({ periods }) => periods.reduce((sum, period) => sum + period, 0),
 });

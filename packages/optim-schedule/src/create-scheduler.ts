@@ -1,20 +1,21 @@
 import type { BaseHyperparameters, OptimWrapper } from "@mm/optim-core";
 import { LiveScheduler } from "./live-scheduler.ts";
-import type { SchedulePlan, Scheduler } from "./scheduler.ts";
+import { readOptions } from "./options.ts";
+import type { SchedulePlan, Scheduler, SchedulerOptions } from "./scheduler.ts";
 
 /**
- * Puts schedules on a wrapper. Its groups' values of now are those that the schedules begin with, so make it before a state is loaded.
+ * Puts schedules on a wrapper. Its groups' values of now are those that the schedules begin with, so make it before a state is loaded. Where
+ * a group still holds what an earlier scheduler wrote, they begin with what that one began with.
  *
- * @param where what messages call the plan
- * @throws OptimError `unknown-option` for a hyperparameter that the rule does not have, `invalid-option`, `invalid-wrapper`,
- * `invalid-hyperparameter` for a value that the rule refuses; nothing has changed then
+ * @throws OptimError `unknown-option` for a hyperparameter that the rule does not have, `invalid-option` (for one that another
+ * scheduler drives, too), `invalid-wrapper`, `invalid-hyperparameter` for a value that the rule refuses; nothing has changed then
  */
 export function createScheduler<H extends BaseHyperparameters>(
   wrapper: OptimWrapper<never, unknown, H>,
   plan: NoInfer<SchedulePlan<H>>,
-  where = "createScheduler",
+  options: SchedulerOptions = {},
 ): Scheduler {
-  const scheduler = new LiveScheduler(wrapper, plan, where);
+  const scheduler = new LiveScheduler(wrapper, plan, readOptions(options, "createScheduler"));
   scheduler.apply();
   return scheduler;
 }

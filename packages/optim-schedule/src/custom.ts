@@ -17,5 +17,5 @@ export function custom(
 ): Schedule {
   checkSchema("invalid-option", where, at, aFunction);
   const resolved = resolveOptions(options, where, commonFields(), {});
-  return closedForm("custom", resolved, at, (saved, place) => custom(at, saved, place));
+  return closedForm("custom", resolved, at, Infinity, (saved, place) => custom(at, saved, place));
 }

@@ -13,6 +13,8 @@ export interface ScheduleDefinition<O extends ScheduleOptions, D extends Partial
   readonly check?: (options: Resolved<O, D>) => readonly [name: string, expected: string] | undefined;
   /** What `value` becomes after `count` counts from `begin`, at most `length` of them. */
   readonly at: (options: Resolved<O, D>) => (count: number, value: number) => number;
+  /** After how many counts from `begin` the value stays where it is, if before `length`. Default: never. */
+  readonly span?: (options: Resolved<O, D>) => number;
 }
 
 /** Options with the defaults filled in. */
@@ -38,10 +40,11 @@ export function defineSchedule<O extends ScheduleOptions, const D extends Partia
   defaults,
   check,
   at,
+  span = () => Infinity,
 }: ScheduleDefinition<O, D>): ScheduleFactory<O> {
   const make: ScheduleFactory<O> = (given, where = type) => {
     const options = resolveOptions(given, where, { ...commonFields(), ...fields() }, defaults, check);
-    return closedForm(type, options, at(options), (saved, place) => make(saved as O, place));
+    return closedForm(type, options, at(options), span(options), (saved, place) => make(saved as O, place));
   };
   return make;
 }
@@ -51,6 +54,7 @@ export function closedForm(
   type: string,
   options: ScheduleOptionsRecord & ScheduleOptions,
   at: (count: number, value: number) => number,
+  span: number,
   recreate: Schedule["with"],
 ): Schedule {
   const { begin = 0, length = Infinity, by = "update" } = options;
@@ -59,6 +63,7 @@ export function closedForm(
     type,
     by,
     options,
+    end: begin + Math.min(length, span),
     at: (count, value) => (count < begin ? value : at(Math.min(count - begin, length), value)),
     start: {},
     observe: (state) => state,

@@ -16,43 +16,66 @@ export type HyperparameterPath<H> =
 /** Live settings of a group, its types forgotten. */
 export type Settings = Record<string, unknown> & { readonly name?: unknown };
 
-/** One number of every group's settings. */
+/** One number of the settings of every group that has it. */
 export interface Hyperparameter {
   /** As a plan calls it. */
   readonly path: string;
-  /** The same for two paths that lead to one number. */
-  readonly key: string;
-  read(settings: Settings): number;
+  /** The same for two paths that lead to one number; `undefined` where the group has no such number. Groups may differ. */
+  keyIn(settings: Settings): string | undefined;
+  /** `undefined` where the group has no such number. */
+  read(settings: Settings): number | undefined;
   /** @throws OptimError `invalid-hyperparameter` for what the rule refuses; the old value stays */
   write(settings: Settings, value: number): void;
 }
 
-/** @throws OptimError `unknown-option` for a path that leads to no number; it lists those that do */
-export function hyperparameterAt(where: string, path: string, defaults: object): Hyperparameter {
-  const known = defaults as Settings;
-  const key = path === "momentum" && !("momentum" in known) ? "betas[0]" : path;
-  const [, name = key, element] = /^(\w+)\[(\d+)\]$/.exec(key) ?? [];
-  const read = (settings: Settings): unknown =>
-    element === undefined ? settings[name] : (settings[name] as readonly unknown[] | undefined)?.[+element];
-  if (!Object.hasOwn(known, name) || typeof read(known) !== "number") {
-    refuse("unknown-option", where, `one of ${numbersOf(known).join(", ")}`, path);
-  }
-  return {
+/** @throws OptimError `unknown-option` for a path that leads to a number in none of the groups; it lists those that do */
+export function hyperparameterAt(where: string, path: string, groups: readonly Settings[]): Hyperparameter {
+  const hyperparameter: Hyperparameter = {
     path,
-    key,
-    read: (settings) => read(settings) as number,
+    keyIn: (settings) => keyIn(settings, path),
+    read(settings) {
+      const key = keyIn(settings, path);
+      return key === undefined ? undefined : (numberAt(settings, key) as number);
+    },
     write(settings, value) {
+      const [name, element] = split(keyIn(settings, path) ?? path);
       settings[name] =
         element === undefined
           ? value
-          : (settings[name] as readonly number[]).map((old, index) => (index === +element ? value : old));
+          : (settings[name] as readonly number[]).map((old, index) => (index === element ? value : old));
     },
   };
+  if (!groups.some((settings) => hyperparameter.keyIn(settings) !== undefined)) {
+    const known = new Set(groups.flatMap(numbersOf));
+    refuse("unknown-option", where, `one of ${[...known].join(", ")}`, path);
+  }
+  return hyperparameter;
 }
 
-function numbersOf(defaults: Settings): readonly string[] {
-  return Object.entries(defaults).flatMap(([name, value]) => {
-    if (Array.isArray(value)) return value.map((_, index) => `${name}[${index}]`);
+/** Where a path leads in a group. A group of Adam and its kin has its momentum at `betas[0]`. */
+function keyIn(settings: Settings, path: string): string | undefined {
+  const key = path === "momentum" && !("momentum" in settings) ? "betas[0]" : path;
+  return typeof numberAt(settings, key) === "number" ? key : undefined;
+}
+
+function numberAt(settings: Settings, key: string): unknown {
+  const [name, element] = split(key);
+  if (!Object.hasOwn(settings, name)) return undefined;
+  const value = settings[name];
+  return element === undefined ? value : (value as readonly unknown[] | undefined)?.[element];
+}
+
+/** `"betas[0]"` as `["betas", 0]`, `"lr"` as `["lr", undefined]`. */
+function split(key: string): readonly [name: string, element: number | undefined] {
+  const [, name = key, element] = /^(\w+)\[(\d+)\]$/.exec(key) ?? [];
+  return [name, element === undefined ? undefined : Number(element)];
+}
+
+function numbersOf(settings: Settings): readonly string[] {
+  return Object.entries(settings).flatMap(([name, value]) => {
+    if (Array.isArray(value)) {
+      return value.flatMap((item, index) => (typeof item === "number" ? [`${name}[${index}]`] : []));
+    }
     return typeof value === "number" ? [name] : [];
   });
 }

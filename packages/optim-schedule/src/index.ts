@@ -11,7 +11,7 @@ export { polynomial, type PolynomialOptions } from "./polynomial.ts";
 export { reduceOnPlateau, type ReduceOnPlateauOptions } from "./reduce-on-plateau.ts";
 export * from "./schedule.ts";
 export { createScheduler } from "./create-scheduler.ts";
-export type { HyperparametersOf, SchedulePlan, Scheduler } from "./scheduler.ts";
+export type { HyperparametersOf, SchedulePlan, Scheduler, SchedulerOptions } from "./scheduler.ts";
 export { createSchedulerDict, type SchedulePlans, type SchedulerDict } from "./scheduler-dict.ts";
 export {
   exponential,

@@ -1,26 +1,36 @@
 import type { AnyOptimWrapper } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { aBoolean, aNumber, checkSchema, integerFrom } from "@mm/optim-core/schema";
-import { hyperparameterAt, type Settings } from "./hyperparameter.ts";
+import { driveOf, noteDrive } from "./drives.ts";
+import type { Settings } from "./hyperparameter.ts";
 import { type StagedLoad, stageLoad, toStateDict } from "./load.ts";
-import { baseKey, type GroupKey, type Progress, readPlan, valueOf } from "./progress.ts";
+import { baseKey, type GroupKey, type Progress, readPlan, type Track, valueOf } from "./progress.ts";
 import type { ScheduleCounts, ScheduleState } from "./schedule.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { Scheduler, SchedulerOptions } from "./scheduler.ts";
 import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } from "./state.ts";
 
 export class LiveScheduler implements Scheduler {
   readonly kind = "scheduler";
   readonly #wrapper: AnyOptimWrapper;
   #progress: Progress;
+  /** Whether the groups were taken over: from then on, what another scheduler took from this one stays the other's. */
+  #begun = false;
+  #disposed = false;
 
   /** Writes nothing: `apply()` does. */
-  constructor(wrapper: AnyOptimWrapper, plan: object, where: string) {
+  constructor(wrapper: AnyOptimWrapper, plan: object, { where, replace = false }: NamedOptions) {
     if ((wrapper as Partial<AnyOptimWrapper> | null | undefined)?.kind !== "optim-wrapper") {
       refuse("invalid-wrapper", where, "an OptimWrapper (for a dict: createSchedulerDict)", wrapper);
     }
     this.#wrapper = wrapper;
-    const tracks = readPlan(where, plan, (path) => hyperparameterAt(where, path, wrapper.defaults));
-    this.#progress = { updates: 0, epochs: 0, tracks };
+    const settings = this.#settings();
+    const tracks = readPlan(
+      where,
+      plan,
+      settings.map(([, group]) => group),
+    );
+    if (!replace) for (const track of tracks) requireNotDriven(where, track, settings);
+    this.#progress = this.#withGroups({ updates: 0, epochs: 0, tracks });
   }
 
   get updates(): number {
@@ -34,10 +44,12 @@ export class LiveScheduler implements Scheduler {
   step(result: { readonly updated: boolean }): void {
     const { updated } = Object(result) as typeof result;
     checkSchema("invalid-option", "step.updated", updated, aBoolean);
+    this.guard("scheduler.step");
     if (updated) this.move({ ...this.#progress, updates: this.updates + 1 });
   }
 
   stepEpoch(): void {
+    this.guard("scheduler.stepEpoch");
     this.move(this.afterEpoch());
   }
 
@@ -47,6 +59,7 @@ export class LiveScheduler implements Scheduler {
 
   observe(measure: number): void {
     checkSchema("invalid-option", "observe", measure, aNumber);
+    this.guard("scheduler.observe");
     const tracks = this.#progress.tracks.map((track) => ({
       ...track,
       states: track.schedules.map(({ observe }, index) =>
@@ -58,6 +71,7 @@ export class LiveScheduler implements Scheduler {
 
   rewind(skipped: number): void {
     checkSchema("invalid-option", "rewind", skipped, integerFrom(0));
+    this.guard("scheduler.rewind");
     if (skipped > this.updates) {
       refuse("invalid-option", "rewind", `at most ${this.updates}, the updates that were counted`, skipped);
     }
@@ -65,6 +79,7 @@ export class LiveScheduler implements Scheduler {
   }
 
   apply(): void {
+    this.guard("scheduler.apply");
     this.move();
   }
 
@@ -75,7 +90,7 @@ export class LiveScheduler implements Scheduler {
     return Object.fromEntries(
       this.#withGroups(this.#progress).tracks.map((track) => [
         track.hyperparameter.path,
-        this.#wrapper.paramGroups.map(({ name }) => valueOf({ updates, epochs }, track, name)),
+        this.#wrapper.paramGroups.map(({ name }) => valueOf({ updates, epochs }, track, name) ?? Number.NaN),
       ]),
     );
   }
@@ -85,6 +100,7 @@ export class LiveScheduler implements Scheduler {
   }
 
   loadStateDict(state: SchedulerStateDict, options: SchedulerLoadOptions = {}): SchedulerLoadReport {
+    this.guard("scheduler.loadStateDict");
     const { next, report } = this.stageLoad(state, options, "state");
     this.move(next);
     return report;
@@ -95,6 +111,10 @@ export class LiveScheduler implements Scheduler {
     return stageLoad(this.#withGroups(this.#progress), state, options, where);
   }
 
+  dispose(): void {
+    this.#disposed = true;
+  }
+
   /**
    * Writes the values of `next` and takes it.
    *
@@ -102,30 +122,79 @@ export class LiveScheduler implements Scheduler {
    * @throws what the rule refuses a value with; nothing has changed then
    */
   move(next: Progress = this.#progress): () => void {
-    const before = this.#progress;
+    const [before, begun] = [this.#progress, this.#begun];
     const progress = this.#withGroups(next);
-    const writes: (() => void)[] = [];
-    const undo = (): void => {
-      for (const restore of writes.splice(0).reverse()) restore();
+    const restores = this.#write(progress);
+    restores.push(...this.#noteDrives(progress));
+    this.#progress = progress;
+    this.#begun = true;
+    return () => {
+      undo(restores);
       this.#progress = before;
+      this.#begun = begun;
     };
+  }
+
+  /** @returns what puts the old values back, in order. @throws what the rule refuses a value with; nothing has changed then */
+  #write(progress: Progress): (() => void)[] {
+    const restores: (() => void)[] = [];
     try {
-      for (const track of progress.tracks) {
-        const { read, write } = track.hyperparameter;
-        for (const [key, settings] of this.#settings()) {
-          const old = read(settings);
-          const value = valueOf(progress, track, key);
-          if (value === old) continue;
-          write(settings, value);
-          writes.push(() => write(settings, old));
-        }
+      for (const { hyperparameter, settings, value } of this.#driven(progress)) {
+        const old = hyperparameter.read(settings) as number;
+        if (value === old) continue;
+        hyperparameter.write(settings, value);
+        restores.push(() => hyperparameter.write(settings, old));
       }
     } catch (error) {
-      undo();
+      undo(restores);
       throw error;
     }
-    this.#progress = progress;
-    return undo;
+    return restores;
+  }
+
+  /** Notes on every group what was written. @returns what takes the notes back, in order */
+  #noteDrives(progress: Progress): (() => void)[] {
+    return this.#driven(progress).map(({ track, key, settings, initial, value }) =>
+      noteDrive(settings, key, {
+        owner: this,
+        isLive: () => !this.#disposed && this.#isUnderWay(track),
+        initial,
+        written: value,
+      }),
+    );
+  }
+
+  /** The numbers that are this scheduler's to write, with their values. */
+  #driven(progress: Progress): readonly DrivenNumber[] {
+    return progress.tracks.flatMap((track) =>
+      this.#settings().flatMap(([group, settings]) => {
+        const { hyperparameter, initial: all } = track;
+        const [key, value, initial] = [
+          hyperparameter.keyIn(settings),
+          valueOf(progress, track, group),
+          all.get(group),
+        ];
+        if (key === undefined || value === undefined || initial === undefined) return [];
+        const owner = driveOf(settings, key)?.owner ?? this;
+        if (this.#begun && owner !== this) return [];
+        return [{ track, hyperparameter, settings, key, initial, value }];
+      }),
+    );
+  }
+
+  /** Whether a schedule of this hyperparameter is not over yet. */
+  #isUnderWay({ hyperparameter: { path } }: Track): boolean {
+    const { updates, epochs, tracks } = this.#progress;
+    return tracks.some(
+      ({ hyperparameter, schedules }) =>
+        hyperparameter.path === path &&
+        schedules.some(({ by, end }) => (by === "epoch" ? epochs : updates) < end),
+    );
+  }
+
+  /** @throws OptimError `disposed` */
+  guard(call: string): void {
+    if (this.#disposed) refuse("disposed", call, "a scheduler that was not disposed", this);
   }
 
   /** All groups, the base settings among them. */
@@ -135,15 +204,61 @@ export class LiveScheduler implements Scheduler {
     return baseParamSettings ? [...groups, [baseKey, baseParamSettings] as const] : groups;
   }
 
-  /** Groups that were not seen before begin with what they hold. */
+  /** Groups that were not seen before begin with what they hold, or with what an earlier scheduler began with. */
   #withGroups(progress: Progress): Progress {
     const settings = this.#settings();
     const tracks = progress.tracks.map((track) => {
-      const { initial, hyperparameter } = track;
-      if (settings.every(([key]) => initial.has(key))) return track;
-      const found = settings.map(([key, group]) => [key, hyperparameter.read(group)] as const);
-      return { ...track, initial: new Map([...found, ...initial]) };
+      const unseen = settings.filter(([group]) => !track.initial.has(group));
+      if (unseen.length === 0) return track;
+      const found = unseen.flatMap(([group, of]) => {
+        const initial = initialOf(track, of);
+        return initial === undefined ? [] : [[group, initial] as const];
+      });
+      return { ...track, initial: new Map([...track.initial, ...found]) };
     });
     return { ...progress, tracks };
   }
+}
+
+/** One number of one group, and what it shall be. */
+interface DrivenNumber extends Pick<Track, "hyperparameter"> {
+  readonly track: Track;
+  readonly settings: Settings;
+  readonly key: string;
+  readonly initial: number;
+  readonly value: number;
+}
+
+type NamedOptions = SchedulerOptions & { readonly where: string };
+
+/** What an earlier scheduler began with, where the group still holds what that one wrote; else what it holds. */
+function initialOf({ hyperparameter }: Track, settings: Settings): number | undefined {
+  const key = hyperparameter.keyIn(settings);
+  const held = hyperparameter.read(settings);
+  const drive = key === undefined ? undefined : driveOf(settings, key);
+  return drive && drive.written === held ? drive.initial : held;
+}
+
+/** @throws OptimError `invalid-option` where another scheduler is under way */
+function requireNotDriven(
+  where: string,
+  { hyperparameter }: Track,
+  settings: readonly (readonly [GroupKey, Settings])[],
+): void {
+  for (const [group, of] of settings) {
+    const key = hyperparameter.keyIn(of);
+    if (key === undefined || driveOf(of, key)?.isLive() !== true) continue;
+    const name = group === baseKey ? "the base settings" : `group ${JSON.stringify(group)}`;
+    refuse(
+      "invalid-option",
+      `${where}.${hyperparameter.path}`,
+      "a hyperparameter that no other scheduler drives",
+      `${hyperparameter.path} of ${name}`,
+      { hint: "Call dispose() of the other scheduler before, or pass { replace: true }" },
+    );
+  }
+}
+
+function undo(restores: (() => void)[]): void {
+  for (const restore of restores.splice(0).reverse()) restore();
 }

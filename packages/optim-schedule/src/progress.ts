@@ -1,5 +1,5 @@
 import { refuse } from "@mm/optim-core/backend";
-import type { Hyperparameter } from "./hyperparameter.ts";
+import { type Hyperparameter, hyperparameterAt, type Settings } from "./hyperparameter.ts";
 import type { Schedule, ScheduleState } from "./schedule.ts";
 
 /** The base settings among the groups. */
@@ -12,7 +12,7 @@ export interface Track {
   readonly schedules: readonly Schedule[];
   /** One per schedule. */
   readonly states: readonly ScheduleState[];
-  /** What the schedules begin with. */
+  /** What the schedules begin with, in every group that has the hyperparameter. */
   readonly initial: ReadonlyMap<GroupKey, number>;
 }
 
@@ -23,56 +23,80 @@ export interface Progress {
   readonly tracks: readonly Track[];
 }
 
-/** What a track comes to in one group. */
+/** The value of a track in one group; `undefined` where the group does not have the hyperparameter. */
 export function valueOf(
   { updates, epochs }: Pick<Progress, "updates" | "epochs">,
   { schedules, states, initial }: Track,
   group: GroupKey,
-): number {
+): number | undefined {
+  const first = initial.get(group);
+  if (first === undefined) return undefined;
   return schedules.reduce(
     (value, { by, at }, index) => at(by === "epoch" ? epochs : updates, value, states[index]),
-    initial.get(group) as number,
+    first,
   );
 }
 
-/** Reads `{ lr: schedule, "betas[1]": [schedule, schedule] }`. @throws OptimError `invalid-option`, `unknown-option` */
-export function readPlan(
-  where: string,
-  plan: unknown,
-  at: (path: string) => Hyperparameter,
-): readonly Track[] {
+/**
+ * Reads `{ lr: schedule, "betas[1]": [schedule, schedule] }` for these groups.
+ *
+ * @throws OptimError `invalid-option`, `unknown-option`
+ */
+export function readPlan(where: string, plan: unknown, groups: readonly Settings[]): readonly Track[] {
   if (Object.prototype.toString.call(plan) !== "[object Object]") {
     refuse("invalid-option", where, "schedules by hyperparameter", plan);
   }
-  const tracks = new Map<string, Track>();
-  type Given = Schedule | readonly Schedule[] | undefined;
+  const tracks: Track[] = [];
   for (const [path, given] of Object.entries(plan as { readonly [path: string]: Given })) {
     if (given === undefined) continue;
-    const hyperparameter = at(path);
-    const other = tracks.get(hyperparameter.key);
-    if (other) {
-      const expected = `another hyperparameter than ${other.hyperparameter.path}`;
-      refuse("invalid-option", `${where}.${path}`, expected, path);
-    }
-    const schedules = [given].flat();
-    for (const [index, schedule] of schedules.entries()) {
-      if ((schedule as Partial<Schedule> | null | undefined)?.kind !== "schedule") {
-        const place = Array.isArray(given) ? `${path}[${index}]` : path;
-        refuse(
-          "invalid-option",
-          `${where}.${place}`,
-          "a schedule such as cosine({ length: 1000 })",
-          schedule,
-        );
-      }
-    }
-    if (schedules.length === 0) refuse("invalid-option", `${where}.${path}`, "at least one schedule", given);
-    tracks.set(hyperparameter.key, {
+    const hyperparameter = hyperparameterAt(where, path, groups);
+    requireAnother(`${where}.${path}`, hyperparameter, tracks, groups);
+    const schedules = readSchedules(`${where}.${path}`, given);
+    tracks.push({
       hyperparameter,
       schedules,
       states: schedules.map(({ start }) => start),
       initial: new Map(),
     });
   }
-  return [...tracks.values()];
+  return tracks;
+}
+
+type Given = Schedule | readonly Schedule[] | undefined;
+
+/** Two paths may lead to one number: `momentum` and `betas[0]`. */
+function requireAnother(
+  where: string,
+  hyperparameter: Hyperparameter,
+  tracks: readonly Track[],
+  groups: readonly Settings[],
+): void {
+  const isSame = (other: Hyperparameter): boolean =>
+    groups.some((settings) => {
+      const key = hyperparameter.keyIn(settings);
+      return key !== undefined && key === other.keyIn(settings);
+    });
+  const other = tracks.find((track) => isSame(track.hyperparameter));
+  if (other === undefined) return;
+  refuse(
+    "invalid-option",
+    where,
+    `another hyperparameter than ${other.hyperparameter.path}`,
+    hyperparameter.path,
+  );
+}
+
+function readSchedules(where: string, given: Schedule | readonly Schedule[]): readonly Schedule[] {
+  const schedules = [given].flat();
+  for (const [index, schedule] of schedules.entries()) {
+    requireSchedule(Array.isArray(given) ? `${where}[${index}]` : where, schedule);
+  }
+  if (schedules.length === 0) refuse("invalid-option", where, "at least one schedule", given);
+  return schedules;
+}
+
+/** @throws OptimError `invalid-option` */
+export function requireSchedule(where: string, schedule: unknown): void {
+  if ((schedule as Partial<Schedule> | null | undefined)?.kind === "schedule") return;
+  refuse("invalid-option", where, "a schedule such as cosine({ length: 1000 })", schedule);
 }

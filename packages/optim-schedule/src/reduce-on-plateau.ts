@@ -78,6 +78,7 @@ export const reduceOnPlateau: ScheduleFactory<ReduceOnPlateauOptions> = (
     type: "reduceOnPlateau",
     by: "update",
     options,
+    end: Infinity,
     start: { ...start },
     at(_, value, state: ScheduleState = { ...start }) {
       const floor = floorOf(options, value);

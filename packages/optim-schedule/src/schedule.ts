@@ -34,6 +34,8 @@ export interface Schedule {
    * @param state default: that of the start
    */
   readonly at: (count: number, value: number, state?: ScheduleState) => number;
+  /** The count from which its value stays where it is; Infinity where it never does. */
+  readonly end: number;
   /** Where it starts. */
   readonly start: ScheduleState;
   /** The next state, when a measure came in. Only {@link reduceOnPlateau} listens. */

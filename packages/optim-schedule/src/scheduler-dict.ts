@@ -3,7 +3,8 @@ import { refuse } from "@mm/optim-core/backend";
 import { anything, checkSchema, oneOf } from "@mm/optim-core/schema";
 import { LiveScheduler } from "./live-scheduler.ts";
 import type { Progress } from "./progress.ts";
-import type { HyperparametersOf, SchedulePlan, Scheduler } from "./scheduler.ts";
+import { readOptions } from "./options.ts";
+import type { HyperparametersOf, SchedulePlan, Scheduler, SchedulerOptions } from "./scheduler.ts";
 import {
   loadOptionsSchema,
   type SchedulerDictStateDict,
@@ -27,6 +28,8 @@ export interface SchedulerDict<Name extends string = string> {
   stepEpoch(): void;
   /** `apply()` of all. */
   apply(): void;
+  /** `dispose()` of all. */
+  dispose(): void;
   /** A copy. Does not wait for anything. */
   stateDict(): SchedulerDictStateDict<Name>;
   /**
@@ -56,14 +59,21 @@ export interface SchedulerDict<Name extends string = string> {
 export function createSchedulerDict<const E extends readonly [string, AnyOptimWrapper]>(
   wrappers: Iterable<E>,
   plans: NoInfer<SchedulePlans<E>>,
-  where = "createSchedulerDict",
+  options: SchedulerOptions = {},
 ): SchedulerDict<E[0]> {
-  const schedulers = createAll(wrappers, plans, where);
+  const { where, replace } = readOptions(options, "createSchedulerDict");
+  const schedulers = createAll(wrappers, plans, { where, replace });
   const list = (): string => [...schedulers.keys()].join(", ");
-  const moveAll = (nexts: readonly (readonly [LiveScheduler, Progress | undefined])[]): void => {
+  const moveAll = (
+    call: string,
+    nexts: readonly (readonly [LiveScheduler, Progress | undefined])[],
+  ): void => {
     const undo: (() => void)[] = [];
     try {
-      for (const [scheduler, next] of nexts) undo.push(scheduler.move(next));
+      for (const [scheduler, next] of nexts) {
+        scheduler.guard(call);
+        undo.push(scheduler.move(next));
+      }
     } catch (error) {
       for (const one of undo.reverse()) one();
       throw error;
@@ -75,8 +85,18 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
     size: schedulers.size,
     [Symbol.iterator]: () => schedulers.entries(),
     stepEpoch: () =>
-      moveAll([...schedulers.values()].map((scheduler) => [scheduler, scheduler.afterEpoch()])),
-    apply: () => moveAll([...schedulers.values()].map((scheduler) => [scheduler, undefined])),
+      moveAll(
+        "schedulers.stepEpoch",
+        [...schedulers.values()].map((scheduler) => [scheduler, scheduler.afterEpoch()]),
+      ),
+    apply: () =>
+      moveAll(
+        "schedulers.apply",
+        [...schedulers.values()].map((scheduler) => [scheduler, undefined]),
+      ),
+    dispose() {
+      for (const scheduler of schedulers.values()) scheduler.dispose();
+    },
     stateDict: () => ({
       format: "optim-scheduler-dict",
       version: 1,
@@ -104,7 +124,10 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
         const { next, report } = scheduler.stageLoad(part, options, `state.schedulers.${name}`);
         return [{ name, scheduler, next, report }];
       });
-      moveAll(staged.map(({ scheduler, next }) => [scheduler, next]));
+      moveAll(
+        "schedulers.loadStateDict",
+        staged.map(({ scheduler, next }) => [scheduler, next]),
+      );
       const all = (of: keyof SchedulerLoadReport): readonly string[] =>
         staged.flatMap(({ name, report }) => report[of].map((inner) => `${name}.${inner}`));
       return {
@@ -121,7 +144,7 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
 function createAll(
   wrappers: Iterable<readonly [string, AnyOptimWrapper]>,
   plans: object,
-  where: string,
+  { where, replace }: Required<SchedulerOptions>,
 ): ReadonlyMap<string, LiveScheduler> {
   checkSchema("invalid-option", where, plans, { each: anything });
   if (typeof (Object(wrappers) as typeof wrappers)[Symbol.iterator] !== "function") {
@@ -137,7 +160,10 @@ function createAll(
     if (other !== undefined) refuse("duplicate-wrapper", place, `another wrapper than ${other}`, wrapper);
     names.set(wrapper, name);
     const plan = given.get(name);
-    schedulers.set(name, new LiveScheduler(wrapper, plan === undefined ? {} : plan, place));
+    schedulers.set(
+      name,
+      new LiveScheduler(wrapper, plan === undefined ? {} : plan, { where: place, replace }),
+    );
   }
   const unknown = [...given.keys()].find((name) => !schedulers.has(name));
   if (unknown !== undefined) {

@@ -17,10 +17,24 @@ export type SchedulePlan<H = BaseHyperparameters> = {
 /** The hyperparameters of a wrapper's rule. */
 export type HyperparametersOf<W> = W extends OptimWrapper<never, unknown, infer H> ? H : never;
 
+export interface SchedulerOptions {
+  /**
+   * Whether hyperparameters may be taken from a scheduler that is still under way; that one leaves them alone from then on, and goes on with
+   * its others. Default `false`: it is an error.
+   */
+  readonly replace?: boolean;
+  /** The name that messages begin with. Default: that of the function. */
+  readonly where?: string;
+}
+
 /**
- * Drives hyperparameters of one wrapper: it writes them into all its groups, and into its base settings, when it is made and whenever
- * a count changes. Between two counts they may be assigned by hand; the next count overwrites that, as a second scheduler of the same
- * hyperparameter would. Only values that changed are assigned.
+ * Drives hyperparameters of one wrapper: it writes them into all its groups that have them, and into its base settings, when it is made and
+ * whenever a count changes. Between two counts they may be assigned by hand; the next count overwrites that. Only values that changed are
+ * assigned.
+ *
+ * One scheduler at a time drives a hyperparameter. It is over when all its schedules are past their length, or at `dispose()`. The next one
+ * begins with the values that this one began with (PyTorch's `initial_lr`), unless a group holds another value than was written last: then
+ * with that.
  */
 export interface Scheduler {
   readonly kind: "scheduler";
@@ -44,7 +58,7 @@ export interface Scheduler {
   rewind(skipped: number): void;
   /** Writes the values again: after a load of the wrapper, or for a group that was added. */
   apply(): void;
-  /** What the values are at any count, by hyperparameter, one entry per group. A schedule that listens has the state of now. */
+  /** What the values are at any count, by hyperparameter, one entry per group (NaN where a group has none). A schedule that listens has the state of now. */
   at(counts: ScheduleCounts): { readonly [path: string]: readonly number[] };
   /** A copy. Does not wait for anything. */
   stateDict(): SchedulerStateDict;
@@ -55,4 +69,6 @@ export interface Scheduler {
    * @throws OptimError `invalid-state`, `state-mismatch`, `invalid-option`, `invalid-hyperparameter`; nothing has changed then
    */
   loadStateDict(state: SchedulerStateDict, options?: SchedulerLoadOptions): SchedulerLoadReport;
+  /** Ends it: the values stay as they are, and another scheduler may take over. Later calls that would write throw `disposed`. */
+  dispose(): void;
 }

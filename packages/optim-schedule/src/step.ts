@@ -35,6 +35,7 @@ export const multiStep: ScheduleFactory<MultiStepOptions> = /* @__PURE__ */ defi
     ({ milestones, gamma }) =>
     (count, value) =>
       value * gamma ** milestones.filter((milestone) => milestone <= count).length,
+  span: ({ milestones }) => Math.max(0, ...milestones),
 });
 
 export interface ExponentialOptions extends ScheduleOptions {
