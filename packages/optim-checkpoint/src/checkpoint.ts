@@ -1,11 +1,10 @@
-import { OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { encodeSafetensors, type SafetensorsFile } from "./encode.ts";
-import { decodeSafetensors, type SafetensorsContent } from "./decode.ts";
+import { decodeSafetensors, type SafetensorsContent, verifySafetensors } from "./decode.ts";
 import { fromJson, toJson } from "./json.ts";
 import { joinKey, splitKey } from "./keys.ts";
 import type { ProgressOptions } from "./progress.ts";
-import type { ByteInput } from "./source.ts";
+import type { ByteInput, ByteSource } from "./source.ts";
 import { optim, packState, type SavedState, unpackState } from "./state.ts";
 import { type Tensor, type TensorInput, tensorOf } from "./tensor.ts";
 
@@ -96,18 +95,31 @@ export async function decodeCheckpoint(
   };
 }
 
+/** Reads all of a checkpoint, and keeps nothing of it. @throws OptimError `invalid-state`, `storage-error`, as {@link decodeCheckpoint} */
+export async function verifyCheckpoint(source: ByteSource): Promise<void> {
+  requireVersion(await verifySafetensors(source));
+}
+
 function migrated(content: SafetensorsContent): SafetensorsContent {
+  const version = requireVersion(content.metadata);
+  return migrations.slice(version - 1).reduce((older, migrate) => migrate(older), content);
+}
+
+/** The version of the format. @throws OptimError `invalid-state` for one that this release cannot read */
+function requireVersion(metadata: SafetensorsContent["metadata"]): number {
   const latest = migrations.length + 1;
-  const version = Number(content.metadata.get(formatName));
-  if (!Number.isInteger(version) || version < 1 || version > latest) {
-    throw new OptimError("invalid-state", "checkpoint", {
-      expected: `${formatName} of version ${latest} or before among the metadata`,
-      received: content.metadata.get(formatName),
+  const version = Number(metadata.get(formatName));
+  if (Number.isInteger(version) && version >= 1 && version <= latest) return version;
+  return refuse(
+    "invalid-state",
+    "checkpoint",
+    `${formatName} of version ${latest} or before among the metadata`,
+    metadata.get(formatName),
+    {
       hint:
         version > latest ? "A later release wrote it" : "For any other safetensors file: decodeSafetensors",
-    });
-  }
-  return migrations.slice(version - 1).reduce((older, migrate) => migrate(older), content);
+    },
+  );
 }
 
 /** Takes out a float32 tensor. */

@@ -1,28 +1,17 @@
 import { isOptimError, OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
+import type { CheckpointStorage } from "./checkpoint-storage.ts";
 import { type Checkpoint, decodeCheckpoint, type DecodedCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import type { SafetensorsFile } from "./encode.ts";
+import { newestFirst, nextName, requireFileName } from "./file-names.ts";
 import type { ProgressOptions } from "./progress.ts";
-import type { ByteSource } from "./source.ts";
-
-/** Where checkpoints are kept: a folder, on disk or in the browser. */
-export interface CheckpointStorage {
-  /** Names of the files that are there; none where the place does not exist yet. */
-  list(): Promise<readonly string[]>;
-  /**
-   * Writes a file whole or not at all, whatever happens meanwhile, and resolves when it would survive the loss of power.
-   *
-   * @throws OptimError `storage-error`
-   */
-  write(name: string, file: SafetensorsFile, options: ProgressOptions): Promise<void>;
-  /** Opens a file for the time of `use`. @throws OptimError `storage-error` */
-  read<T>(name: string, use: (source: ByteSource) => Promise<T>): Promise<T>;
-  remove(name: string): Promise<void>;
-}
+import { Wholeness } from "./wholeness.ts";
 
 export interface CheckpointsOptions {
-  /** How many are kept, the newest. At least 1; default 3; `Infinity` for all. */
+  /** How many are kept: the newest that are whole. At least 1; default 3; `Infinity` for all. */
   readonly keep?: number;
+  /** Told of an old checkpoint that could not be removed after a save, which succeeded. The next save tries again. */
+  readonly onNotRemoved?: (left: SkippedCheckpoint) => void;
 }
 
 export interface FoundCheckpoint {
@@ -33,6 +22,7 @@ export interface FoundCheckpoint {
   readonly skipped: readonly SkippedCheckpoint[];
 }
 
+/** A file that was left as it is, and the error with which it could not be read or removed. */
 export interface SkippedCheckpoint {
   readonly name: string;
   readonly error: OptimError;
@@ -40,36 +30,42 @@ export interface SkippedCheckpoint {
 
 /**
  * The checkpoints of one run, `checkpoint-000001.safetensors` and on: every save has a higher number than all before it, also after a
- * run went back to an older one. One object at a time, in one process, writes to a place. `openCheckpoints` of `/node` and of `/browser` make it.
+ * run went back to an older one. `openCheckpoints` of `/node` and of `/browser` make it.
+ *
+ * Several processes may save to one place: none overwrites a file of another. But each removes what is more than it keeps, whoever wrote it.
  */
 export class Checkpoints {
   readonly #storage: CheckpointStorage;
   readonly #keep: number;
+  readonly #onNotRemoved: CheckpointsOptions["onNotRemoved"];
+  readonly #wholeness: Wholeness;
   #saving: Promise<unknown> = Promise.resolve();
 
   /** @throws OptimError `invalid-option` */
-  constructor(storage: CheckpointStorage, { keep = 3 }: CheckpointsOptions = {}) {
+  constructor(storage: CheckpointStorage, { keep = 3, onNotRemoved }: CheckpointsOptions = {}) {
     if (!(keep >= 1 && (Number.isInteger(keep) || keep === Number.POSITIVE_INFINITY))) {
       refuse("invalid-option", "openCheckpoints: keep", "an integer of at least 1", keep);
     }
     this.#storage = storage;
     this.#keep = keep;
+    this.#onNotRemoved = onNotRemoved;
+    this.#wholeness = new Wholeness(storage);
   }
 
   /** Names of the files, newest first. */
   async list(): Promise<readonly string[]> {
-    const names = await this.#storage.list();
-    return names
-      .filter((name) => numberOf(name) !== undefined)
-      .sort((a, b) => Number(numberOf(b)) - Number(numberOf(a)));
+    return newestFirst(await this.#storage.list());
   }
 
   /**
-   * Saves one more, and then removes those that are more than `keep`. Training may go on meanwhile; only the tensors of the checkpoint
-   * itself must be left alone. Saves of the same object are done one after the other.
+   * Saves one more, and then removes those that are more than `keep`. Damaged files do not count among those that are kept, and go when as
+   * many newer ones are whole; so those that this object has neither written nor read are read once, a few megabytes at a time.
+   *
+   * Training may go on meanwhile; only the tensors of the checkpoint itself must be left alone. Saves of the same object are done one after
+   * the other.
    *
    * @returns the name of its file
-   * @throws OptimError what `encodeCheckpoint` throws; `storage-error`, and then those before it are as they were
+   * @throws OptimError errors of `encodeCheckpoint`; `storage-error` where it was not saved, and then those before it are as they were
    */
   async save(checkpoint: Checkpoint, options: ProgressOptions = {}): Promise<string> {
     const file = encodeCheckpoint(checkpoint);
@@ -79,11 +75,33 @@ export class Checkpoints {
   }
 
   async #save(file: SafetensorsFile, options: ProgressOptions): Promise<string> {
-    const [newest] = await this.list();
-    const name = nameOf(newest === undefined ? 1 : Number(numberOf(newest)) + 1);
-    await this.#storage.write(name, file, options);
-    for (const old of (await this.list()).slice(this.#keep)) await this.#storage.remove(old);
+    const name = await this.#storage.create(file, nextName, options);
+    // It is saved: an error from here on is not that of the save.
+    await this.#removeOld(name).catch((error: unknown) => {
+      if (!isOptimError(error)) throw error;
+    });
     return name;
+  }
+
+  async #removeOld(saved: string): Promise<void> {
+    await this.#wholeness.note(saved);
+    let kept = 0;
+    const names = await this.list();
+    for (const name of names) {
+      if (kept < this.#keep) kept += name === saved || (await this.#wholeness.isWhole(name)) ? 1 : 0;
+      // Another process may have saved later ones already: ours stays all the same.
+      else if (name !== saved) await this.#remove(name);
+    }
+    this.#wholeness.keepOnly(names);
+  }
+
+  async #remove(name: string): Promise<void> {
+    try {
+      await this.#storage.remove(name);
+    } catch (error) {
+      if (!isOptimError(error)) throw error;
+      this.#onNotRemoved?.({ name, error });
+    }
   }
 
   /**
@@ -92,34 +110,47 @@ export class Checkpoints {
    * @throws OptimError `invalid-state` where there are some and none is good; `storage-error` where nothing can be read at all
    */
   async latest(options: ProgressOptions = {}): Promise<FoundCheckpoint | undefined> {
-    const skipped: SkippedCheckpoint[] = [];
-    for (const name of await this.list()) {
+    const failed = new Map<string, OptimError>();
+    for (;;) {
+      // Listed anew each time: another process may have removed what was listed, and saved a newer one.
+      const names = await this.list();
+      const skipped = names.flatMap((name) => {
+        const error = failed.get(name);
+        return error === undefined ? [] : [{ name, error }];
+      });
+      const next = names.find((name) => !failed.has(name));
+      if (next === undefined) return noneOf(skipped);
       try {
-        return { name, checkpoint: await this.read(name, options), skipped };
+        const checkpoint = await this.read(next, options);
+        // All that are newer have failed.
+        return { name: next, checkpoint, skipped: skipped.slice(0, names.indexOf(next)) };
       } catch (error) {
         if (!isOptimError(error) || !["invalid-state", "storage-error"].includes(error.code)) throw error;
-        skipped.push({ name, error });
+        failed.set(next, error);
       }
     }
-    if (skipped[0] === undefined) return undefined;
-    throw new OptimError("invalid-state", "latest", {
-      expected: "a good checkpoint",
-      received: skipped.map(({ name }) => name),
-      hint: `None of them is. The newest: ${skipped[0].error.message}`,
-      cause: skipped[0].error,
-    });
   }
 
-  /** Reads one by the name of its file. @throws OptimError `invalid-state`, `storage-error` */
-  read(name: string, options: ProgressOptions = {}): Promise<DecodedCheckpoint> {
-    return this.#storage.read(name, (source) => decodeCheckpoint(source, options));
+  /**
+   * Reads one by the name of its file.
+   *
+   * @throws OptimError `invalid-name` for anything but the name of a file in the folder, `invalid-state`, `storage-error`
+   */
+  async read(name: string, options: ProgressOptions = {}): Promise<DecodedCheckpoint> {
+    requireFileName(name, "checkpoints.read");
+    const checkpoint = await this.#storage.read(name, (source) => decodeCheckpoint(source, options));
+    await this.#wholeness.note(name);
+    return checkpoint;
   }
 }
 
-const nameOf = (number: number): string => `checkpoint-${String(number).padStart(6, "0")}.safetensors`;
-
-/** What a file of that name is the checkpoint number of, if it is one. */
-function numberOf(name: string): number | undefined {
-  const digits = /^checkpoint-(\d{6,15})\.safetensors$/.exec(name)?.[1];
-  return digits === undefined ? undefined : Number(digits);
+function noneOf(skipped: readonly SkippedCheckpoint[]): undefined {
+  const [newest] = skipped;
+  if (newest === undefined) return undefined;
+  throw new OptimError("invalid-state", "latest", {
+    expected: "a good checkpoint",
+    received: skipped.map(({ name }) => name),
+    hint: `None of them is. The newest: ${newest.error.message}`,
+    cause: newest.error,
+  });
 }

@@ -1,8 +1,8 @@
 export { type Checkpoint, decodeCheckpoint, type DecodedCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
+export type { CheckpointStorage } from "./checkpoint-storage.ts";
 export {
   Checkpoints,
   type CheckpointsOptions,
-  type CheckpointStorage,
   type FoundCheckpoint,
   type SkippedCheckpoint,
 } from "./checkpoints.ts";

@@ -1,5 +1,6 @@
 import { OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
+import { duplicateKey } from "./duplicate-key.ts";
 
 /**
  * Plain data as JSON text that gives the very same data back. JSON has no NaN, no infinities and no −0: those four numbers are written
@@ -19,6 +20,8 @@ export function fromJson(text: string, where: string): unknown {
   } catch (cause) {
     throw new OptimError("invalid-state", where, { expected: "JSON", hint: "The file is damaged", cause });
   }
+  const twice = duplicateKey(text);
+  if (twice !== undefined) refuse("invalid-state", where, "each key of an object once", twice);
   return read(value, where, 0);
 }
 

@@ -54,6 +54,9 @@ const arrays: { readonly [D in Dtype]: ArrayKind } = {
   BOOL: Uint8Array,
 };
 
+/** Every type that is read and written. */
+export const dtypes: readonly string[] = /* @__PURE__ */ Object.keys(arrays);
+
 /** The kind of array that holds a type, if there is such a type. */
 export function arrayOf(dtype: unknown): ArrayKind | undefined {
   return Object.hasOwn(arrays, dtype as Dtype) ? arrays[dtype as Dtype] : undefined;

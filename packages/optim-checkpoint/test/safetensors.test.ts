@@ -169,6 +169,11 @@ test.each<[string, Uint8Array]>([
   ["a tensor that is a list", file('{"w":[]}')],
   ["no dtype", file('{"w":{"shape":[],"data_offsets":[0,0]}}')],
   ["a dtype that objects have", file('{"w":{"dtype":"constructor","shape":[],"data_offsets":[0,0]}}')],
+  ["a dtype that is a number", file('{"w":{"dtype":1,"shape":[],"data_offsets":[0,0]}}')],
+  [
+    "offsets in the wrong order, of an unknown dtype",
+    file('{"w":{"dtype":"F4","shape":[],"data_offsets":[4,0]}}', new Uint8Array(4)),
+  ],
   ["a negative side", file(`{"w":${f32("[0,4]", "[-1]")}}`, new Uint8Array(4))],
   ["half a side", file(`{"w":${f32("[0,4]", "[0.5, 2]")}}`, new Uint8Array(4))],
   ["a side of 2⁵³", file(`{"w":${f32("[0,4]", "[9007199254740992]")}}`, new Uint8Array(4))],
@@ -195,6 +200,52 @@ test.each<[string, Uint8Array]>([
   expect((await refusal(() => decodeSafetensors(new Blob([Uint8Array.from(bytes)])))).code).toBe(
     "invalid-state",
   );
+});
+
+test.each(["F8_E4M3", "F4", "C64", "f32", ""])(
+  "the dtype %j is told as one that is not read",
+  async (dtype) => {
+    const bytes = file(
+      `{"v":${f32("[0,4]")},"w":{"dtype":"${dtype}","shape":[3],"data_offsets":[4,7]}}`,
+      new Uint8Array(7),
+    );
+    for (const input of [bytes, new Blob([Uint8Array.from(bytes)])]) {
+      const error = await refusal(() => decodeSafetensors(input));
+      expect(error.code).toBe("invalid-state");
+      expect(error.message).toContain('safetensors: "w": expected a dtype of F64, F32, I64,');
+      expect(error.message).toContain(`got ${JSON.stringify(dtype)}`);
+      expect(error.message).not.toContain("damaged");
+    }
+  },
+);
+
+test("a dtype that a checksum shows to be damaged is told as damage", async () => {
+  const bytes = encodeSafetensors([["w", all["floats"]!]], {}).bytes();
+  const header = new TextDecoder("latin1").decode(bytes);
+  bytes[header.indexOf("F32")] = "G".charCodeAt(0);
+  expect((await refusal(() => decodeSafetensors(bytes))).message).toContain("damaged");
+});
+
+test.each([
+  ["a tensor", `{"w":${f32("[0,4]")},"w":${f32("[0,4]")}}`, "w"],
+  ["a tensor whose name is escaped once", `{"w":${f32("[0,4]")},"\\u0077" :${f32("[4,8]")}}`, "w"],
+  ["a text", `{"__metadata__":{"a":"1","b":"2","a":"1"},"w":${f32("[0,8]", "[2]")}}`, "a"],
+  ["all texts", `{"__metadata__":{},"w":${f32("[0,8]", "[2]")},"__metadata__":{}}`, "__metadata__"],
+  ["a field", `{"w":{"dtype":"F64","shape":[1],"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, "dtype"],
+])("%s that stands twice is refused by its name", async (_, header, name) => {
+  const error = await refusal(() => decodeSafetensors(file(header, new Uint8Array(8))));
+  expect(error.code).toBe("invalid-state");
+  expect(error.message).toContain(`each key of the header once, got ${JSON.stringify(name)}`);
+  expect(error.message).not.toContain("damaged");
+});
+
+test("keys that are the same in two objects, and texts that look like keys, are none that stand twice", async () => {
+  const header = `{"__metadata__":{"w":"\\"w\\": {\\\\","v":"w:"},"v":${f32("[0,4]")},"w":${f32("[4,8]")}}`;
+  const { metadata } = await decodeSafetensors(file(header, new Uint8Array(8)));
+  expect([...metadata]).toEqual([
+    ["w", '"w": {\\'],
+    ["v", "w:"],
+  ]);
 });
 
 test("every single bit that is turned anywhere in a file is noticed, but those that turn the name of the checksum", async () => {

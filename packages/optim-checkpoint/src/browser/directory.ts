@@ -1,44 +1,81 @@
 import { OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
-import type { CheckpointStorage } from "../checkpoints.ts";
+import type { CheckpointStorage } from "../checkpoint-storage.ts";
 import { piecesOf, type SafetensorsFile } from "../encode.ts";
 import { counter, type ProgressOptions } from "../progress.ts";
 import { sourceOf } from "../source.ts";
 
 /** A folder of the origin private file system, or one that a person picked. */
 export function directoryStorage(directory: FileSystemDirectoryHandle): CheckpointStorage {
+  const fileOf = (name: string): Promise<File> =>
+    attempt(`reading ${name}`, async () => (await directory.getFileHandle(name)).getFile());
   return {
-    async list() {
-      return attempt(`reading ${directory.name}`, async () => {
-        const names: string[] = [];
-        for await (const [name, handle] of directory.entries()) {
-          // A write that was cut off before it had anything leaves an empty file.
-          if (handle.kind === "file" && (await handle.getFile()).size > 0) names.push(name);
-        }
-        return names;
-      });
-    },
-    async write(name, file, options) {
-      const handle = await attempt(`writing ${name}`, () => directory.getFileHandle(name, { create: true }));
-      try {
-        await writeHandle(handle, file, options);
-      } catch (error) {
-        await directory.removeEntry(name).catch(() => undefined);
-        throw error;
-      }
-    },
+    list: () => attempt(`reading ${directory.name}`, () => filesIn(directory)),
+    create: (file, nameAfter, options) =>
+      alone(directory.name, async () => {
+        const taken = await attempt(`reading ${directory.name}`, () => takenIn(directory));
+        const name = nameAfter(taken);
+        await writeNew(directory, name, file, options);
+        return name;
+      }),
     async read(name, use) {
-      const file = await attempt(`reading ${name}`, async () =>
-        (await directory.getFileHandle(name)).getFile(),
-      );
-      const source = await sourceOf(file, "read");
+      const source = await sourceOf(await fileOf(name), "read");
       return use({
         ...source,
         read: (begin, end, onBytes) => attempt(`reading ${name}`, () => source.read(begin, end, onBytes)),
       });
     },
-    remove: (name) => attempt(`removing ${name}`, () => directory.removeEntry(name)),
+    remove: (name) => attempt(`removing ${name}`, () => directory.removeEntry(name).catch(unlessMissing)),
+    async stamp(name) {
+      const file = await attempt(`reading ${name}`, async () =>
+        (await directory.getFileHandle(name).catch(unlessMissing))?.getFile(),
+      );
+      return file && `${file.size} ${file.lastModified}`;
+    },
   };
+}
+
+/** Runs when no other page or worker of the origin writes to a folder of that name: the File System API has no way to take a name. */
+function alone<T>(name: string, run: () => Promise<T>): Promise<T> {
+  return navigator.locks.request(`@mm/optim-checkpoint: ${name}`, run) as Promise<T>;
+}
+
+/** Names of the files that have something in them: a write that was cut off before it had anything leaves an empty file. */
+async function filesIn(directory: FileSystemDirectoryHandle): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const [name, handle] of directory.entries()) {
+    if (handle.kind === "file" && (await handle.getFile()).size > 0) names.push(name);
+  }
+  return names;
+}
+
+/** Names that cannot be given to a new file. */
+async function takenIn(directory: FileSystemDirectoryHandle): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const [name, handle] of directory.entries()) {
+    if (handle.kind === "directory" || (await handle.getFile()).size > 0) names.push(name);
+  }
+  return names;
+}
+
+async function writeNew(
+  directory: FileSystemDirectoryHandle,
+  name: string,
+  file: SafetensorsFile,
+  options: ProgressOptions,
+): Promise<void> {
+  const handle = await attempt(`writing ${name}`, () => directory.getFileHandle(name, { create: true }));
+  try {
+    await writeHandle(handle, file, options);
+  } catch (error) {
+    await directory.removeEntry(name).catch(() => undefined);
+    throw error;
+  }
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (!(error instanceof DOMException && error.name === "NotFoundError")) throw error;
+  return undefined;
 }
 
 /**
@@ -72,7 +109,7 @@ export async function writeHandle(
   await attempt(what, () => writable.close());
 }
 
-/** What the browser refuses, in words. */
+/** The refusal of the browser, in words. */
 async function attempt<T>(what: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();

@@ -1,10 +1,12 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { constants, type Dirent } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { piecesOf, type SafetensorsFile } from "../encode.ts";
 import { counter, type ProgressOptions } from "../progress.ts";
 import type { ByteSource } from "../source.ts";
+import { unfinishedName } from "./unfinished-name.ts";
 
 /**
  * Writes a file whole or not at all: under a temporary name in the same folder, flushed to the disk, renamed, the folder flushed too.
@@ -17,8 +19,23 @@ export async function writeFile(
   file: SafetensorsFile,
   options: ProgressOptions = {},
 ): Promise<void> {
-  const folder = dirname(path);
-  const unfinished = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}${unfinishedEnding}`);
+  await publish(dirname(path), file, options, (unfinished) => rename(unfinished, path), path);
+}
+
+/**
+ * Writes a file under a temporary name, has `name` give it its own when it is on the disk, and flushes the folder.
+ *
+ * @returns the result of `name`
+ * @throws OptimError `storage-error`; nothing is left behind then
+ */
+export async function publish<T>(
+  folder: string,
+  file: SafetensorsFile,
+  options: ProgressOptions,
+  name: (unfinished: string) => Promise<T>,
+  path: string = folder,
+): Promise<T> {
+  const unfinished = join(folder, unfinishedName());
   try {
     const handle = await open(unfinished, "wx");
     try {
@@ -27,15 +44,14 @@ export async function writeFile(
     } finally {
       await handle.close();
     }
-    await rename(unfinished, path);
+    const named = await name(unfinished);
     await syncFolder(folder);
+    return named;
   } catch (error) {
     await unlink(unfinished).catch(() => undefined);
     throw storageError(`writing ${path}`, error);
   }
 }
-
-const unfinishedEnding = ".unfinished";
 
 async function writeAll(handle: FileHandle, file: SafetensorsFile, options: ProgressOptions): Promise<void> {
   const onBytes = counter(file.size, options);
@@ -58,21 +74,39 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 /**
- * Opens a file as a source of bytes for the time of `use`.
+ * Opens a file as a source of bytes for the time of `use`. What is no file is not waited for.
  *
  * @throws OptimError `storage-error` where it cannot be opened or read
  */
 export async function withFile<T>(path: string, use: (source: ByteSource) => Promise<T>): Promise<T> {
-  const handle = await attempt(`reading ${path}`, () => open(path, "r"));
+  const reading = <R>(run: () => Promise<R>): Promise<R> => attempt(`reading ${path}`, run);
+  const handle = await reading(() => open(path, readingFlags()));
   try {
-    const { size } = await attempt(`reading ${path}`, () => handle.stat());
+    const found = await reading(() => handle.stat());
+    if (!found.isFile()) {
+      refuse(
+        "storage-error",
+        `reading ${path}`,
+        "a file",
+        found.isDirectory() ? "a folder" : "a pipe or device",
+      );
+    }
     return await use({
-      size,
-      read: (begin, end, onBytes) => attempt(`reading ${path}`, () => readRange(handle, begin, end, onBytes)),
+      size: found.size,
+      read: (begin, end, onBytes) => reading(() => readRange(handle, begin, end, onBytes)),
     });
   } finally {
     await handle.close();
   }
+}
+
+/** With O_NONBLOCK, which Windows does not have: a pipe that nobody writes to would be waited for, for ever. */
+function readingFlags(): number {
+  const { O_RDONLY, O_NONBLOCK = 0 } = constants as {
+    readonly O_RDONLY: number;
+    readonly O_NONBLOCK?: number;
+  };
+  return O_RDONLY | O_NONBLOCK;
 }
 
 /** Shorter than asked where the file ends before, because something cut it meanwhile. */
@@ -99,30 +133,49 @@ export async function makeFolder(folder: string): Promise<void> {
   await attempt(`making the folder ${folder}`, () => mkdir(folder, { recursive: true }));
 }
 
-/** Names in a folder; none where there is no such folder. @throws OptimError `storage-error` */
+/** Names of all that is in a folder; none where there is no such folder. @throws OptimError `storage-error` */
 export async function namesIn(folder: string): Promise<readonly string[]> {
+  return (await entriesIn(folder)).map(({ name }) => name);
+}
+
+/** Names of the files in a folder, and of links to files. @throws OptimError `storage-error` */
+export async function filesIn(folder: string): Promise<readonly string[]> {
+  const entries = await entriesIn(folder);
+  const names = await Promise.all(
+    entries.map(async (entry) => {
+      const { name } = entry;
+      const isFile = entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(join(folder, name))));
+      return isFile ? [name] : [];
+    }),
+  );
+  return names.flat();
+}
+
+async function entriesIn(folder: string): Promise<readonly Dirent[]> {
   try {
-    return await readdir(folder);
+    return await readdir(folder, { withFileTypes: true });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw storageError(`reading ${folder}`, error);
   }
 }
 
-/** @throws OptimError `storage-error` */
+const leadsToFile = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+
+/** Removes a file; one that is gone already is no error. @throws OptimError `storage-error` */
 export async function removeFile(path: string): Promise<void> {
-  await attempt(`removing ${path}`, () => unlink(path));
+  await attempt(`removing ${path}`, () =>
+    unlink(path).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }),
+  );
 }
 
-/** Removes what saves that were killed have left. */
-export async function removeUnfinished(folder: string): Promise<void> {
-  for (const name of await namesIn(folder)) {
-    if (/^\.checkpoint-\d+\.safetensors\.[0-9a-f]{12}\.unfinished$/.test(name))
-      await removeFile(join(folder, name));
-  }
-}
-
-async function attempt<T>(what: string, run: () => Promise<T>): Promise<T> {
+export async function attempt<T>(what: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {
@@ -130,7 +183,7 @@ async function attempt<T>(what: string, run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What the system refused, in words. Anything else is passed on as it is. */
+/** The refusal of the system, in words. Anything else is passed on as it is. */
 function storageError(what: string, error: unknown): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return error;
@@ -152,5 +205,7 @@ const expectations: { readonly [code: string]: string | undefined } = {
   ENOENT: "a file or folder that is there",
   ENOTDIR: "a folder",
   EISDIR: "a file",
+  EEXIST: "a name that nothing has",
+  ENAMETOOLONG: "a shorter name",
   EIO: "a disk that works",
 };

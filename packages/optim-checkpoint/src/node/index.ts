@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import {
   type Checkpoint,
   decodeCheckpoint,
@@ -7,7 +7,8 @@ import {
 } from "../checkpoint.ts";
 import { Checkpoints, type CheckpointsOptions } from "../checkpoints.ts";
 import type { ProgressOptions } from "../progress.ts";
-import { makeFolder, namesIn, removeFile, removeUnfinished, withFile, writeFile } from "./files.ts";
+import { makeFolder, withFile, writeFile } from "./files.ts";
+import { folderStorage } from "./folder.ts";
 
 export { withFile, writeFile } from "./files.ts";
 
@@ -18,21 +19,7 @@ export { withFile, writeFile } from "./files.ts";
  * @throws OptimError `invalid-option`
  */
 export function openCheckpoints(folder: string, options: CheckpointsOptions = {}): Checkpoints {
-  let made = false;
-  return new Checkpoints(
-    {
-      list: () => namesIn(folder),
-      async write(name, file, progress) {
-        if (!made) await makeFolder(folder);
-        made = true;
-        await removeUnfinished(folder);
-        await writeFile(join(folder, name), file, progress);
-      },
-      read: (name, use) => withFile(join(folder, name), use),
-      remove: (name) => removeFile(join(folder, name)),
-    },
-    options,
-  );
+  return new Checkpoints(folderStorage(folder), options);
 }
 
 /** Writes a checkpoint to one file, whole or not at all. @throws OptimError as `encodeCheckpoint`, `storage-error` */

@@ -89,6 +89,57 @@ test("a folder that disappears", async () => {
   expect((await refusal(() => checkpoints.latest())).code).toBe("storage-error");
 });
 
+test("a folder of a checkpoint's name is passed over", async () => {
+  await directory.getDirectoryHandle("checkpoint-000002.safetensors", { create: true });
+  const checkpoints = openCheckpoints(directory);
+  expect(await checkpoints.latest()).toBeUndefined();
+  expect(await checkpoints.save({ extra: 1 })).toBe("checkpoint-000003.safetensors");
+  expect((await checkpoints.latest())?.skipped).toEqual([]);
+  expect((await refusal(() => checkpoints.read("checkpoint-000002.safetensors"))).code).toBe("storage-error");
+});
+
+test("two that save to one folder at once, as two tabs do: each file is there under the name that was told", async () => {
+  const both = [1, 2].map(() => openCheckpoints(directory, { keep: Number.POSITIVE_INFINITY }));
+  const saves = [0, 1, 2, 3, 4].flatMap((n) =>
+    both.map(async (checkpoints, id) => [await checkpoints.save({ extra: { id, n } }), { id, n }] as const),
+  );
+  const told = await Promise.all(saves);
+  expect(new Set(told.map(([name]) => name)).size).toBe(10);
+  for (const [name, extra] of told) expect((await both[0]!.read(name)).extra).toEqual(extra);
+});
+
+test("two that keep one: an old one that the other removed does not fail a save", async () => {
+  const both = [1, 2].map(() => openCheckpoints(directory, { keep: 1 }));
+  await Promise.all(
+    [0, 1, 2, 3, 4].flatMap((n) => both.map((checkpoints) => checkpoints.save({ extra: n }))),
+  );
+  expect((await both[0]!.list()).length).toBeGreaterThan(0);
+  expect((await both[0]!.latest())?.skipped).toEqual([]);
+});
+
+test("an old one that cannot be removed is told, and does not fail the save", async () => {
+  const left: unknown[] = [];
+  const checkpoints = openCheckpoints(directory, { keep: 1, onNotRemoved: ({ name }) => left.push(name) });
+  await checkpoints.save({ extra: 1 });
+  // Open for writing: the browser refuses to remove it.
+  const writable = await (await fileOf("checkpoint-000001.safetensors")).createWritable();
+  expect(await checkpoints.save({ extra: 2 })).toBe("checkpoint-000002.safetensors");
+  expect(left).toEqual(["checkpoint-000001.safetensors"]);
+  await writable.abort();
+  await checkpoints.save({ extra: 3 });
+  expect(await checkpoints.list()).toEqual(["checkpoint-000003.safetensors"]);
+});
+
+test("a damaged file does not count towards keep", async () => {
+  const checkpoints = openCheckpoints(directory, { keep: 2 });
+  for (const extra of [1, 2, 3]) await checkpoints.save({ extra });
+  const writable = await (await fileOf("checkpoint-000003.safetensors")).createWritable();
+  await writable.write("something else");
+  await writable.close();
+  await checkpoints.save({ extra: 4 });
+  expect(await checkpoints.list()).toEqual([4, 3, 2].map((n) => `checkpoint-00000${n}.safetensors`));
+});
+
 test("a browser that cannot write files so is told apart", async () => {
   const handle = { name: "a.safetensors" } as FileSystemFileHandle;
   expect((await refusal(() => writeHandle(handle, encodeCheckpoint({})))).code).toBe("unsupported");

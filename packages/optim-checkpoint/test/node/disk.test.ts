@@ -3,7 +3,7 @@ import type * as fs from "node:fs/promises";
 import { mkdtempSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { restoreCheckpoint, takeCheckpoint } from "@mm/optim-checkpoint";
+import { restoreCheckpoint, type SkippedCheckpoint, takeCheckpoint } from "@mm/optim-checkpoint";
 import { openCheckpoints } from "@mm/optim-checkpoint/node";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { gan, trained } from "../model.ts";
@@ -18,7 +18,12 @@ afterAll(() => rmSync(place, { recursive: true, force: true }));
 // Calls of the file system are told to `calls`, and one of them fails as the system would.
 const disk = vi.hoisted(() => ({
   calls: [] as string[],
-  failing: undefined as { call: string; code: string } | undefined,
+  failing: [] as readonly {
+    readonly call: string;
+    readonly code: string;
+    /** A call that comes before. */
+    readonly after?: string;
+  }[],
 }));
 
 vi.mock("node:fs/promises", async (original) => {
@@ -27,18 +32,22 @@ vi.mock("node:fs/promises", async (original) => {
     <A extends readonly unknown[], R>(call: string, run: (...given: A) => Promise<R>) =>
     async (...given: A): Promise<R> => {
       disk.calls.push(call);
-      if (disk.failing?.call !== call) return run(...given);
+      const failure = disk.failing.find(
+        (failing) =>
+          failing.call === call && (failing.after === undefined || disk.calls.includes(failing.after)),
+      );
+      if (failure === undefined) return run(...given);
       // What is closed is closed, also where the last bytes could not be written.
       if (call.startsWith("close")) await run(...given);
-      throw Object.assign(new Error(`${disk.failing.code}: as if`), {
-        code: disk.failing.code,
+      throw Object.assign(new Error(`${failure.code}: as if`), {
+        code: failure.code,
         syscall: call,
       });
     };
   return {
     ...real,
-    open: async (path: string, flags: string) => {
-      const what = flags === "wx" ? "file" : "folder";
+    open: async (path: string, flags: string | number) => {
+      const what = typeof flags === "number" ? "reading" : flags === "wx" ? "file" : "folder";
       const handle = await told(`open ${what}`, real.open)(path, flags);
       for (const call of ["write", "sync", "close"] as const) {
         const run = handle[call].bind(handle) as (...given: unknown[]) => Promise<unknown>;
@@ -46,7 +55,10 @@ vi.mock("node:fs/promises", async (original) => {
       }
       return handle;
     },
+    link: told("link", real.link),
     rename: told("rename", real.rename),
+    stat: told("stat", real.stat),
+    readdir: told("readdir", real.readdir as never),
     unlink: told("unlink", real.unlink),
     mkdir: told("mkdir", real.mkdir),
   };
@@ -57,12 +69,16 @@ let count = 0;
 beforeEach(() => {
   folder = join(place, `run-${(count += 1)}`);
   disk.calls.length = 0;
-  disk.failing = undefined;
+  disk.failing = [];
 });
+
+/** Calls that change something, or wait for the disk. */
+const changes = (): readonly string[] =>
+  disk.calls.filter((call) => !["readdir", "stat"].includes(call) && !call.endsWith("reading"));
 
 test("a file is flushed before it gets its name, and its folder after", async () => {
   await openCheckpoints(folder, { keep: 1 }).save({ tensors: { w: new Float32Array(1) } });
-  expect(disk.calls).toEqual([
+  expect(changes()).toEqual([
     "mkdir",
     "open file",
     // The header, and one tensor.
@@ -70,7 +86,9 @@ test("a file is flushed before it gets its name, and its folder after", async ()
     "write file",
     "sync file",
     "close file",
-    "rename",
+    // A name that nothing had, and then the temporary one goes.
+    "link",
+    "unlink",
     "open folder",
     "sync folder",
     "close folder",
@@ -78,7 +96,31 @@ test("a file is flushed before it gets its name, and its folder after", async ()
   disk.calls.length = 0;
   await openCheckpoints(folder, { keep: 1 }).save({});
   // The one before is removed last.
-  expect(disk.calls.at(-1)).toBe("unlink");
+  expect(changes().at(-1)).toBe("unlink");
+});
+
+test("without links (FAT, some network disks) a name is taken by an empty file, and nothing is overwritten either", async () => {
+  disk.failing = [{ call: "link", code: "EPERM" }];
+  const checkpoints = openCheckpoints(folder);
+  for (const n of [1, 2]) await checkpoints.save({ extra: n });
+  expect(changes().slice(-8)).toEqual([
+    "close file",
+    "link",
+    "open file",
+    "close file",
+    "rename",
+    "open folder",
+    "sync folder",
+    "close folder",
+  ]);
+  expect(readdirSync(folder)).toEqual([1, 2].map((n) => `checkpoint-00000${n}.safetensors`));
+  expect((await checkpoints.latest())?.checkpoint.extra).toBe(2);
+  disk.failing = [
+    { call: "link", code: "EPERM" },
+    { call: "rename", code: "EIO" },
+  ];
+  expect((await refusal(() => checkpoints.save({ extra: 3 }))).message).toContain("a disk that works");
+  expect(readdirSync(folder)).toEqual([1, 2].map((n) => `checkpoint-00000${n}.safetensors`));
 });
 
 test.each([
@@ -89,7 +131,7 @@ test.each([
   ["write file", "EDQUOT", "room within the quota"],
   ["sync file", "EIO", "a disk that works"],
   ["close file", "ENOSPC", "room on the disk"],
-  ["rename", "EPERM", "the right to do so"],
+  ["link", "ENOSPC", "room on the disk"],
 ])(
   "%s fails with %s: refused in words, nothing is left or lost, and training goes on",
   async (call, code, words) => {
@@ -100,7 +142,11 @@ test.each([
     const state = await run.all();
 
     const checkpoints = openCheckpoints(folder);
-    disk.failing = { call, code };
+    disk.failing = [
+      { call, code },
+      // Where no link can be made, the file is renamed.
+      ...(call === "link" ? [{ call: "rename", code }] : []),
+    ];
     const error = await refusal(async () => checkpoints.save(await takeCheckpoint(run.optim)));
     expect(error.code).toBe("storage-error");
     expect(error.message).toContain(
@@ -111,7 +157,7 @@ test.each([
     expect((await before.latest())?.checkpoint.extra).toBe(2);
     expect(await run.all()).toEqual(state);
 
-    disk.failing = undefined;
+    disk.failing = [];
     run.train(2);
     await checkpoints.save(await takeCheckpoint(run.optim, { extra: 3 }));
     const resumed = gan();
@@ -122,21 +168,46 @@ test.each([
 
 test("a folder that cannot be flushed is told: the file is there, and may not outlive a loss of power", async () => {
   const checkpoints = openCheckpoints(folder);
-  disk.failing = { call: "sync folder", code: "EIO" };
+  disk.failing = [{ call: "sync folder", code: "EIO" }];
   expect((await refusal(() => checkpoints.save({ extra: 1 }))).code).toBe("storage-error");
   expect((await checkpoints.latest())?.checkpoint.extra).toBe(1);
 });
 
-test("one that cannot be removed is told, and the new one is there", async () => {
-  const checkpoints = openCheckpoints(folder, { keep: 1 });
+test("an old one that cannot be removed is told, does not fail the save, and is removed by a later one", async () => {
+  const left: SkippedCheckpoint[] = [];
+  const checkpoints = openCheckpoints(folder, { keep: 1, onNotRemoved: (one) => left.push(one) });
   await checkpoints.save({ extra: 1 });
-  disk.failing = { call: "unlink", code: "EPERM" };
-  expect((await refusal(() => checkpoints.save({ extra: 2 }))).message).toContain("removing");
+  disk.failing = [{ call: "unlink", code: "EPERM" }];
+  expect(await checkpoints.save({ extra: 2 })).toBe("checkpoint-000002.safetensors");
+  expect(left.map(({ name, error }) => [name, error.code])).toEqual([
+    ["checkpoint-000001.safetensors", "storage-error"],
+  ]);
+  expect(left[0]?.error.message).toContain("removing");
   expect((await checkpoints.latest())?.checkpoint.extra).toBe(2);
-  disk.failing = undefined;
-  await checkpoints.save({ extra: 3 });
+  // Without anybody to tell, too.
+  expect(await openCheckpoints(folder, { keep: 1 }).save({ extra: 3 })).toBe("checkpoint-000003.safetensors");
+  disk.failing = [];
+  await checkpoints.save({ extra: 4 });
   expect((await checkpoints.list()).length).toBe(1);
 });
+
+test.each(["readdir", "stat", "open reading"])(
+  "a %s that fails after a save does not fail it",
+  async (call) => {
+    const checkpoints = openCheckpoints(folder, { keep: 2 });
+    await checkpoints.save({ extra: 1 });
+    disk.calls.length = 0;
+    disk.failing = [{ call, code: "EIO", after: "sync folder" }];
+    // It has to look at the one before, which it does not know.
+    expect(await openCheckpoints(folder, { keep: 2 }).save({ extra: 2 })).toBe(
+      "checkpoint-000002.safetensors",
+    );
+    expect(disk.calls.slice(disk.calls.indexOf("sync folder"))).toContain(call);
+    disk.failing = [];
+    expect((await checkpoints.latest())?.checkpoint.extra).toBe(2);
+    expect((await checkpoints.list()).length).toBe(2);
+  },
+);
 
 interface Report {
   readonly last: string;

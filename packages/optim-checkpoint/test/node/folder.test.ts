@@ -126,17 +126,6 @@ test("a folder of nothing but damaged checkpoints is an error, not a run that be
   expect(error.message).toContain('["checkpoint-000002.safetensors", "checkpoint-000001.safetensors"]');
 });
 
-test("what a killed save left is removed by the next", async () => {
-  mkdirSync(folder);
-  const left = join(folder, ".checkpoint-000001.safetensors.0123456789ab.unfinished");
-  const other = join(folder, ".somebody-else.unfinished");
-  for (const name of [left, other]) writeFileSync(name, "half a file");
-  const checkpoints = openCheckpoints(folder);
-  expect(await checkpoints.latest()).toBeUndefined();
-  await checkpoints.save(saved(1));
-  expect([existsSync(left), existsSync(other)]).toEqual([false, true]);
-});
-
 test("a folder that disappears: saves are refused and not put in its place, and go on when it is back", async () => {
   const run = trained(2);
   const checkpoints = openCheckpoints(folder);
