@@ -23,6 +23,7 @@ export {
 } from "./step.ts";
 export type {
   SavedHyperparameter,
+  SavedJoining,
   SavedSchedule,
   SchedulerDictStateDict,
   SchedulerLoadOptions,

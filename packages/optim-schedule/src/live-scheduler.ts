@@ -4,7 +4,15 @@ import { aBoolean, aNumber, checkSchema, integerFrom } from "@mm/optim-core/sche
 import { driveOf, noteDrive } from "./drives.ts";
 import type { Settings } from "./hyperparameter.ts";
 import { type StagedLoad, stageLoad, toStateDict } from "./load.ts";
-import { baseKey, type GroupKey, type Progress, readPlan, type Track, valueOf } from "./progress.ts";
+import {
+  baseKey,
+  type GroupKey,
+  type Joined,
+  type Progress,
+  readPlan,
+  type Track,
+  valueOf,
+} from "./progress.ts";
 import type { ScheduleCounts, ScheduleState } from "./schedule.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler.ts";
 import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } from "./state.ts";
@@ -204,7 +212,17 @@ export class LiveScheduler implements Scheduler {
     return baseParamSettings ? [...groups, [baseKey, baseParamSettings] as const] : groups;
   }
 
-  /** Groups that were not seen before begin with what they hold, or with what an earlier scheduler began with. */
+  /** How far the schedules of a hyperparameter are, before they move. */
+  #placeOf({ hyperparameter: { path }, states }: Track): Joined {
+    const { updates, epochs, tracks } = this.#progress;
+    const current = tracks.find(({ hyperparameter }) => hyperparameter.path === path);
+    return { updates, epochs, states: current?.states ?? states };
+  }
+
+  /**
+   * Groups that were not seen before begin with what they hold, or with what an earlier scheduler began with. Once the schedules are under
+   * way they join at the count of now; the base settings, which stand for the rule's own values, never do.
+   */
   #withGroups(progress: Progress): Progress {
     const settings = this.#settings();
     const tracks = progress.tracks.map((track) => {
@@ -214,7 +232,13 @@ export class LiveScheduler implements Scheduler {
         const initial = initialOf(track, of);
         return initial === undefined ? [] : [[group, initial] as const];
       });
-      return { ...track, initial: new Map([...track.initial, ...found]) };
+      const joining = this.#begun ? found.filter(([group]) => group !== baseKey) : [];
+      const joined = joining.map(([group]) => [group, this.#placeOf(track)] as const);
+      return {
+        ...track,
+        initial: new Map([...track.initial, ...found]),
+        joined: new Map([...track.joined, ...joined]),
+      };
     });
     return { ...progress, tracks };
   }

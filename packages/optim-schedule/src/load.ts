@@ -1,6 +1,6 @@
 import { isOptimError, OptimError } from "@mm/optim-core";
 import { checkSchema } from "@mm/optim-core/schema";
-import { baseKey, type GroupKey, type Progress, type Track } from "./progress.ts";
+import { baseKey, type GroupKey, type Joined, type Progress, type Track } from "./progress.ts";
 import type { Schedule, ScheduleState } from "./schedule.ts";
 import {
   loadOptionsSchema,
@@ -13,8 +13,7 @@ import {
 } from "./state.ts";
 
 export function toStateDict({ updates, epochs, tracks }: Progress): SchedulerStateDict {
-  const hyperparameters = tracks.map(({ hyperparameter, schedules, states, initial }) => {
-    const groups = [...initial].filter((entry): entry is [string, number] => entry[0] !== baseKey);
+  const hyperparameters = tracks.map(({ hyperparameter, schedules, states, initial, joined }) => {
     const baseInitial = initial.get(baseKey);
     const saved: SavedHyperparameter = {
       schedules: schedules.map(({ type, options }, index) => ({
@@ -22,8 +21,9 @@ export function toStateDict({ updates, epochs, tracks }: Progress): SchedulerSta
         options,
         state: states[index] as ScheduleState,
       })),
-      initial: Object.fromEntries(groups),
+      initial: byGroup(initial),
       ...(baseInitial !== undefined && { baseInitial }),
+      ...(joined.size > 0 && { joined: byGroup(joined) }),
     };
     return [hyperparameter.path, saved] as const;
   });
@@ -35,6 +35,9 @@ export function toStateDict({ updates, epochs, tracks }: Progress): SchedulerSta
     hyperparameters: Object.fromEntries(hyperparameters),
   };
 }
+
+const byGroup = <T>(map: ReadonlyMap<GroupKey, T>): { readonly [group: string]: T } =>
+  Object.fromEntries([...map].filter((entry): entry is [string, T] => entry[0] !== baseKey));
 
 /** A state that was found to fit. */
 export interface StagedLoad {
@@ -69,12 +72,12 @@ export function stageLoad(
     const loaded = matchSchedules(path, track.schedules, old.schedules, schedules).map(
       ([schedule, its], index) => loadSchedule(schedule, its, restore.schedules, `${place}[${index}]`),
     );
-    return {
+    const next = {
       ...track,
       schedules: loaded.map(([schedule]) => schedule),
       states: loaded.map(([, of]) => of),
-      initial: restore.initial === false ? track.initial : matchGroups(track, old, groups),
     };
+    return restore.initial === false ? next : { ...next, ...matchGroups(next, old, groups) };
   });
   schedules.unexpected.push(...saved.keys());
 
@@ -144,9 +147,12 @@ function loadSchedule(
   where: string,
 ): readonly [Schedule, ScheduleState] {
   if (saved === undefined) return [schedule, schedule.start];
-  const state = Object.keys(schedule.start).map((name) => [name, saved.state[name] ?? null] as const);
-  return [asSaved ? recreate(schedule, saved, where) : schedule, Object.fromEntries(state)];
+  return [asSaved ? recreate(schedule, saved, where) : schedule, loadState(schedule, saved.state)];
 }
+
+/** Of a saved state, what this schedule remembers. */
+const loadState = ({ start }: Schedule, saved: ScheduleState = start): ScheduleState =>
+  Object.fromEntries(Object.keys(start).map((name) => [name, saved[name] ?? null]));
 
 function recreate(schedule: Schedule, { options }: SavedSchedule, where: string): Schedule {
   try {
@@ -157,12 +163,12 @@ function recreate(schedule: Schedule, { options }: SavedSchedule, where: string)
   }
 }
 
-/** The initial values that were saved; of groups that were not, those of now. */
+/** The initial values that were saved, and where groups joined. Groups that were not saved have those of now. */
 function matchGroups(
-  { hyperparameter: { path }, initial }: Track,
-  { initial: saved, baseInitial }: SavedHyperparameter,
+  { hyperparameter: { path }, schedules, initial, joined: current }: Track,
+  { initial: saved, baseInitial, joined = {} }: SavedHyperparameter,
   found: Differences,
-): ReadonlyMap<GroupKey, number> {
+): Pick<Track, "initial" | "joined"> {
   const values = new Map<GroupKey, number>(Object.entries(saved));
   if (baseInitial !== undefined) values.set(baseKey, baseInitial);
   const nameOf = (key: GroupKey): string =>
@@ -171,5 +177,14 @@ function matchGroups(
     [...keys].filter((key) => !others.has(key)).map(nameOf);
   found.missing.push(...without(initial.keys(), values));
   found.unexpected.push(...without(values.keys(), initial));
-  return new Map([...initial].map(([key, value]) => [key, values.get(key) ?? value]));
+  const places = new Map([...current].filter(([key]) => !values.has(key)));
+  for (const [group, { updates, epochs, states }] of Object.entries(joined)) {
+    if (!initial.has(group)) continue;
+    const then = schedules.map((schedule, index) => loadState(schedule, states[index]));
+    places.set(group, { updates, epochs, states: then });
+  }
+  return {
+    initial: new Map([...initial].map(([key, value]) => [key, values.get(key) ?? value])),
+    joined: places,
+  };
 }

@@ -1,6 +1,6 @@
 import { refuse } from "@mm/optim-core/backend";
 import { type Hyperparameter, hyperparameterAt, type Settings } from "./hyperparameter.ts";
-import type { Schedule, ScheduleState } from "./schedule.ts";
+import type { Schedule, ScheduleCounts, ScheduleState } from "./schedule.ts";
 
 /** The base settings among the groups. */
 export const baseKey: unique symbol = /* @__PURE__ */ Symbol("base settings");
@@ -14,6 +14,14 @@ export interface Track {
   readonly states: readonly ScheduleState[];
   /** What the schedules begin with, in every group that has the hyperparameter. */
   readonly initial: ReadonlyMap<GroupKey, number>;
+  /** Of groups that were added when the schedules had begun: where the schedules were then. */
+  readonly joined: ReadonlyMap<GroupKey, Joined>;
+}
+
+/** How far the schedules of a hyperparameter were when a group came in. */
+export interface Joined extends Required<ScheduleCounts> {
+  /** One per schedule. */
+  readonly states: readonly ScheduleState[];
 }
 
 /** All that changes in a scheduler. A new one replaces it: nothing is ever half-changed. */
@@ -23,19 +31,30 @@ export interface Progress {
   readonly tracks: readonly Track[];
 }
 
-/** The value of a track in one group; `undefined` where the group does not have the hyperparameter. */
+/**
+ * The value of a track in one group; `undefined` where the group does not have the hyperparameter.
+ *
+ * A group that came in later goes on from its own value: by the ratio of now to then, or, where there is none (the schedules were at 0), as if
+ * it had been there from the start.
+ */
 export function valueOf(
-  { updates, epochs }: Pick<Progress, "updates" | "epochs">,
-  { schedules, states, initial }: Track,
+  counts: Required<ScheduleCounts>,
+  { schedules, states, initial, joined }: Track,
   group: GroupKey,
 ): number | undefined {
   const first = initial.get(group);
   if (first === undefined) return undefined;
-  return schedules.reduce(
+  const now = chain(schedules, { ...counts, states }, first);
+  const joint = joined.get(group);
+  const then = joint ? chain(schedules, joint, first) : 0;
+  return then !== 0 && Number.isFinite(then) ? first * (now / then) : now;
+}
+
+const chain = (schedules: readonly Schedule[], { updates, epochs, states }: Joined, first: number): number =>
+  schedules.reduce(
     (value, { by, at }, index) => at(by === "epoch" ? epochs : updates, value, states[index]),
     first,
   );
-}
 
 /**
  * Reads `{ lr: schedule, "betas[1]": [schedule, schedule] }` for these groups.
@@ -57,6 +76,7 @@ export function readPlan(where: string, plan: unknown, groups: readonly Settings
       schedules,
       states: schedules.map(({ start }) => start),
       initial: new Map(),
+      joined: new Map(),
     });
   }
   return tracks;

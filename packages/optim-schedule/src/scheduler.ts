@@ -35,6 +35,9 @@ export interface SchedulerOptions {
  * One scheduler at a time drives a hyperparameter. It is over when all its schedules are past their length, or at `dispose()`. The next one
  * begins with the values that this one began with (PyTorch's `initial_lr`), unless a group holds another value than was written last: then
  * with that.
+ *
+ * A group that is added under schedules goes on from its own value v: v × at(n, v) ÷ at(c, v) at the count n, where c is the count of the
+ * scheduler when it first moved with the group; at(n, v) where at(c, v) is 0 or not finite. c is saved.
  */
 export interface Scheduler {
   readonly kind: "scheduler";

@@ -24,6 +24,16 @@ export interface SavedHyperparameter {
   readonly initial: { readonly [group: string]: number };
   /** That of the base settings, with several groups. */
   readonly baseInitial?: number;
+  /** Of groups that were added under the schedules: where these were at the first move that saw the group. */
+  readonly joined?: { readonly [group: string]: SavedJoining };
+}
+
+/** What a state dict holds of a group that was added under schedules. */
+export interface SavedJoining {
+  readonly updates: number;
+  readonly epochs: number;
+  /** One per schedule. */
+  readonly states: readonly ScheduleState[];
 }
 
 /** What a scheduler saves: plain data that JSON can hold, nothing shared with the scheduler. No functions. */
@@ -79,15 +89,22 @@ export const schedulerStateSchema = (): Schema => ({
       each: {
         fields: {
           schedules: {
-            items: { fields: { type: aString, options: { each: anything }, state: { each: aNumberOrNull } } },
+            items: { fields: { type: aString, options: { each: anything }, state: aState() } },
           },
           initial: { each: aFinite },
           "baseInitial?": aFinite,
+          "joined?": {
+            each: {
+              fields: { updates: integerFrom(0), epochs: integerFrom(0), states: { items: aState() } },
+            },
+          },
         },
       },
     },
   },
 });
+
+const aState = (): Schema => ({ each: aNumberOrNull });
 
 const aNumberOrNull: Test = [
   (value: unknown) => value === null || Number.isFinite(value),

@@ -75,16 +75,17 @@ describe("what is written", () => {
     expect(wrapper.paramGroups[0].lr).toBe(0.05);
   });
 
-  test("into a group that was added: its schedule begins with what it was added with", () => {
+  test("into a group that was added: it goes on from what it was added with", () => {
     const wrapper = wrap(sgd({ lr: 0.1 }));
     const scheduler = createScheduler(wrapper, { lr: halve });
     scheduler.step(updated);
     wrapper.addParamGroup({ name: "head", params: { v: new Float32Array(1) }, lr: 0.4 });
     scheduler.apply();
     // The base settings come with the second group, at the rule's 0.1.
-    expect(wrapper.getLr()).toEqual({ baseLr: [0.05], lr: [0.05, 0.2] });
+    expect(wrapper.getLr()).toEqual({ baseLr: [0.05], lr: [0.05, 0.4] });
     scheduler.step(updated);
-    expect(wrapper.getLr().lr).toEqual([0.025, 0.1]);
+    // 0.4 × 0.5² ÷ 0.5
+    expect(wrapper.getLr().lr).toEqual([0.025, 0.2]);
   });
 
   test("nothing at all, when the rule refuses one of the values", () => {
