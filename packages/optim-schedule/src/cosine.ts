@@ -32,6 +32,7 @@ export const cosine: ScheduleFactory<CosineOptions> = /* @__PURE__ */ defineSche
     ({ length = 1, tMax = length, ...floor }) =>
     (count, value) =>
       mixByCosine(value, floorOf(floor, value), count / tMax),
+  turns: ({ length = 1, tMax = length }) => [tMax],
 });
 
 export interface CosineRestartsOptions extends ScheduleOptions, FloorOptions {
@@ -77,4 +78,9 @@ export const cosineRestarts: ScheduleFactory<CosineRestartsOptions> = /* @__PURE
     );
   },
   span: ({ periods }) => periods.reduce((sum, period) => sum + period, 0),
+  // The top of each period, and the lowest count before it.
+  turns: ({ periods }) => {
+    let passed = 0;
+    return periods.flatMap((period) => [(passed += period) - 1, passed]);
+  },
 });

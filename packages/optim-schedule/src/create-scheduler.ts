@@ -8,7 +8,8 @@ import type { SchedulePlan, Scheduler, SchedulerOptions } from "./scheduler.ts";
  * a group still holds what an earlier scheduler wrote, they begin with what that one began with.
  *
  * @throws OptimError `unknown-option` for a hyperparameter that the rule does not have, `invalid-option` (for one that another
- * scheduler drives, too), `invalid-wrapper`, `invalid-hyperparameter` for a value that the rule refuses; nothing has changed then
+ * scheduler drives, too), `invalid-wrapper`, `invalid-hyperparameter` for a value that the rule refuses now, or at a
+ * count at which a schedule begins, turns or ends; nothing has changed then
  */
 export function createScheduler<H extends BaseHyperparameters>(
   wrapper: OptimWrapper<never, unknown, H>,
@@ -16,6 +17,7 @@ export function createScheduler<H extends BaseHyperparameters>(
   options: SchedulerOptions = {},
 ): Scheduler {
   const scheduler = new LiveScheduler(wrapper, plan, readOptions(options, "createScheduler"));
+  scheduler.tryTurns();
   scheduler.apply();
   return scheduler;
 }

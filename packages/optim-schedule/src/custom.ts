@@ -17,5 +17,10 @@ export function custom(
 ): Schedule {
   checkSchema("invalid-option", where, at, aFunction);
   const resolved = resolveOptions(options, where, commonFields(), {});
-  return closedForm("custom", resolved, at, Infinity, (saved, place) => custom(at, saved, place));
+  return closedForm({
+    type: "custom",
+    options: resolved,
+    at,
+    with: (saved, place) => custom(at, saved, place),
+  });
 }

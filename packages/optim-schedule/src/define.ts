@@ -15,6 +15,8 @@ export interface ScheduleDefinition<O extends ScheduleOptions, D extends Partial
   readonly at: (options: Resolved<O, D>) => (count: number, value: number) => number;
   /** After how many counts from `begin` the value stays where it is, if before `length`. Default: never. */
   readonly span?: (options: Resolved<O, D>) => number;
+  /** After how many counts from `begin` it turns from rising to falling or back. Default: it does not. */
+  readonly turns?: (options: Resolved<O, D>) => readonly number[];
 }
 
 /** Options with the defaults filled in. */
@@ -41,30 +43,51 @@ export function defineSchedule<O extends ScheduleOptions, const D extends Partia
   check,
   at,
   span = () => Infinity,
+  turns = () => [],
 }: ScheduleDefinition<O, D>): ScheduleFactory<O> {
   const make: ScheduleFactory<O> = (given, where = type) => {
     const options = resolveOptions(given, where, { ...commonFields(), ...fields() }, defaults, check);
-    return closedForm(type, options, at(options), span(options), (saved, place) => make(saved as O, place));
+    return closedForm({
+      type,
+      options,
+      at: at(options),
+      span: span(options),
+      turns: turns(options),
+      with: (saved, place) => make(saved as O, place),
+    });
   };
   return make;
 }
 
+interface ClosedForm {
+  readonly type: string;
+  readonly options: ScheduleOptionsRecord & ScheduleOptions;
+  readonly at: (count: number, value: number) => number;
+  readonly span?: number;
+  readonly turns?: readonly number[];
+  readonly with: Schedule["with"];
+}
+
 /** What is true of all schedules in closed form: nothing before `begin`, nothing new after `length`. */
-export function closedForm(
-  type: string,
-  options: ScheduleOptionsRecord & ScheduleOptions,
-  at: (count: number, value: number) => number,
-  span: number,
-  recreate: Schedule["with"],
-): Schedule {
+export function closedForm({
+  type,
+  options,
+  at,
+  span = Infinity,
+  turns = [],
+  with: recreate,
+}: ClosedForm): Schedule {
   const { begin = 0, length = Infinity, by = "update" } = options;
+  const end = begin + Math.min(length, span);
+  const within = turns.map((turn) => begin + turn).filter((count) => count < end);
   return {
     kind: "schedule",
     type,
     by,
     options,
-    end: begin + Math.min(length, span),
     at: (count, value) => (count < begin ? value : at(Math.min(count - begin, length), value)),
+    end,
+    turns: [begin, ...within, ...(end === Infinity ? [] : [end])],
     start: {},
     observe: (state) => state,
     with: recreate,

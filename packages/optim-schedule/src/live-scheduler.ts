@@ -1,4 +1,4 @@
-import type { AnyOptimWrapper } from "@mm/optim-core";
+import { type AnyOptimWrapper, isOptimError, OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { aBoolean, aNumber, checkSchema, integerFrom } from "@mm/optim-core/schema";
 import { driveOf, noteDrive } from "./drives.ts";
@@ -20,6 +20,7 @@ import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } fr
 export class LiveScheduler implements Scheduler {
   readonly kind = "scheduler";
   readonly #wrapper: AnyOptimWrapper;
+  readonly #where: string;
   #progress: Progress;
   /** Whether the groups were taken over: from then on, what another scheduler took from this one stays the other's. */
   #begun = false;
@@ -31,6 +32,7 @@ export class LiveScheduler implements Scheduler {
       refuse("invalid-wrapper", where, "an OptimWrapper (for a dict: createSchedulerDict)", wrapper);
     }
     this.#wrapper = wrapper;
+    this.#where = where;
     const settings = this.#settings();
     const tracks = readPlan(
       where,
@@ -121,6 +123,31 @@ export class LiveScheduler implements Scheduler {
 
   dispose(): void {
     this.#disposed = true;
+  }
+
+  /**
+   * Tries the values of all counts at which a schedule begins, turns or ends, and puts back those of now: a run should not find out at its end
+   * that the rule refuses the last one.
+   *
+   * @throws what the rule refuses a value with, and the count; nothing has changed then
+   */
+  tryTurns(): void {
+    const { tracks } = this.#progress;
+    const schedules = tracks.flatMap((track) => track.schedules);
+    const turnsBy = (unit: "update" | "epoch"): readonly number[] => [
+      ...new Set([0, ...schedules.flatMap(({ by, turns }) => (by === unit ? turns : []))]),
+    ];
+    const updates = turnsBy("update");
+    const last = Math.max(...updates);
+    // One way through both counts: that of updates first, then that of epochs.
+    const places = [
+      ...updates.map((count) => ({ updates: count, epochs: 0 })),
+      ...turnsBy("epoch").map((count) => ({ updates: last, epochs: count })),
+    ];
+    for (const counts of places) {
+      const at = `after ${counts.updates} updates${counts.epochs > 0 ? ` and ${counts.epochs} epochs` : ""}`;
+      within(`${this.#where}, ${at}: `, () => undo(this.#write({ ...counts, tracks })));
+    }
   }
 
   /**
@@ -280,6 +307,16 @@ function requireNotDriven(
       `${hyperparameter.path} of ${name}`,
       { hint: "Call dispose() of the other scheduler before, or pass { replace: true }" },
     );
+  }
+}
+
+/** Puts a place before what others refuse. */
+function within(place: string, run: () => void): void {
+  try {
+    run();
+  } catch (cause) {
+    if (!isOptimError(cause)) throw cause;
+    throw new OptimError(cause.code, place + cause.message, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 import { isOptimError, OptimError } from "@mm/optim-core";
 import { checkSchema } from "@mm/optim-core/schema";
-import { baseKey, type GroupKey, type Joined, type Progress, type Track } from "./progress.ts";
+import { baseKey, type GroupKey, type Progress, type Track } from "./progress.ts";
 import type { Schedule, ScheduleState } from "./schedule.ts";
 import {
   loadOptionsSchema,

@@ -72,4 +72,6 @@ export const oneCycle: ScheduleFactory<OneCycleOptions> = /* @__PURE__ */ define
       return between(start, end, (count - 2 * peakAt) / (length - 2 * peakAt));
     };
   },
+  // A count is whole: the peak is between two of them.
+  turns: ({ length, pctStart }) => [Math.floor(pctStart * length), Math.ceil(pctStart * length)],
 });

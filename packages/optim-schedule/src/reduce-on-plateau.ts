@@ -1,7 +1,7 @@
-import { aFinite, integerFrom, isFinite32, oneOf, type Test } from "@mm/optim-core/schema";
+import { integerFrom, isFinite32, oneOf, type Test } from "@mm/optim-core/schema";
 import { aFactor, resolveOptions } from "./define.ts";
 import { checkFloor, floorFields, floorOf, type FloorOptions } from "./floor.ts";
-import type { ScheduleFactory, ScheduleState } from "./schedule.ts";
+import type { Schedule, ScheduleState } from "./schedule.ts";
 
 export interface ReduceOnPlateauOptions extends FloorOptions {
   /** Whether less is better (`"min"`, default: a loss) or more (`"max"`: an accuracy). */
@@ -10,7 +10,7 @@ export interface ReduceOnPlateauOptions extends FloorOptions {
   readonly factor?: number;
   /** So many measures in a row that are no better are borne; the next one reduces. Default 10. */
   readonly patience?: number;
-  /** How much better than the best so far counts as better. Default 1e-4. */
+  /** How much better than the best so far counts as better, at least 0. Default 1e-4. */
   readonly threshold?: number;
   /** Whether `threshold` is a share of the best (`"rel"`, default) or a difference (`"abs"`). */
   readonly thresholdMode?: "rel" | "abs";
@@ -41,10 +41,7 @@ const belowOne: Test = [
  *
  * `torch.optim.lr_scheduler.ReduceLROnPlateau` (`min_lr` is `etaMin`).
  */
-export const reduceOnPlateau: ScheduleFactory<ReduceOnPlateauOptions> = (
-  given,
-  where = "reduceOnPlateau",
-) => {
+export function reduceOnPlateau(given: ReduceOnPlateauOptions = {}, where = "reduceOnPlateau"): Schedule {
   const defaults = {
     mode: "min",
     factor: 0.1,
@@ -59,7 +56,7 @@ export const reduceOnPlateau: ScheduleFactory<ReduceOnPlateauOptions> = (
     "mode?": oneOf("min", "max"),
     "factor?": belowOne,
     "patience?": integerFrom(0),
-    "threshold?": aFinite,
+    "threshold?": aFactor,
     "thresholdMode?": oneOf("rel", "abs"),
     "cooldown?": integerFrom(0),
     "eps?": aFactor,
@@ -79,6 +76,7 @@ export const reduceOnPlateau: ScheduleFactory<ReduceOnPlateauOptions> = (
     by: "update",
     options,
     end: Infinity,
+    turns: [0],
     start: { ...start },
     at(_, value, state: ScheduleState = { ...start }) {
       const floor = floorOf(options, value);
@@ -105,4 +103,4 @@ export const reduceOnPlateau: ScheduleFactory<ReduceOnPlateauOptions> = (
     },
     with: (saved, place) => reduceOnPlateau(saved, place),
   };
-};
+}

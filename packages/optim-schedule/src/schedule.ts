@@ -36,6 +36,11 @@ export interface Schedule {
   readonly at: (count: number, value: number, state?: ScheduleState) => number;
   /** The count from which its value stays where it is; Infinity where it never does. */
   readonly end: number;
+  /**
+   * The counts at which it begins, ends (where it does) and turns from rising to falling: no value lies outside those at these counts. A
+   * scheduler tries them on the rule when it is made.
+   */
+  readonly turns: readonly number[];
   /** Where it starts. */
   readonly start: ScheduleState;
   /** The next state, when a measure came in. Only {@link reduceOnPlateau} listens. */

@@ -137,6 +137,7 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
       };
     },
   };
+  for (const scheduler of schedulers.values()) scheduler.tryTurns();
   dict.apply();
   return dict;
 }

@@ -84,7 +84,7 @@ const factories: Readonly<
       mode: ["less"],
       factor: [1, -0.1],
       patience: [-1, 0.5],
-      threshold: ["1e-4"],
+      threshold: ["1e-4", -1],
       thresholdMode: ["relative"],
       cooldown: [-1],
       eps: [-1],
