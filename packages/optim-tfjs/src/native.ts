@@ -1,7 +1,6 @@
 import {
   type BaseHyperparameters,
   type Capabilities,
-  type ClipGrad,
   OptimError,
   type Optimizer,
   type ParametersInput,
@@ -10,11 +9,10 @@ import { createOptimizer, hostCapabilities, packed } from "@mm/optim-core/backen
 import { defineUpdateRule, type UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
-import type { Value } from "./ops/arithmetic.ts";
 import { evaluateElements } from "./ops/elements.ts";
 import { type OpsEngine, type OpsItem, OpsStages, opsStorage } from "./ops/engine.ts";
 import type { TensorCell } from "./ops/tensor-cell.ts";
-import { uniformValues } from "./ops/update.ts";
+import { type StepFactors, uniformValues } from "./ops/update.ts";
 import { Latch } from "./scalar.ts";
 import { scoped } from "./scope.ts";
 import { readTensors, tensorOf, writeVariable } from "./transfer.ts";
@@ -58,10 +56,10 @@ function nativeEngine(native: NativeOptimizer): {
   const latch = new Latch();
   const stages = new OpsStages(latch, {
     decides: "host",
-    apply(items, { factor, clipGrad }) {
+    apply(items, factors) {
       learningRate.set(items[0]?.parameter.group.values["lr"] as number);
       const gradients = new Map<tf.Variable, tf.Tensor>();
-      for (const item of items) gradients.set(item.parameter.value, handedOver(item, factor, clipGrad));
+      for (const item of items) gradients.set(item.parameter.value, handedOver(item, factors));
       // State is by position: every variable keeps its place, with or without a gradient.
       const list = variables.map((variable) => ({
         name: variable.name,
@@ -101,15 +99,13 @@ const capabilities: Capabilities = /* @__PURE__ */ (() =>
 /** The gradient after unscaling and clipping: what the rule of {@link nativeRule} gives as its next parameter. */
 function handedOver(
   { parameter, program }: OpsItem,
-  factor: Value,
-  clipGrad: ClipGrad | undefined,
+  factors: Pick<StepFactors, "factor" | "clipGrad" | "constant">,
 ): tf.Tensor {
   const param: tf.Tensor = parameter.value;
   const grad = (parameter.accumulator as TensorCell).tensor;
-  const uniforms = uniformValues(program, [], factor, clipGrad);
-  return evaluateElements(program, { param, grad, slots: [], uniforms }, program.outputs.param)[
-    program.outputs.param
-  ] as tf.Tensor;
+  const uniforms = uniformValues(program, [], factors);
+  const inputs = { param, grad, slots: [], uniforms, constant: factors.constant };
+  return evaluateElements(program, inputs, program.outputs.param)[program.outputs.param] as tf.Tensor;
 }
 
 function nativeRule(native: NativeOptimizer, lr: number | undefined): UpdateRule<NativeHyperparameters> {

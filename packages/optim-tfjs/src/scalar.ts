@@ -1,4 +1,5 @@
-import * as tf from "@tensorflow/tfjs-core";
+import type * as tf from "@tensorflow/tfjs-core";
+import { owned } from "./owned.ts";
 
 /**
  * A tensor scalar with several owners: a loss scaler and the wrappers that latched its scale, or all parameters that took the same
@@ -8,9 +9,9 @@ export class SharedScalar {
   readonly tensor: tf.Scalar;
   #owners = 1;
 
-  /** Its own handle on the value: `value` stays the caller's. */
+  /** Takes a value that nobody owns; of one that is somebody's, a handle of its own. */
   constructor(value: tf.Tensor) {
-    this.tensor = tf.keep(tf.clone(value)) as tf.Scalar;
+    this.tensor = owned(value) as tf.Scalar;
   }
 
   retain(): this {

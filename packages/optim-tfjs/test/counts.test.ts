@@ -93,3 +93,48 @@ test("a step on tfjs-wasm runs no tfjs kernel and allocates nothing on its heap"
   expect(writes.mock.calls.length + heap.mock.calls.length).toBeGreaterThan(0);
   wrapper.dispose();
 });
+
+describe.each(paths.filter(({ inPlace }) => !inPlace))("$name: a step of Adam", (path) => {
+  /** The kernels of one step over this many tensors, and the tensors that were made of numbers. */
+  async function stepOver(tensors: number, options: OptimWrapperOptions = {}, warm = true) {
+    await use(path);
+    const variables = Object.fromEntries(
+      Array.from({ length: tensors }, (_, index) => [`v${index}`, tf.variable(tf.ones([4, 5]))]),
+    );
+    const wrapper = createOptimWrapper(tfjsOptimizer(adam(), variables, path.options), options);
+    const loss = (): tf.Scalar => tf.sum(tf.addN(Object.values(variables)));
+    if (warm) wrapper.updateParams(loss);
+    wrapper.backward(loss);
+    const made = vi.spyOn(tf.engine(), "makeTensor");
+    const { kernels } = await tf.profile(() => wrapper.step());
+    const numbers = made.mock.calls.length;
+    made.mockRestore();
+    wrapper.dispose();
+    tf.dispose(variables);
+    return { kernels: kernels.map(({ name }) => name), numbers };
+  }
+
+  test("one kernel an operation of the rule, from the first step on, and no copies", async () => {
+    // g × factor; m: two products, their sum; v: g², two products, their sum; the root, ÷ its correction, + ε; m ÷ that, × η, θ −.
+    const perTensor = [
+      ["Multiply"],
+      ["Multiply", "Multiply", "Add"],
+      ["Multiply", "Multiply", "Multiply", "Add"],
+      ["Sqrt", "Multiply", "Add"],
+      ["RealDiv", "Multiply", "Sub"],
+    ].flat();
+    const [two, five] = [await stepOver(2), await stepOver(5)];
+    expect([...two.kernels].sort()).toEqual([...perTensor, ...perTensor].sort());
+    expect(five.kernels.length).toBe(5 * perTensor.length);
+    // Whether 0 ÷ 0 is NaN here was known before the first step, which makes the slots besides.
+    const first = await stepOver(2, {}, false);
+    expect(first.kernels.filter((name) => name !== "Fill").sort()).toEqual([...two.kernels].sort());
+  });
+
+  test.each(settings)("numbers become tensors once a step, for all parameters: %s", async (_, options) => {
+    const [two, five] = [await stepOver(2, options), await stepOver(5, options)];
+    expect(five.numbers).toBe(two.numbers);
+    const copies = [two, five].map(({ kernels }) => kernels.filter((name) => name === "Identity").length);
+    expect(copies[1]).toBe(copies[0]);
+  });
+});

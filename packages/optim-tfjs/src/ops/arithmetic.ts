@@ -1,6 +1,8 @@
 import type { BinaryOp, ComparisonOp, UnaryOp } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
+import { asNumbers, type Constants } from "./constants.ts";
 import { divide, type Value } from "./division.ts";
+import { select } from "./select.ts";
 
 export type { Value } from "./division.ts";
 
@@ -8,36 +10,43 @@ export type { Value } from "./division.ts";
  * The operations of a rule in tfjs ops, with core's meanings. `tf.sign`, `tf.minimum` and `tf.maximum` have others (on tfjs-wasm
  * sign(1e-30) is 0, and the maximum of NaN and 1 is 1), so these three are made of comparisons.
  */
-export const unary: { readonly [O in UnaryOp]: (a: Value) => tf.Tensor } = {
+export const unary: { readonly [O in UnaryOp]: (a: Value, constant?: Constants) => tf.Tensor } = {
   neg: (a) => tf.neg(a),
   sqrt: (a) => tf.sqrt(a),
   abs: (a) => tf.abs(a),
-  // What is neither above, below nor equal to 0 is NaN, and stays.
-  sign: (a) => tf.where(tf.greater(a, 0), 1, tf.where(tf.less(a, 0), -1, tf.where(tf.equal(a, 0), 0, a))),
+  // NaN is neither above, below nor equal to 0, and stays.
+  sign(a, constant = asNumbers) {
+    const [zero, one, minusOne] = [constant(0), constant(1), constant(-1)];
+    const below = select(tf.less(a, zero), minusOne, select(tf.equal(a, zero), zero, a));
+    return select(tf.greater(a, zero), one, below);
+  },
 };
 
-export const binary: { readonly [O in BinaryOp | ComparisonOp]: (a: Value, b: Value) => tf.Tensor } = {
+export const binary: {
+  readonly [O in BinaryOp | ComparisonOp]: (a: Value, b: Value, constant?: Constants) => tf.Tensor;
+} = {
   add: (a, b) => tf.add(a, b),
   sub: (a, b) => tf.sub(a, b),
   mul: (a, b) => tf.mul(a, b),
   div: divide,
   // With NaN neither comparison holds, and the sum is NaN.
-  min: (a, b) => tf.where(tf.lessEqual(a, b), a, tf.where(tf.less(b, a), b, tf.add(a, b))),
-  max: (a, b) => tf.where(tf.greaterEqual(a, b), a, tf.where(tf.greater(b, a), b, tf.add(a, b))),
+  min: (a, b) => select(tf.lessEqual(a, b), a, select(tf.less(b, a), b, tf.add(a, b))),
+  max: (a, b) => select(tf.greaterEqual(a, b), a, select(tf.greater(b, a), b, tf.add(a, b))),
   gt: (a, b) => tf.greater(a, b),
   lt: (a, b) => tf.less(a, b),
   eq: (a, b) => tf.equal(a, b),
 };
 
 /** The smaller of a tensor and a finite scalar; NaN where the tensor is NaN. */
-export const minWithScalar = (a: Value, bound: Value): tf.Tensor => tf.where(tf.less(bound, a), bound, a);
+export const minWithScalar = (a: Value, bound: Value): tf.Tensor => select(tf.less(bound, a), bound, a);
 /** The larger of the two; NaN where the tensor is NaN. */
-export const maxWithScalar = (a: Value, bound: Value): tf.Tensor => tf.where(tf.less(a, bound), bound, a);
+export const maxWithScalar = (a: Value, bound: Value): tf.Tensor => select(tf.less(a, bound), bound, a);
 
 const largestFloat32 = 3.4028234663852886e38;
 
 /** Where elements are finite: false for NaN too. */
-export const finiteElements = (x: Value): tf.Tensor => tf.lessEqual(tf.abs(x), largestFloat32);
+export const finiteElements = (x: Value, constant: Constants = asNumbers): tf.Tensor =>
+  tf.lessEqual(tf.abs(x), constant(largestFloat32));
 
 /** A condition as 1 or 0. */
 export const asNumber = (condition: tf.Tensor): tf.Tensor => tf.cast(condition, "float32");

@@ -2,6 +2,8 @@ import type { CheckRequest, StepItem } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import type { StepScalar } from "../scalar.ts";
 import { asNumber, finiteElements, orZero, pNorm } from "./arithmetic.ts";
+import type { Constants } from "./constants.ts";
+import { select } from "./select.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 
 /**
@@ -11,16 +13,17 @@ import type { TensorCell } from "./tensor-cell.ts";
 export function checkAccumulators(
   items: readonly StepItem<tf.Variable, TensorCell, StepScalar>[],
   { normType, finite, ignoreNonFinite }: CheckRequest,
+  constant: Constants,
 ): { readonly norm: tf.Tensor | undefined; readonly finite: tf.Tensor | undefined } {
   const accumulators = items.map(({ parameter }) => (parameter.accumulator as TensorCell).tensor);
   if (normType !== undefined) {
     const measured = ignoreNonFinite
-      ? accumulators.map((x) => tf.where(finiteElements(x), x, 0))
+      ? accumulators.map((x) => select(finiteElements(x, constant), x, constant(0)))
       : accumulators;
     const { factors, sum } = pNorm(measured, normType);
     return { norm: factors, finite: finite ? asNumber(finiteElements(sum)) : undefined };
   }
   if (!finite) return { norm: undefined, finite: undefined };
-  const all = orZero(accumulators).map((x) => tf.all(finiteElements(x)));
+  const all = orZero(accumulators).map((x) => tf.all(finiteElements(x, constant)));
   return { norm: undefined, finite: asNumber(all.reduce((a, b) => tf.logicalAnd(a, b))) };
 }

@@ -1,6 +1,8 @@
 import type { ElementNode, Program } from "@mm/optim-core/backend";
-import * as tf from "@tensorflow/tfjs-core";
+import type * as tf from "@tensorflow/tfjs-core";
+import type { Constants } from "./constants.ts";
 import { binary, maxWithScalar, minWithScalar, unary, type Value } from "./arithmetic.ts";
+import { select } from "./select.ts";
 
 /** What the elementwise part of a program reads: tensors of the parameter's shape, and uniforms. */
 export interface ElementInputs {
@@ -8,6 +10,7 @@ export interface ElementInputs {
   readonly grad: tf.Tensor;
   readonly slots: readonly tf.Tensor[];
   readonly uniforms: readonly Value[];
+  readonly constant: Constants;
 }
 
 /** The values of `program.nodes` up to and including `last`, one or two tfjs ops a node. Call it in a tidy. */
@@ -20,7 +23,7 @@ export function evaluateElements(program: Program, inputs: ElementInputs, last: 
 function evaluate(
   program: Program,
   node: ElementNode,
-  { param, grad, slots, uniforms }: ElementInputs,
+  { param, grad, slots, uniforms, constant }: ElementInputs,
   values: readonly Value[],
 ): Value {
   const at = (operand: number): Value => values[operand] as Value;
@@ -34,20 +37,20 @@ function evaluate(
     case "uniform":
       return uniforms[node.uniform] as Value;
     case "const":
-      return node.value;
+      return constant(node.value);
     case "select":
-      return tf.where(at(node.condition), at(node.a), at(node.b));
+      return select(at(node.condition) as tf.Tensor, at(node.a), at(node.b));
     case "neg":
     case "sqrt":
     case "abs":
     case "sign":
-      return unary[node.op](at(node.a));
+      return unary[node.op](at(node.a), constant);
     case "min":
     case "max": {
       if (program.varying[node.b] === true) return binary[node.op](at(node.a), at(node.b));
       return (node.op === "min" ? minWithScalar : maxWithScalar)(at(node.a), at(node.b));
     }
     default:
-      return binary[node.op](at(node.a), at(node.b));
+      return binary[node.op](at(node.a), at(node.b), constant);
   }
 }

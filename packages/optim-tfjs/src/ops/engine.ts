@@ -19,6 +19,7 @@ import { filled, readTensors, tensorOf, writeVariable } from "../transfer.ts";
 import type { Value } from "./arithmetic.ts";
 import { checkAccumulators } from "./check.ts";
 import { clipFactor } from "./clip.ts";
+import { withConstants } from "./constants.ts";
 import { learnDivision } from "./division.ts";
 import { TfjsLossScaler } from "./loss-scaler.ts";
 import { TensorCell } from "./tensor-cell.ts";
@@ -65,8 +66,9 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
     },
     accumulate({ accumulator, pending }, gradient, request) {
       const cell = accumulator as TensorCell;
+      const scale = scaleLeft(request);
+      if (scale === 1 && !pending) return cell.replace(gradient);
       tf.tidy(() => {
-        const scale = scaleLeft(request);
         const scaled = scale === 1 ? gradient : tf.mul(gradient, scale);
         cell.replace(pending ? tf.add(cell.tensor, scaled) : scaled);
       });
@@ -113,7 +115,7 @@ export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar
     checkAlive(items);
     this.#orThrow = request.orThrow;
     return scoped(() => {
-      const { norm, finite } = checkAccumulators(items, request);
+      const { norm, finite } = withConstants((constant) => checkAccumulators(items, request, constant));
       this.#finite = finite && (this.#end.decides === "host" ? decided(finite, request) : this.#own(finite));
       return { norm: norm && this.#own(norm), finite: this.#finite };
     });
@@ -143,7 +145,10 @@ export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar
     scoped(() => {
       const own = (value: Value): StepScalar => this.#own(value);
       const decision = finite instanceof SharedScalar ? finite.tensor : undefined;
-      if (finite !== 0) this.#end.apply(items, { factor: operand(factor), clipGrad, finite: decision, own });
+      if (finite !== 0) {
+        const factors = { factor: operand(factor), clipGrad, finite: decision, own };
+        withConstants((constant) => this.#end.apply(items, { ...factors, constant }));
+      }
       this.#asked += 1;
       if (finite === undefined || finite === 1) return;
       this.#skipped = own(added(this.#skipped, finite));

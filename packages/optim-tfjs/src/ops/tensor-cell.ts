@@ -1,12 +1,13 @@
-import * as tf from "@tensorflow/tfjs-core";
+import type * as tf from "@tensorflow/tfjs-core";
+import { owned } from "../owned.ts";
 
 /** A vector where nothing is written in place: a step puts another tensor of the same shape into the cell. */
 export class TensorCell {
   #tensor: tf.Tensor;
 
-  /** Takes a handle of its own on the value; `value` stays the caller's. */
+  /** Takes a value that nobody owns; of one that is somebody's, a handle of its own. */
   constructor(value: tf.Tensor) {
-    this.#tensor = tf.keep(tf.clone(value));
+    this.#tensor = owned(value);
   }
 
   get tensor(): tf.Tensor {
@@ -14,7 +15,7 @@ export class TensorCell {
   }
 
   replace(value: tf.Tensor): void {
-    const next = tf.keep(tf.clone(value));
+    const next = owned(value);
     this.#tensor.dispose();
     this.#tensor = next;
   }

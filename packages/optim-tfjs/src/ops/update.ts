@@ -3,9 +3,12 @@ import type { Program, StepItem } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, type StepScalar } from "../scalar.ts";
 import { filled } from "../transfer.ts";
+import { hasOwner } from "../owned.ts";
 import { pNorm, type Value } from "./arithmetic.ts";
+import type { Constants } from "./constants.ts";
 import { evaluateElements } from "./elements.ts";
 import { evaluateStepScalars } from "./scalars.ts";
+import { select } from "./select.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 
 type Item = StepItem<tf.Variable, TensorCell, StepScalar>;
@@ -16,6 +19,7 @@ export interface StepFactors {
   readonly clipGrad: ClipGrad | undefined;
   /** 1 where the step is taken, 0 where it is skipped; absent where it is taken in any case. */
   readonly finite: tf.Tensor | undefined;
+  readonly constant: Constants;
   /** Makes a scalar that outlives the step. */
   own(value: Value): StepScalar;
 }
@@ -23,6 +27,7 @@ export interface StepFactors {
 /** Update: each item's program as tfjs ops. A skipped step assigns what was there. */
 export function updateAll(items: readonly Item[], step: StepFactors): void {
   const counts = new Map<StepScalar, StepScalar>();
+  const taken = step.finite && tf.greater(step.finite, 0.5);
   // Parameters of one group that took as many steps have the same scalars, unless they have scalars of their own.
   let last: { readonly item: Item; readonly uniforms: readonly Value[] } | undefined;
   for (const item of items) {
@@ -34,7 +39,7 @@ export function updateAll(items: readonly Item[], step: StepFactors): void {
       last.item.parameter.step === parameter.step &&
       program.scalarSlots.length + program.norms.length === 0;
     const uniforms = shares ? last?.uniforms : undefined;
-    last = { item, uniforms: updateOne(item, step, uniforms) };
+    last = { item, uniforms: updateOne(item, step, taken, uniforms) };
   }
   for (const { parameter } of items) {
     const { step: count } = parameter;
@@ -52,23 +57,26 @@ function nextCount(count: StepScalar, finite: tf.Tensor | undefined): Value {
 
 function updateOne(
   item: Item,
-  { factor, clipGrad, finite, own }: StepFactors,
+  factors: StepFactors,
+  taken: tf.Tensor | undefined,
   known?: readonly Value[],
 ): readonly Value[] {
+  const { constant, own } = factors;
   const { parameter, program, slots } = item;
   const { value: variable, accumulator, shape, step: count } = parameter;
-  // A count is a number at first and after a load: where the device decides it computes with it as with its own, so that a run that
-  // was saved and loaded goes on to the bit.
-  const step = typeof count === "number" && finite === undefined ? count + 1 : tf.add(operand(count), 1);
   const tensors = {
     param: variable as tf.Tensor,
     grad: (accumulator as TensorCell).tensor,
     slots: slots.map(({ tensor }) => tensor),
+    constant,
   };
   let registers: readonly Value[] = [];
   const evaluate = (norms: readonly tf.Tensor[]): readonly Value[] => {
+    // A count is a number at first and after a load: where the device decides it computes with it as with its own, so that a run that
+    // was saved and loaded goes on to the bit.
+    const step = typeof count === "number" && taken === undefined ? count + 1 : tf.add(operand(count), 1);
     registers = evaluateStepScalars(program, { parameter, step, norms });
-    return uniformValues(program, registers, factor, clipGrad);
+    return uniformValues(program, registers, factors);
   };
   let uniforms = known ?? evaluate([]);
   if (program.norms.length > 0) {
@@ -76,14 +84,15 @@ function updateOne(
     const norms = program.norms.map((node) => pNorm([spread(values[node] as Value, shape)], 2).norm);
     uniforms = evaluate(norms);
   }
-  const taken = finite === undefined ? undefined : tf.greater(finite, 0.5);
-  const orElse = (next: Value, before: Value): Value =>
-    taken === undefined ? next : tf.where(taken, next, before);
   tf.tidy(() => {
     const values = evaluateElements(program, { ...tensors, uniforms }, program.nodes.length - 1);
-    // Handles of their own: what comes next may be what was there, in another slot or in the parameter, which lets go of it.
-    const at = (node: number, before: tf.Tensor): tf.Tensor =>
-      tf.clone(spread(orElse(values[node] as Value, before), shape));
+    const decision = taken && spread(taken, shape);
+    const at = (node: number, before: tf.Tensor): tf.Tensor => {
+      const value = spread(values[node] as Value, shape);
+      if (decision !== undefined) return select(decision, value, before);
+      // A handle of its own where the next value was there before, in another slot or in the parameter, which lets go of it.
+      return hasOwner(value) ? tf.clone(value) : value;
+    };
     const param = at(program.outputs.param, tensors.param);
     const next = program.outputs.slots.map((node, slot) => at(node, tensors.slots[slot] as tf.Tensor));
     for (const [slot, tensor] of next.entries()) (slots[slot] as TensorCell).replace(tensor);
@@ -91,10 +100,8 @@ function updateOne(
   });
   for (const [index, name] of program.scalarSlots.entries()) {
     const next = registers[program.scalarOutputs[index] as number] as Value;
-    parameter.scalarSlots.set(
-      name,
-      own(orElse(next, operand(parameter.scalarSlots.get(name) as StepScalar))),
-    );
+    const before = operand(parameter.scalarSlots.get(name) as StepScalar);
+    parameter.scalarSlots.set(name, own(taken === undefined ? next : select(taken, next, before)));
   }
   return uniforms;
 }
@@ -103,17 +110,18 @@ function updateOne(
 export function uniformValues(
   program: Program,
   registers: readonly Value[],
-  factor: Value,
-  clipGrad: ClipGrad | undefined,
+  { factor, clipGrad, constant }: Pick<StepFactors, "factor" | "clipGrad" | "constant">,
 ): Value[] {
   const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
-  return program.uniforms.map((source) =>
-    source.from === "scalar"
-      ? (registers[source.register] as Value)
-      : source.from === "clipValue"
-        ? clipValue
-        : factor,
-  );
+  return program.uniforms.map((source) => {
+    const value =
+      source.from === "scalar"
+        ? (registers[source.register] as Value)
+        : source.from === "clipValue"
+          ? clipValue
+          : factor;
+    return typeof value === "number" ? constant(value) : value;
+  });
 }
 
 /** A value that may be the same for all elements, as a tensor of the parameter's shape. */
