@@ -9,7 +9,7 @@ const packages = ["optim-core", "optim-dict", "optim-rules"];
 const folder = mkdtempSync(join(tmpdir(), "coverage-"));
 
 const included = packages.map((name) => `--coverage.include=packages/${name}/src/**`);
-const tests = [...packages, "optim-conformance"].map((name) => `packages/${name}`);
+const tests = [...packages, "optim-conformance", "optim-recordings"].map((name) => `packages/${name}`);
 const options = "--project node --typecheck.enabled=false --coverage --coverage.reporter=json".split(" ");
 const measured = [...options, `--coverage.reportsDirectory=${folder}`, ...included, ...tests];
 if (!(await run("tests", ["vitest", "run", ...measured]))) process.exit(1);

@@ -1,12 +1,12 @@
 // What scripts/golden.mjs runs recordings on: read from the sources, so that no build is needed.
 import { type LossClosure, type OptimizerFactory, referenceFactory } from "@mm/optim-conformance";
-import { type GoldenFile, type GoldenResult, runGolden } from "@mm/optim-conformance/golden";
+import { type GoldenFile, type GoldenResult, runGolden } from "@mm/optim-recordings";
 
 import type { Capabilities } from "@mm/optim-core";
 import { type AnyFactory, Kit } from "../packages/optim-conformance/src/kit/kit.ts";
 import { kitRules, trainBeside } from "../packages/optim-conformance/src/kit/rules.ts";
 
-export { formatResult, formatSummary, parseGoldenFile } from "@mm/optim-conformance/golden";
+export { formatResult, formatSummary, parseGoldenFile } from "@mm/optim-recordings";
 
 /** A backend, its types forgotten. */
 interface Backend {

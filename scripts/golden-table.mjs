@@ -13,7 +13,7 @@ const titles = {
 };
 
 /**
- * @param {Record<string, readonly import("@mm/optim-conformance/golden").GoldenResult[]>} recordings by backend
+ * @param {Record<string, readonly import("@mm/optim-recordings").GoldenResult[]>} recordings by backend
  * @param {Record<string, readonly import("./golden-backends.ts").RuleResult[]>} rules by backend
  */
 export function formatTable(recordings, rules) {
@@ -25,8 +25,8 @@ export function formatTable(recordings, rules) {
     "## Recorded trajectories",
     "",
     "PyTorch's optimizers and MMEngine's wrappers, as they were recorded: parameters, state, norms, counts. What is allowed, and where the",
-    "recordings come from, is in [the kit](../packages/optim-conformance/golden/README.md); where we mean to differ, in",
-    "[its table of exceptions](../packages/optim-conformance/src/golden/exceptions.ts).",
+    "recordings come from, is in [their package](../packages/optim-recordings/golden/README.md); where we mean to differ, in",
+    "[its table of exceptions](../packages/optim-recordings/src/exceptions.ts).",
     "",
     ...table(recordings, rowOf, (results) => results.filter(({ status }) => status === "passed").length),
     "",

@@ -1,4 +1,4 @@
-// Runs recorded trajectories, any file of the format that packages/optim-conformance/golden/README.md describes:
+// Runs recorded trajectories, any file of the format that packages/optim-recordings/golden/README.md describes:
 //
 //   pnpm golden FILE…                    on the backends that are installed
 //   pnpm golden FILE --backend wasm      on one (several: --backend wasm,tfjs-cpu; every one: --backend all)
@@ -19,7 +19,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { backend: { type: "string" }, quiet: { type: "boolean" }, table: { type: "boolean" } },
 });
-const fixtures = join(root, "packages/optim-conformance/golden");
+const fixtures = join(root, "packages/optim-recordings/golden");
 // Where the command was typed: pnpm runs it in the root.
 const files = positionals.map((file) => resolve(process.env.INIT_CWD ?? ".", file));
 if (values.table) {

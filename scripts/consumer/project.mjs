@@ -1,6 +1,14 @@
 // The project of a user: every published package from its tarball, and what they and their READMEs need beside them.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { publishedPackages, root } from "../workspace.mjs";
@@ -79,8 +87,11 @@ function linksOf(packages, programs) {
   );
 }
 
+/** Bytes of a tarball at most: somebody who tests a backend installs the kit, and nothing that other people's tests need. */
+const largest = { "@mm/optim-conformance": 110_000 };
+
 /** What every tarball has to hold. @returns {string[]} problems */
-export function checkContents({ folder }) {
+export function checkContents({ folder, tarballs }) {
   return publishedPackages().flatMap(({ name, exports = {}, bin = {} }) => {
     const installed = join(folder, "node_modules", name);
     const targets = Object.values(exports).flatMap((target) =>
@@ -92,6 +103,9 @@ export function checkContents({ folder }) {
     if (/workspace:|catalog:/.test(readFileSync(join(installed, "package.json"), "utf8"))) {
       problems.push(`${name}: the packed package.json still has a workspace: or catalog: range`);
     }
+    const { size } = statSync(tarballs[name].slice("file:".length));
+    if (size > largest[name])
+      problems.push(`${name}: the tarball has ${size} bytes, more than ${largest[name]}`);
     return problems;
   });
 }

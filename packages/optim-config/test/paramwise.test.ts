@@ -165,7 +165,7 @@ describe("what is refused of a list", () => {
   });
 });
 
-// Its results are compared with MMEngine's own in the recorded trajectories of @mm/optim-conformance.
+// Its results are compared with MMEngine's own in the recorded trajectories of @mm/optim-recordings.
 describe("MMEngine's options", () => {
   test("are of one group per parameter, named after it, and say which key was followed", () => {
     const config = {

@@ -1,7 +1,7 @@
 import { testOptimizer } from "@mm/optim-conformance";
-import { testGolden } from "@mm/optim-conformance/golden";
+import { testGolden } from "@mm/optim-recordings";
 import { describe, expect, test } from "vitest";
-import { fixtures } from "../../optim-conformance/test/fixtures.ts";
+import { fixtures } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { paths } from "./backends.ts";
 import { nativeFactory, tfjsFactory } from "./factory.ts";

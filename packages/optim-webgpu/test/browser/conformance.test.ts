@@ -1,11 +1,11 @@
 /// <reference types="vite/types/importMeta.d.ts" />
 import { testOptimizer } from "@mm/optim-conformance";
-import { parseGoldenFile, testGolden } from "@mm/optim-conformance/golden";
+import { parseGoldenFile, testGolden } from "@mm/optim-recordings";
 import { test } from "vitest";
 import { webgpuFactory } from "../factory.ts";
 import { openDevice } from "../support/browser.ts";
 
-const fixtures = import.meta.glob("../../../optim-conformance/golden/*.json", {
+const fixtures = import.meta.glob("../../../optim-recordings/golden/*.json", {
   eager: true,
   import: "default",
 });

@@ -2,13 +2,13 @@
 import "@tensorflow/tfjs-backend-webgpu";
 import "@tensorflow/tfjs-layers";
 import { testOptimizer } from "@mm/optim-conformance";
-import { parseGoldenFile, testGolden } from "@mm/optim-conformance/golden";
+import { parseGoldenFile, testGolden } from "@mm/optim-recordings";
 import { sgd } from "@mm/optim-rules";
 import * as tf from "@tensorflow/tfjs-core";
 import { expect, test } from "vitest";
 import { tfjsFactory } from "../tfjs/factory.ts";
 
-const fixtures = import.meta.glob("../../../optim-conformance/golden/*.json", {
+const fixtures = import.meta.glob("../../../optim-recordings/golden/*.json", {
   eager: true,
   import: "default",
 });

@@ -1,7 +1,7 @@
 import { testOptimizer } from "@mm/optim-conformance";
-import { testGolden } from "@mm/optim-conformance/golden";
+import { testGolden } from "@mm/optim-recordings";
 import { expect, test } from "vitest";
-import { fixtures } from "../../../optim-conformance/test/fixtures.ts";
+import { fixtures } from "../../../optim-recordings/test/fixtures.ts";
 import { refusalsOf } from "../support/refusals.ts";
 import { useTfjs } from "../support/tfjs.ts";
 import { tfjsFactory } from "./factory.ts";

@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("../../../", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "golden-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const recorded = readFileSync(join(root, "packages/optim-conformance/golden/clip.json"), "utf8");
+const recorded = readFileSync(join(root, "packages/optim-recordings/golden/clip.json"), "utf8");
 
 /** What `pnpm golden` runs, once it has seen to the installation. */
 function golden(...given: readonly string[]): {

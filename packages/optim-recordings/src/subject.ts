@@ -1,5 +1,5 @@
+import type { LossClosure, OptimizerFactory } from "@mm/optim-conformance";
 import type { Optimizer } from "@mm/optim-core";
-import type { LossClosure, OptimizerFactory } from "../factory.ts";
 import {
   decode,
   type GoldenGradients,

@@ -1,4 +1,4 @@
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareState } from "../compare-state.ts";
 import type { OptimizerCase, TorchOptions } from "../format.ts";

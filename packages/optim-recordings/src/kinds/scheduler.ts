@@ -12,7 +12,7 @@ import {
   type Schedule,
   step,
 } from "@mm/optim-schedule";
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import type { SchedulerCase, TorchOptimizer } from "../format.ts";
 import { type Bench, Subject } from "../subject.ts";

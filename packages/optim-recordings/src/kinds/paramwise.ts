@@ -5,7 +5,7 @@ import {
   type ModelParameter,
   type OptimWrapperConfig,
 } from "@mm/optim-config";
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import type { ParamwiseCase, TorchModule } from "../format.ts";
 import type { Bench } from "../subject.ts";

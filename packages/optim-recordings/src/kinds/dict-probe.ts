@@ -7,7 +7,7 @@ import {
   type OptimWrapperOptions,
 } from "@mm/optim-core";
 import { OptimWrapperDict } from "@mm/optim-dict";
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareBaseSettings, compareState } from "../compare-state.ts";
 import type { DictProbeCase, GoldenTensor, ProbedWrapper, TorchStateDict } from "../format.ts";

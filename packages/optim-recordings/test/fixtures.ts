@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { type GoldenFile, parseGoldenFile } from "../src/golden/index.ts";
+import { type GoldenFile, parseGoldenFile } from "../src/index.ts";
 
 const folder = new URL("../golden/", import.meta.url);
 

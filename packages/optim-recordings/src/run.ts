@@ -1,4 +1,4 @@
-import type { LossClosure, OptimizerFactory, TestFunction } from "../factory.ts";
+import type { LossClosure, OptimizerFactory, TestFunction } from "@mm/optim-conformance";
 import { type Check, type Checks, describeError } from "./checks.ts";
 import { exceptionsOf, expected, isNamedBy } from "./exceptions.ts";
 import type { GoldenCase, GoldenFile, GoldenMeta } from "./format.ts";
@@ -48,7 +48,7 @@ export interface TestGoldenOptions<P, Loss extends LossClosure, LossValue> exten
  * Registers a test for each case of a file with a runner.
  *
  * ```ts
- * import adam from "@mm/optim-conformance/golden/optimizer-adam.json" with { type: "json" };
+ * import adam from "@mm/optim-recordings/golden/optimizer-adam.json" with { type: "json" };
  * testGolden({ test, factory, file: parseGoldenFile(adam) });
  * ```
  */

@@ -1,5 +1,5 @@
 import { createOptimWrapper, type OptimWrapper } from "@mm/optim-core";
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareBaseSettings, compareState } from "../compare-state.ts";
 import type { GoldenGradients, WrapperCase, WrapperStep } from "../format.ts";

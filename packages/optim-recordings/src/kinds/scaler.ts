@@ -1,5 +1,5 @@
 import type { LossScale, LossScalerStateDict } from "@mm/optim-core";
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import type { ScalerCase, TorchOptions } from "../format.ts";
 import { type Bench, Subject } from "../subject.ts";

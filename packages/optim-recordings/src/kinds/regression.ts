@@ -1,5 +1,5 @@
 import { createOptimWrapper } from "@mm/optim-core";
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { decode, type RegressionCase } from "../format.ts";
 import { type Bench, Subject } from "../subject.ts";

@@ -1,6 +1,6 @@
 import { createOptimWrapper, type OptimWrapper } from "@mm/optim-core";
 import { OptimWrapperDict } from "@mm/optim-dict";
-import type { LossClosure } from "../../factory.ts";
+import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareState } from "../compare-state.ts";
 import { decode, type GanCase, type GanSide } from "../format.ts";

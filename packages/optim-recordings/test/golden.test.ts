@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { compareState } from "../src/golden/compare-state.ts";
-import { Checks } from "../src/golden/checks.ts";
-import { exceptions, exceptionsOf, expected, isNamedBy } from "../src/golden/exceptions.ts";
-import { expectGan } from "../src/golden/expectation/gan.ts";
-import { expectParamwise } from "../src/golden/expectation/paramwise.ts";
-import { expectOptimizer } from "../src/golden/expectation/training.ts";
-import { expectWrapper } from "../src/golden/expectation/wrapper.ts";
+import { compareState } from "../src/compare-state.ts";
+import { Checks } from "../src/checks.ts";
+import { exceptions, exceptionsOf, expected, isNamedBy } from "../src/exceptions.ts";
+import { expectGan } from "../src/expectation/gan.ts";
+import { expectParamwise } from "../src/expectation/paramwise.ts";
+import { expectOptimizer } from "../src/expectation/training.ts";
+import { expectWrapper } from "../src/expectation/wrapper.ts";
 import type {
   GanStep,
   GoldenCase,
@@ -17,15 +17,9 @@ import type {
   SchedulerCase,
   TorchOptions,
   WrapperCase,
-} from "../src/golden/format.ts";
-import {
-  formatResult,
-  formatSummary,
-  parseGoldenFile,
-  runGolden,
-  runGoldenCase,
-} from "../src/golden/index.ts";
-import { referenceFactory } from "../src/index.ts";
+} from "../src/format.ts";
+import { formatResult, formatSummary, parseGoldenFile, runGolden, runGoldenCase } from "../src/index.ts";
+import { referenceFactory } from "@mm/optim-conformance";
 import { fixtures } from "./fixtures.ts";
 
 const cases = [...fixtures.values()].flatMap((file) =>
