@@ -101,6 +101,8 @@ function compile(folder, { version, command }, { lib, types }, files) {
     moduleDetection: "force",
     strict: true,
     exactOptionalPropertyTypes: true,
+    // What a package has as JSON is imported; before TypeScript 5.7 that has to be said.
+    resolveJsonModule: true,
     noEmit: true,
     skipLibCheck: false,
   };
