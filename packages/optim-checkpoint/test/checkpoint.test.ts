@@ -19,7 +19,7 @@ import "@tensorflow/tfjs-layers";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { beforeAll, describe, expect, test } from "vitest";
 import { gan, gradientsOf, trained } from "./model.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 beforeAll(() => {
   tf.enableProdMode(); // without the advertisement of the cpu backend

@@ -9,23 +9,14 @@ import {
 } from "@mm/optim-checkpoint";
 import { isOptimError } from "@mm/optim-core";
 import { expect, test } from "vitest";
+import { randomNumbers } from "../../../test-support/numbers.ts";
 import { crc32 } from "../src/crc32.ts";
 import { bits, trained } from "./model.ts";
 
 // Files as somebody might make them to do harm, or a disk by itself: always an OptimError with a code, or a load that is whole.
 
-/** The same sequence in every run (mulberry32). */
-function createRandom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
-const random = createRandom(20240607);
+const next = randomNumbers(20240607);
+const random = (below: number): number => Math.floor(next() * below);
 const pick = <T>(items: readonly T[]): T => items[random(items.length)] as T;
 
 const hostileKeys = [

@@ -2,6 +2,7 @@ import { createOptimWrapper, type OptimWrapper, type OptimWrapperOptions } from 
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { adam, type AdamHyperparameters, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { type WasmLoss, wasmOptimizer } from "@mm/optim-wasm";
+import { bitsOf } from "../../../test-support/numbers.ts";
 
 export type Lengths = readonly (readonly [name: string, length: number])[];
 export type Arrays = { readonly [name: string]: Float32Array };
@@ -25,10 +26,7 @@ const weights = (lengths: Lengths): Arrays =>
 
 /** The bits of arrays: NaN equals itself, and −0 is not 0. */
 export const bits = (arrays: Arrays): unknown =>
-  Object.entries(arrays).map(([name, { buffer, byteOffset, length }]) => [
-    name,
-    [...new Uint32Array(buffer, byteOffset, length)],
-  ]);
+  Object.entries(arrays).map(([name, array]) => [name, bitsOf(array)]);
 
 export interface Gan {
   readonly generator: Arrays;

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { joinKey, splitKey } from "../src/keys.ts";
 import { fromJson, toJson } from "../src/json.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 test("a key is its names joined by colons, in which nothing but % and : is written otherwise", () => {
   expect(joinKey("optim", "generator", "layers.0/weight:0", "expAvg")).toBe(

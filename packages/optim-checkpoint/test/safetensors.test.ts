@@ -2,7 +2,7 @@ import { decodeSafetensors, encodeSafetensors, type Tensor, toFloat32 } from "@m
 import { isOptimError } from "@mm/optim-core";
 import { expect, test } from "vitest";
 import { crc32 } from "../src/crc32.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 

@@ -16,7 +16,7 @@ import { OptimWrapperDict, type OptimWrapperDictStateDict } from "@mm/optim-dict
 import { adam, adamw, sgd } from "@mm/optim-rules";
 import { type WasmLoss, wasmOptimizer } from "@mm/optim-wasm";
 import { expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 // Written with python/optim_state.py by PyTorch 1.13.1, over zeros [3, 2] and [2], in three steps with gradients of 1, 2 and 3 everywhere.
 const fixture = (name: string): Uint8Array =>

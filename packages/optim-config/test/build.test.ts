@@ -4,7 +4,7 @@ import { refuse } from "@mm/optim-core/backend";
 import { adam, type AdamHyperparameters, adamw, lookahead, sgd } from "@mm/optim-rules";
 import { wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const parts = { optimizer: wasmOptimizer, rules: { adamw, sgd } };
 const arrays = (): { readonly w: Float32Array; readonly b: Float32Array } => ({
@@ -141,7 +141,7 @@ describe("a kind of model that is handed in", () => {
 
   test("refuses options of kinds that it does not tell", () => {
     const config = { optimizer: { type: "sgd", lr: 1 }, paramwise: { biasLrMult: 2 } } as const;
-    const { code, message } = refusal(() => buildOptimWrapper(net, config, more));
+    const { code, message } = thrownBy(() => buildOptimWrapper(net, config, more));
     expect(code).toBe("unsupported");
     expect(message).toMatch(
       /^config\.paramwise\.biasLrMult: expected a model that tells what is bias, got \["norm"\]/,
@@ -155,15 +155,15 @@ describe("a kind of model that is handed in", () => {
     });
     const build = (kind: ModelKind<Net, Float32Array>): unknown =>
       buildOptimWrapper(net, { optimizer: { type: "sgd" } }, { ...parts, models: [kind] });
-    expect(refusal(() => build(named("a", ""))).code).toBe("invalid-name");
-    expect(refusal(() => build(named("a", "a"))).code).toBe("duplicate-parameter");
-    expect(refusal(() => build(named())).code).toBe("empty-parameters");
+    expect(thrownBy(() => build(named("a", ""))).code).toBe("invalid-name");
+    expect(thrownBy(() => build(named("a", "a"))).code).toBe("duplicate-parameter");
+    expect(thrownBy(() => build(named())).code).toBe("empty-parameters");
   });
 });
 
 describe("what is refused", () => {
   const build = (model: unknown, config: unknown, with_: unknown = parts): string => {
-    const { code, message } = refusal(() =>
+    const { code, message } = thrownBy(() =>
       buildOptimWrapper(model as never, config as never, with_ as never),
     );
     return `${code}: ${message}`;

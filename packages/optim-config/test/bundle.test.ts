@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bundle } from "../../optim-rules/test/bundling.ts";
+import { bundle } from "../../../test-support/bundling.ts";
 
 /** Which of these words the bundle of an import holds. */
 async function wordsIn(names: string, words: readonly string[]): Promise<readonly string[]> {

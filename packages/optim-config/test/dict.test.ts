@@ -7,7 +7,7 @@ import {
 import { adamw, sgd } from "@mm/optim-rules";
 import { wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const rules = { adamw, sgd };
 const parts = { optimizer: wasmOptimizer, rules };
@@ -84,7 +84,7 @@ describe("a dict from a configuration", () => {
 
 describe("what is refused of a dict", () => {
   const refused = (config: object, from: object = parts): string => {
-    const { code, message } = refusal(() => buildOptimWrapperDict(model(), config as never, from as never));
+    const { code, message } = thrownBy(() => buildOptimWrapperDict(model(), config as never, from as never));
     return `${code}: ${message}`;
   };
   const plain = { optimizer: { type: "sgd" } };
@@ -108,7 +108,7 @@ describe("what is refused of a dict", () => {
 
   test("two parameters that have one name without that of the wrapper", () => {
     const twice = { "actor.w": new Float32Array(1), "actor/w": new Float32Array(1) };
-    const { code, message } = refusal(() =>
+    const { code, message } = thrownBy(() =>
       buildOptimWrapperDict(twice, { wrappers: { actor: { optimizer: { type: "sgd" } } } }, parts),
     );
     expect([code, message]).toEqual([
@@ -149,7 +149,7 @@ describe("what is refused of a dict", () => {
       actor: { ...plain, params: ["actor.*", "temperature"] },
       critic: plain,
     } as const;
-    const { code, message } = refusal(() =>
+    const { code, message } = thrownBy(() =>
       buildOptimWrapperDict(wrong, { wrappers: wrappers as never }, { optimizer, rules }),
     );
     expect(code).toBe("invalid-parameter");

@@ -3,7 +3,7 @@ import { createOptimWrapper } from "@mm/optim-core";
 import { adamw, rprop, sgd } from "@mm/optim-rules";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const parts = { optimizer: wasmOptimizer, rules: { adamw, rprop, sgd } };
 const names = ["actor.fc.weight", "actor.fc.bias", "critic.weight"];
@@ -111,7 +111,7 @@ describe("explain", () => {
   });
 
   test("refuses what is no wrapper", () => {
-    expect(refusal(() => explain(3 as never)).code).toBe("invalid-wrapper");
+    expect(thrownBy(() => explain(3 as never)).code).toBe("invalid-wrapper");
   });
 });
 

@@ -6,7 +6,7 @@ import { adamw, sgd } from "@mm/optim-rules";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
 import { afterEach, describe, expect, test } from "vitest";
 import { describeModel } from "../src/model/describe-model.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const parts = { optimizer: tfjsOptimizer, rules: { adamw, sgd } };
 const described = (model: unknown): readonly (readonly [string, string])[] =>
@@ -125,7 +125,7 @@ describe("a LayersModel", () => {
   test("without weights is refused", () => {
     const model = layers.sequential();
     model.add(layers.layers.flatten({ inputShape: [2, 2] }));
-    const { code, message } = refusal(() => buildOptimWrapper(model, { optimizer: { type: "sgd" } }, parts));
+    const { code, message } = thrownBy(() => buildOptimWrapper(model, { optimizer: { type: "sgd" } }, parts));
     expect(code).toBe("empty-parameters");
     expect(message).toMatch(/^buildOptimWrapper: model: expected at least one parameter/);
   });
@@ -143,7 +143,7 @@ describe("a LayersModel", () => {
     // MMEngine's options refuse it, unless they are told not to.
     const config = (bypassDuplicate: boolean) =>
       ({ optimizer: { type: "sgd", lr: 0.1 }, paramwise: { biasLrMult: 2, bypassDuplicate } }) as const;
-    const { code, message } = refusal(() => buildOptimWrapper(both, config(false), parts));
+    const { code, message } = thrownBy(() => buildOptimWrapper(both, config(false), parts));
     expect(code).toBe("duplicate-parameter");
     expect(message).toContain('["a.shared.kernel", "b.shared.kernel"]');
     const bypassed = buildOptimWrapper(both, config(true), parts);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { compileMatcher, type Matcher } from "../src/matcher.ts";
 import type { ParameterKind } from "../src/model/model-kind.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const names = ["scale", "conv1.kernel", "conv1.bias", "conv10.kernel", "head/fc/weight", "head.bn.gamma"];
 const kindsOf = (name: string): readonly ParameterKind[] =>
@@ -51,7 +51,7 @@ describe("a matcher", () => {
   ])("%j is called %s", (matcher, text) => expect(compileMatcher(matcher, "match").text).toBe(text));
 
   test("a regular expression that is none is refused with its place", () => {
-    const { code, message } = refusal(() => compileMatcher(["**", { regex: "(" }], "config.unused"));
+    const { code, message } = thrownBy(() => compileMatcher(["**", { regex: "(" }], "config.unused"));
     expect(code).toBe("invalid-option");
     expect(message).toBe('config.unused[1].regex: expected a JavaScript regular expression, got "("');
   });

@@ -2,7 +2,7 @@ import { buildOptimWrapper, explain, type ModelKind, type ParamRule } from "@mm/
 import { adamw, rprop, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const parts = { optimizer: wasmOptimizer, rules: { adamw, sgd } };
 const names = ["backbone.fc.weight", "backbone.fc.bias", "head.fc.weight", "head.fc.bias"];
@@ -107,7 +107,7 @@ describe("a list of rules", () => {
 
 describe("what is refused of a list", () => {
   const refused = (...rules: readonly object[]): string => {
-    const { code, message } = refusal(() => build(rules as readonly ParamRule<SgdHyperparameters>[]));
+    const { code, message } = thrownBy(() => build(rules as readonly ParamRule<SgdHyperparameters>[]));
     return `${code}: ${message}`;
   };
 
@@ -157,7 +157,7 @@ describe("what is refused of a list", () => {
 
   test("a factor of a decay that the rule does not have", () => {
     const config = { optimizer: { type: "rprop" }, paramwise: [{ match: "**", decayMult: 0 }] } as const;
-    const { code, message } = refusal(() =>
+    const { code, message } = thrownBy(() =>
       buildOptimWrapper(model(), config, { ...parts, rules: { rprop } }),
     );
     expect(code).toBe("unknown-option");
@@ -231,7 +231,7 @@ describe("MMEngine's options", () => {
       'config.paramwise.customKeys.head: expected one of lr, momentum, dampening, weightDecay, nesterov, maximize, got "betas"',
     ],
   ])("%j is refused", (config, expected) => {
-    const { message } = refusal(() => buildOptimWrapper(model(), config as never, parts));
+    const { message } = thrownBy(() => buildOptimWrapper(model(), config as never, parts));
     expect(message).toBe(expected);
   });
 });

@@ -8,7 +8,7 @@ import { adam, sgd } from "@mm/optim-rules";
 import { constant, cosine, linear } from "@mm/optim-schedule";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const parts = { optimizer: wasmOptimizer, rules: { adam, sgd }, schedules: { constant, cosine, linear } };
 const model = () => ({ "a.w": Float32Array.of(1), "a.bias": Float32Array.of(1), "b.w": Float32Array.of(1) });
@@ -75,7 +75,7 @@ describe("what is refused of schedules", () => {
   const refused = (
     schedules: object,
     run: (config: never) => unknown = (config) => buildOptimWrapper(model(), config, parts),
-  ): string => refusal(() => run({ optimizer: { type: "sgd" }, schedules } as never)).message;
+  ): string => thrownBy(() => run({ optimizer: { type: "sgd" }, schedules } as never)).message;
 
   test("when the wrapper is built, with the path", () => {
     expect(refused({ lr: { type: "cosin", length: 3 } })).toBe(
@@ -114,7 +114,7 @@ describe("what is refused of schedules", () => {
       { wrappers: { all: { params: "**", optimizer: { type: "sgd" } } } },
       parts,
     );
-    const { code, message } = refusal(() =>
+    const { code, message } = thrownBy(() =>
       buildSchedulerDict(optim, { wrappers: { al: {} } } as never, parts),
     );
     expect([code, message]).toEqual(["unknown-name", 'config.wrappers: expected one of all, got "al"']);

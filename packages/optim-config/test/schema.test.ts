@@ -11,7 +11,7 @@ import {
 } from "@mm/optim-config";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { allRules, registries } from "./registries.ts";
 import { everythingWrong, sample } from "./wrong.ts";
 
@@ -60,7 +60,7 @@ describe.each(published)("$file", ({ file, schema, build }) => {
 
   test("what is wrong in any field is refused at construction, with its path", () => {
     const unnoticed = wrongs.flatMap((wrong) => {
-      const { code, message } = refusal(() => build(wrong.value));
+      const { code, message } = thrownBy(() => build(wrong.value));
       const right = ["invalid-option", "unknown-option", "invalid-hyperparameter"].includes(code);
       return right && names(message, wrong.path)
         ? []
@@ -76,12 +76,12 @@ const names = (message: string, path: string): boolean =>
 
 describe("a configuration that means nothing", () => {
   test.each([undefined, null, 3, "adamw", [], () => ({}), new Map()])("%s", (config) => {
-    expect(refusal(() => buildOptimWrapper(model(), config as never, parts)).message).toMatch(/^config/);
-    expect(refusal(() => buildOptimWrapperDict(model(), config as never, parts)).message).toMatch(/^config/);
+    expect(thrownBy(() => buildOptimWrapper(model(), config as never, parts)).message).toMatch(/^config/);
+    expect(thrownBy(() => buildOptimWrapperDict(model(), config as never, parts)).message).toMatch(/^config/);
   });
 
   test("numbers that JSON cannot hold", () => {
-    const { message } = refusal(() =>
+    const { message } = thrownBy(() =>
       buildOptimWrapper(model(), { optimizer: { type: "sgd", lr: Number.NaN } }, parts),
     );
     expect(message).toBe("config.optimizer.lr: expected a finite number, got NaN");
@@ -124,7 +124,7 @@ test("the schema of one's own registries has these rules and no others", () => {
 test("what was parsed is what came, typed", () => {
   const json: unknown = JSON.parse('{ "optimizer": { "type": "adam", "lr": 2e-4 } }');
   expect(parseOptimWrapperConfig(json, registries)).toBe(json);
-  const { code, message } = refusal(() =>
+  const { code, message } = thrownBy(() =>
     parseOptimWrapperConfig({ optimizer: { type: "adam", lr: -1 } }, registries),
   );
   expect([code, message]).toEqual([

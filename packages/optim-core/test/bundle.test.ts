@@ -1,46 +1,7 @@
-import { build, type Rollup } from "vite";
 import { expect, test } from "vitest";
-import { aliases } from "../../../scripts/aliases.mjs";
+import { filesIn } from "../../../test-support/bundling.ts";
 
 // What an application's bundler leaves of these packages. How many bytes that is, `.size-limit.mjs` says.
-
-const stage = process.env["TEST_STAGE"] === "built" ? "built" : "source";
-const entry = new URL("entry-of-a-test.js", import.meta.url).pathname;
-
-const isOurs = (id: string): boolean => /\/packages\/optim-[^/]+\/(src|dist)\//.test(id);
-
-/** Files of these packages, as `package/folder/name`, with the exports of theirs that are in the bundle of a module. */
-async function filesIn(code: string): Promise<Map<string, readonly string[]>> {
-  const { output } = (await build({
-    configFile: false,
-    logLevel: "silent",
-    resolve: { alias: aliases(stage) },
-    plugins: [
-      {
-        name: "entry",
-        resolveId: (id: string) => (id === entry ? id : undefined),
-        load: (id: string) => (id === entry ? code : undefined),
-        // Whatever `sideEffects` of a package.json promises: what a module does when it is imported stays in the bundle.
-        transform: (source: string, id: string) =>
-          isOurs(id) ? { code: source, moduleSideEffects: true } : undefined,
-      },
-    ],
-    build: {
-      write: false,
-      target: "es2022",
-      rollupOptions: { input: entry },
-    },
-  })) as Rollup.RollupOutput;
-  const modules = output.flatMap((chunk) => (chunk.type === "chunk" ? Object.entries(chunk.modules) : []));
-  return new Map(
-    modules
-      .filter(([id, { renderedLength }]) => isOurs(id) && renderedLength > 0)
-      .map(([id, { renderedExports }]) => [
-        id.replace(/^.*\/packages\/optim-([^/]+)\/(?:src|dist)\/(.*)\.[jt]s$/, "$1/$2"),
-        renderedExports,
-      ]),
-  );
-}
 
 test("a training loop brings the wrapper and the dict, and nothing of tracing, lowering or evaluation", async () => {
   const files = await filesIn(`

@@ -1,7 +1,7 @@
 import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
 import { expect, test } from "vitest";
 import { arrayOptimizer, descent, gradients } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 function model(options: OptimWrapperOptions) {
   const [a, b] = [new Float32Array(1), new Float32Array(1)];

@@ -2,7 +2,7 @@ import { type BackwardOptions, createOptimWrapper, type LossScaler } from "@mm/o
 import type { CheckRequest, Program } from "@mm/optim-core/backend";
 import { expect, test } from "vitest";
 import { arrayOptimizer, descent, gradients, heavyBall, type LossClosure, observed } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 // What an engine is asked and told beyond arithmetic.
 

@@ -2,7 +2,7 @@ import { createAmpOptimWrapper, createOptimWrapper, type Optimizer } from "@mm/o
 import { defineUpdateRule, mul, sub } from "@mm/optim-core/rule";
 import { expect, test, vi } from "vitest";
 import { arrayOptimizer, descent, gradients, type LossClosure } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 // Callers without types reach what does not compile.
 const untyped = <T>(value: unknown): T => value as T;

@@ -6,7 +6,7 @@ import {
 } from "@mm/optim-core";
 import { expect, test } from "vitest";
 import { arrayOptimizer, descent, gradients, heavyBall, observed } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 const optimizer = () => arrayOptimizer(heavyBall(), { w: new Float32Array(2) });
 const foreign = arrayOptimizer(descent(), { w: new Float32Array(1) }, observed(), "elsewhere");

@@ -28,7 +28,7 @@ import {
 } from "@mm/optim-core/rule";
 import { describe, expect, test } from "vitest";
 import { arrayOptimizer, gradients, heavyBall } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 interface Written {
   readonly param: Tensor;

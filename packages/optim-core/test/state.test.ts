@@ -14,7 +14,7 @@ import {
   type Observed,
   observed,
 } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 interface Saved {
   readonly w: Float32Array;

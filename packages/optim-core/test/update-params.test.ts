@@ -14,7 +14,7 @@ import {
   type MomentumHyperparameters,
   observed,
 } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 function model(options: OptimWrapperOptions = {}) {
   const seen = observed();

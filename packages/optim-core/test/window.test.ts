@@ -6,7 +6,7 @@ import {
 } from "@mm/optim-core";
 import { expect, test } from "vitest";
 import { arrayOptimizer, descent, gradients, type LossClosure, observed, type Observed } from "./backend.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 // θ begins at 0 and η is 1, so θ is minus the sum of the gradients that were applied.
 function scalarModel(accumulativeCounts: number, seen: Observed = observed()) {

@@ -2,7 +2,7 @@ import { OptimError } from "@mm/optim-core";
 import { expect, test } from "vitest";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { FakeWrapper } from "./fake-wrapper.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 interface Momentum {
   lr: number;

@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { FakeWrapper } from "./fake-wrapper.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 const sgd = (): FakeWrapper => new FakeWrapper({ groups: [{ lr: 0.1 }] });
 // Callers without types reach what does not compile.

@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { expect, expectTypeOf, test } from "vitest";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { FakeWrapper } from "./fake-wrapper.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 const generator = new FakeWrapper({ backend: "wasm", rule: "Adam", groups: [{ lr: 2e-4 }] });
 const discriminator = new FakeWrapper({ backend: "tfjs", groups: [{ lr: 0.1 }, { lr: 0.01 }] });

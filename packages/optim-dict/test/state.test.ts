@@ -2,7 +2,7 @@ import { OptimError, type OptimWrapperStateDict } from "@mm/optim-core";
 import { expect, test, vi } from "vitest";
 import { OptimWrapperDict, type OptimWrapperDictStateDict } from "@mm/optim-dict";
 import { FakeLossScaler, type FakeOptions, FakeWrapper } from "./fake-wrapper.ts";
-import { refusal } from "./refusal.ts";
+import { refusal } from "../../../test-support/refusal.ts";
 
 type Options = Partial<FakeOptions<{ lr: number }>>;
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bundle } from "./bundling.ts";
+import { bundle } from "../../../test-support/bundling.ts";
 import { pairs } from "./expectation.ts";
 
 const names = new Map(pairs.map(({ name, factory }) => [name, factory().name]));

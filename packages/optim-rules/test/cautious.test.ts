@@ -1,8 +1,8 @@
 import { add, defineUpdateRule, mul, sub, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { adan, adamw, asgd, cautious, ema, lamb, lion, lookahead, sgd } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
-import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
-import { numbers } from "./numbers.ts";
+import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
+import { numbers } from "../../../test-support/numbers.ts";
 
 test("keeps the steps that go downhill, and makes them longer: C-Lion by hand", () => {
   // First step, lr 0.1: directions sign(g), all downhill: d/(‖φ‖₀ + 1) = 4/5, so each moves 0.08.

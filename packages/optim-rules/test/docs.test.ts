@@ -2,10 +2,10 @@ import { readFileSync } from "node:fs";
 import { allSlots, structureOf } from "@mm/optim-core/backend";
 import { sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
-import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
-import { run } from "./bundling.ts";
+import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
+import { run } from "../../../test-support/bundling.ts";
 import { pairs } from "./expectation.ts";
-import { numbers } from "./numbers.ts";
+import { numbers } from "../../../test-support/numbers.ts";
 import { yogi } from "./yogi.ts";
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8");

@@ -1,7 +1,7 @@
 import { adamw, averagedParameters, cautious, ema, lookahead, sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
-import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
-import { numbers } from "./numbers.ts";
+import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
+import { numbers } from "../../../test-support/numbers.ts";
 
 test("starts as the parameters after the first step, then follows them", async () => {
   const w = Float32Array.of(1);

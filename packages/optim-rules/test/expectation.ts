@@ -20,7 +20,7 @@ import {
   sgd,
   signum,
 } from "@mm/optim-rules";
-import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
+import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
 import * as formulas from "./formulas.ts";
 
 /** A rule beside its formula; the hyperparameters' type is forgotten, so that all stand in one table. */

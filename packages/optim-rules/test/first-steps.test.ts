@@ -21,7 +21,7 @@ import {
   signum,
 } from "@mm/optim-rules";
 import { expect, test } from "vitest";
-import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
+import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
 
 /** The parameter, 1 at first, after steps with these gradients. */
 function after<H extends BaseHyperparameters>(rule: UpdateRule<H>, ...gradients: readonly number[]): number {

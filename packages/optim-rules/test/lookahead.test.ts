@@ -1,7 +1,7 @@
 import { adamw, lookahead, sgd, slowParameters } from "@mm/optim-rules";
 import { expect, test } from "vitest";
-import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
-import { numbers } from "./numbers.ts";
+import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
+import { numbers } from "../../../test-support/numbers.ts";
 
 test("k steps forward, one step back", async () => {
   const w = Float32Array.of(1);

@@ -1,7 +1,7 @@
 import { createOptimWrapper } from "@mm/optim-core";
 import * as rules from "@mm/optim-rules";
 import { expect, test } from "vitest";
-import { arrayOptimizer } from "./array-optimizer.ts";
+import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
 import { pairs, type Settings } from "./expectation.ts";
 
 type Factory = (hyperparameters: Settings) => unknown;

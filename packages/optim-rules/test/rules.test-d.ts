@@ -13,7 +13,7 @@ import {
   type SgdHyperparameters,
 } from "@mm/optim-rules";
 import { describe, expectTypeOf, test } from "vitest";
-import { arrayOptimizer } from "./array-optimizer.ts";
+import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
 
 describe("rules", () => {
   test("know their hyperparameters", () => {

@@ -2,7 +2,7 @@ import { allSlots, structureOf, traceRule } from "@mm/optim-core/backend";
 import * as rules from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import { pairs, type Settings } from "./expectation.ts";
-import { numbers } from "./numbers.ts";
+import { numbers } from "../../../test-support/numbers.ts";
 
 const plain = { clipValue: false, zeroNonFinite: false };
 const others = new Set([

@@ -1,8 +1,8 @@
 import { createOptimWrapper, isOptimError, type OptimErrorCode, type Optimizer } from "@mm/optim-core";
 import { adam, sam, samAscent, type SamAscentHyperparameters, sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
-import { arrayOptimizer, type GivenGradients } from "./array-optimizer.ts";
-import { numbers } from "./numbers.ts";
+import { arrayOptimizer, type GivenGradients } from "../../../test-support/array-optimizer.ts";
+import { bitsOf, numbers } from "../../../test-support/numbers.ts";
 
 type Ascent = Optimizer<GivenGradients, undefined, SamAscentHyperparameters>;
 
@@ -19,8 +19,6 @@ function samOver(
   const ascent = arrayOptimizer(samAscent({ rho }), parameters);
   return { ascent, optimizer: sam(arrayOptimizer(sgd({ lr }), parameters), ascent) };
 }
-
-const bits = (data: Float32Array): number[] => [...new Uint32Array(data.buffer)];
 
 function codeOf(run: () => unknown): OptimErrorCode | undefined {
   try {
@@ -100,16 +98,16 @@ test.each([1e-12, 1e-6, 1, 1e12, 1e25])("ρ is ρ for gradients of size %f", (si
 
 test("comes back to the bit: zeros of either sign, denormals, and numbers that the climb rounds away", () => {
   const w = Float32Array.of(-0, 0, 1e-45, -1e-40, 1e30, 0.1, -1 / 3, ...numbers(60, 5));
-  const before = bits(w);
+  const before = bitsOf(w);
   const { optimizer } = samOver({ w });
-  const seen: number[][] = [];
+  const seen: (readonly number[])[] = [];
   optimizer.backward(() => {
-    seen.push(bits(w));
+    seen.push(bitsOf(w));
     return { w: numbers(67, 6) };
   });
   expect(seen[0]).toEqual(before);
   expect(seen[1]).not.toEqual(before);
-  expect(bits(w)).toEqual(before);
+  expect(bitsOf(w)).toEqual(before);
 });
 
 test("every micro-batch of a window has its own perturbation, and the base divides, clips and steps", () => {
@@ -219,7 +217,7 @@ test.each([
   const parameters = { w: Float32Array.from(numbers(9, 1)), b: Float32Array.of(-0) };
   const { optimizer } = samOver(parameters);
   optimizer.backward(bowl(parameters));
-  const before = Object.values(parameters).map(bits);
+  const before = Object.values(parameters).map(bitsOf);
   const gradients = await optimizer.readGradients();
   let pass = 0;
   expect(() =>
@@ -229,7 +227,7 @@ test.each([
       return bowl(parameters)();
     }),
   ).toThrow("from the closure");
-  expect(Object.values(parameters).map(bits)).toEqual(before);
+  expect(Object.values(parameters).map(bitsOf)).toEqual(before);
   expect(await optimizer.readGradients()).toEqual(gradients);
 
   // And it goes on as if nothing had been.

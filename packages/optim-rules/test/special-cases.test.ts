@@ -12,8 +12,8 @@ import {
   sgd,
 } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
-import { arrayOptimizer, stepWith } from "./array-optimizer.ts";
-import { numbers } from "./numbers.ts";
+import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
+import { numbers } from "../../../test-support/numbers.ts";
 
 describe("SGD's momentum buffer", () => {
   test("takes the first gradient whole, whenever momentum is switched on, and goes on when it is switched on again", async () => {

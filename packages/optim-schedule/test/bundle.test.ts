@@ -1,6 +1,6 @@
 import * as all from "@mm/optim-schedule";
 import { expect, test } from "vitest";
-import { bundle } from "../../optim-rules/test/bundling.ts";
+import { bundle } from "../../../test-support/bundling.ts";
 
 const kinds = Object.keys(all).filter((name) => !/^(check|create|define|valueAt)/.test(name));
 

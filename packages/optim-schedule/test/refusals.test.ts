@@ -15,7 +15,7 @@ import {
   type Schedule,
   step,
 } from "@mm/optim-schedule";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { wrap, wrapTwo } from "./wrappers.ts";
 
 type Anything = (options: never, where?: string) => Schedule;
@@ -96,7 +96,7 @@ const factories: Readonly<
 };
 
 describe.each(Object.entries(factories))("%s refuses", (name, { make, fine, wrong }) => {
-  const refused = (options: unknown, where?: string) => refusal(() => make(options as never, where));
+  const refused = (options: unknown, where?: string) => thrownBy(() => make(options as never, where));
   // Reduce-on-plateau counts measures, and takes none of the common options.
   const common =
     name === "reduceOnPlateau" ? {} : { begin: [-1, 0.5, null], length: [0, "3"], by: ["iteration", true] };
@@ -156,7 +156,7 @@ describe("a scheduler refuses", () => {
     ["no plan", undefined, "invalid-option", "createScheduler"],
   ])("%s", (_, plan, code, who) => {
     const wrapper = wrapTwo();
-    const error = refusal(() => createScheduler(wrapper, plan as object));
+    const error = thrownBy(() => createScheduler(wrapper, plan as object));
     expect([error.code, error.message.split(":")[0]]).toEqual([code, who]);
     expect(wrapper.getLr().lr).toEqual([0.1, 0.01]);
   });
@@ -165,13 +165,13 @@ describe("a scheduler refuses", () => {
     const wrapper = wrapTwo();
     // Fine for the body, with its 0.1, and refused for the head.
     const plan = { lr: custom((_, value) => (value === 0.1 ? 5 : -1)) };
-    expect(refusal(() => createScheduler(wrapper, plan)).message).toContain('group "head"');
+    expect(thrownBy(() => createScheduler(wrapper, plan)).message).toContain('group "head"');
     expect(wrapper.getLr().lr).toEqual([0.1, 0.01]);
   });
 
   test("names of hyperparameters, with those that there are", () => {
     const wrapper = wrap(adam());
-    expect(refusal(() => createScheduler(wrapper, { "betas[2]": halve } as object)).expected).toBe(
+    expect(thrownBy(() => createScheduler(wrapper, { "betas[2]": halve } as object)).expected).toBe(
       "one of lr, betas[0], betas[1], eps, weightDecay",
     );
   });
@@ -185,7 +185,7 @@ describe("a scheduler refuses", () => {
 
   test("what is no wrapper", () => {
     for (const none of [undefined, {}, wrap(sgd()).optimizer]) {
-      expect(refusal(() => createScheduler(none as never, {})).code).toBe("invalid-wrapper");
+      expect(thrownBy(() => createScheduler(none as never, {})).code).toBe("invalid-wrapper");
     }
   });
 
@@ -202,8 +202,8 @@ describe("a scheduler refuses", () => {
       () => scheduler.at({ updates: -1 }),
       () => scheduler.at({ updates: 1, epochs: 0.5 }),
     ];
-    for (const call of calls) expect(refusal(call).code).toBe("invalid-option");
-    expect(refusal(() => scheduler.rewind(2)).message).toBe(
+    for (const call of calls) expect(thrownBy(call).code).toBe("invalid-option");
+    expect(thrownBy(() => scheduler.rewind(2)).message).toBe(
       "rewind: expected at most 1, the updates that were counted, got 2",
     );
     expect(scheduler.updates).toBe(1);

@@ -2,7 +2,7 @@ import { OptimWrapperDict } from "@mm/optim-dict";
 import { adam, sgd } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import { createSchedulerDict, custom, exponential, step } from "@mm/optim-schedule";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { batch, wrap } from "./wrappers.ts";
 
 const halve = exponential({ gamma: 0.5 });
@@ -82,15 +82,15 @@ describe("schedulers of a dict", () => {
       ["invalid-state", generator],
     ] as const;
     for (const [code, wrong] of bad) {
-      const error = refusal(() => schedulers.loadStateDict(wrong as typeof state));
+      const error = thrownBy(() => schedulers.loadStateDict(wrong as typeof state));
       expect(error.code).toBe(code);
       expect([optim.getLr(), schedulers.stateDict()]).toEqual(before);
     }
-    expect(refusal(() => schedulers.loadStateDict(bad[0][1] as typeof state)).missing).toEqual(["average"]);
+    expect(thrownBy(() => schedulers.loadStateDict(bad[0][1] as typeof state)).missing).toEqual(["average"]);
     expect(schedulers.loadStateDict(bad[0][1] as typeof state, { strict: false }).missing).toEqual([
       "average",
     ]);
-    expect(refusal(() => schedulers.loadStateDict(bad[3][1])).message).toMatch(
+    expect(thrownBy(() => schedulers.loadStateDict(bad[3][1])).message).toMatch(
       /^state\.schedulers\.average\.epochs: expected an integer/,
     );
   });
@@ -101,7 +101,7 @@ describe("schedulers of a dict", () => {
       first: { lr: exponential({ gamma: 0.5, by: "epoch" }) },
       second: { lr: custom((count, value) => (count > 0 ? -1 : value), { by: "epoch" }) },
     });
-    expect(refusal(() => schedulers.stepEpoch()).code).toBe("invalid-hyperparameter");
+    expect(thrownBy(() => schedulers.stepEpoch()).code).toBe("invalid-hyperparameter");
     expect([wrappers.first.getLr().lr, schedulers.get("first").epochs]).toEqual([[1], 0]);
   });
 
@@ -110,7 +110,7 @@ describe("schedulers of a dict", () => {
       ["first", wrap(sgd({ lr: 1 }))],
       ["second", wrap(sgd({ lr: 1 }))],
     ] as const;
-    const refused = refusal(() =>
+    const refused = thrownBy(() =>
       createSchedulerDict(wrappers, { first: { lr: custom(() => 5) }, second: { lr: custom(() => -1) } }),
     );
     expect([refused.code, wrappers[0][1].getLr().lr]).toEqual(["invalid-hyperparameter", [1]]);
@@ -120,7 +120,7 @@ describe("schedulers of a dict", () => {
 test("what is no dict of wrappers, and plans that fit none, are refused", () => {
   const wrapper = wrap(sgd());
   const make = (wrappers: unknown, plans: object = {}) =>
-    refusal(() => createSchedulerDict(wrappers as [string, typeof wrapper][], plans));
+    thrownBy(() => createSchedulerDict(wrappers as [string, typeof wrapper][], plans));
   expect(make(wrapper)).toMatchObject({ code: "invalid-option" });
   expect(make([["a", {}]])).toMatchObject({ code: "invalid-wrapper" });
   expect(
@@ -150,7 +150,7 @@ test("what is no dict of wrappers, and plans that fit none, are refused", () => 
   );
   for (const options of [null, { strict: 1 }]) {
     const load = () => schedulers.loadStateDict(schedulers.stateDict(), options as object);
-    expect(refusal(load).code).toBe("invalid-option");
+    expect(thrownBy(load).code).toBe("invalid-option");
   }
-  expect(refusal(() => schedulers.get("b" as "a")).code).toBe("unknown-name");
+  expect(thrownBy(() => schedulers.get("b" as "a")).code).toBe("unknown-name");
 });

@@ -10,7 +10,7 @@ import {
   reduceOnPlateau,
   step,
 } from "@mm/optim-schedule";
-import { arrayOptimizer } from "../../optim-rules/test/array-optimizer.ts";
+import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
 import { batch, wrap, wrapTwo } from "./wrappers.ts";
 
 const halve = exponential({ gamma: 0.5 });

@@ -10,7 +10,7 @@ import {
   type SchedulerStateDict,
   step,
 } from "@mm/optim-schedule";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { wrap, wrapTwo } from "./wrappers.ts";
 
 const updated = { updated: true };
@@ -125,7 +125,7 @@ describe("what does not match", () => {
     const before = [wrapper.getLr(), scheduler.stateDict()];
     const { hyperparameters } = saved;
     const state = { ...saved, hyperparameters: { ...hyperparameters, weightDecay: hyperparameters["lr"]! } };
-    const error = refusal(() => scheduler.loadStateDict(state));
+    const error = thrownBy(() => scheduler.loadStateDict(state));
     expect(error).toMatchObject({
       code: "state-mismatch",
       missing: ["lr[1]", "momentum"],
@@ -150,14 +150,14 @@ describe("what does not match", () => {
       lr: [step({ stepSize: 1 }), step({ stepSize: 2 })],
     }).stateDict();
     const scheduler = createScheduler(wrapTwo(), { lr: step({ stepSize: 1 }) });
-    expect(refusal(() => scheduler.loadStateDict(two)).unexpected).toEqual(["lr[1]"]);
+    expect(thrownBy(() => scheduler.loadStateDict(two)).unexpected).toEqual(["lr[1]"]);
   });
 
   test("groups are refused, unless what fits is enough; those that are new keep their own", () => {
     const wrapper = wrap(sgd({ lr: 4 }));
     const scheduler = createScheduler(wrapper, { lr: exponential({ gamma: 0.5 }) });
     for (const restore of [{}, { schedules: false }]) {
-      expect(refusal(() => scheduler.loadStateDict(saved, { restore }))).toMatchObject({
+      expect(thrownBy(() => scheduler.loadStateDict(saved, { restore }))).toMatchObject({
         code: "state-mismatch",
         missing: ['lr of group "0"'],
         unexpected: ['lr of group "body"', 'lr of group "head"', "lr of the base settings"],
@@ -194,11 +194,11 @@ describe("what does not match", () => {
         "state.hyperparameters.lr.schedules[0].options.gamma",
       ],
     ] as const) {
-      const error = refusal(() => scheduler.loadStateDict(state as SchedulerStateDict));
+      const error = thrownBy(() => scheduler.loadStateDict(state as SchedulerStateDict));
       expect([error.code, error.message.split(":")[0]]).toEqual(["invalid-state", place]);
     }
     expect(wrapper.getLr().lr).toEqual([0.1, 0.01]);
-    expect(refusal(() => scheduler.loadStateDict(saved, { strickt: true } as object))).toMatchObject({
+    expect(thrownBy(() => scheduler.loadStateDict(saved, { strickt: true } as object))).toMatchObject({
       code: "unknown-option",
     });
   });
@@ -208,7 +208,7 @@ describe("what does not match", () => {
     const scheduler = createScheduler(wrapper, { lr: exponential({ gamma: 0.5 }) });
     const lr = { ...saved.hyperparameters["lr"]!, initial: { body: 1, head: -1 } };
     const before = scheduler.stateDict();
-    expect(refusal(() => scheduler.loadStateDict({ ...saved, hyperparameters: { lr } })).code).toBe(
+    expect(thrownBy(() => scheduler.loadStateDict({ ...saved, hyperparameters: { lr } })).code).toBe(
       "invalid-hyperparameter",
     );
     expect([wrapper.getLr().lr, scheduler.stateDict()]).toEqual([[0.1, 0.01], before]);

@@ -6,7 +6,7 @@ import {
 } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { sgd, type SgdHyperparameters } from "@mm/optim-rules";
-import { arrayOptimizer, type GivenGradients } from "../../optim-rules/test/array-optimizer.ts";
+import { arrayOptimizer, type GivenGradients } from "../../../test-support/array-optimizer.ts";
 
 export type Wrapper<H extends BaseHyperparameters> = OptimWrapper<GivenGradients, undefined, H>;
 

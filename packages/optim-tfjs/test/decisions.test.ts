@@ -5,7 +5,8 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test, vi } from "vitest";
 import { linearLoss, paths, use } from "./backends.ts";
-import { distance, randomArray, randomNumbers, referenceOptimizer } from "./reference.ts";
+import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
+import { distance, ordinaryArray, randomNumbers } from "../../../test-support/numbers.ts";
 
 const bad = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
 
@@ -22,7 +23,7 @@ describe.each(paths)("$name: steps that find what is not finite", (path) => {
     return {
       variables,
       ours: createOptimWrapper(tfjsOptimizer(rule, variables, path.options), options),
-      reference: createOptimWrapper(referenceOptimizer(rule, arrays), options),
+      reference: createOptimWrapper(arrayOptimizer(rule, arrays), options),
     };
   };
 
@@ -40,13 +41,13 @@ describe.each(paths)("$name: steps that find what is not finite", (path) => {
     await use(path);
     const random = randomNumbers(11);
     const { variables, ours, reference } = both(rule, options, {
-      a: randomArray(50, random),
-      b: randomArray(9, random),
+      a: ordinaryArray(random, 50),
+      b: ordinaryArray(random, 9),
     });
     for (let step = 0; step < 20; step += 1) {
       const gradients: { readonly [name: string]: Float32Array } = {
-        a: randomArray(50, random),
-        ...(step % 4 !== 2 && { b: randomArray(9, random) }),
+        a: ordinaryArray(random, 50),
+        ...(step % 4 !== 2 && { b: ordinaryArray(random, 9) }),
       };
       if (step % 5 === 1) gradients["a"]![17] = bad[((step / 5) % 3) | 0]!;
       ours.updateParams(linearLoss(variables, gradients));

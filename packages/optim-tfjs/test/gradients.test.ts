@@ -4,7 +4,7 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test, vi } from "vitest";
 import { linearLoss, paths, use } from "./backends.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 describe.each(paths)("$name", (path) => {
   const make = (variables: { readonly [name: string]: tf.Variable }, lossScale?: number) =>
@@ -61,7 +61,7 @@ describe.each(paths)("$name", (path) => {
     await use(path);
     const w = tf.variable(tf.ones([2]));
     const wrapper = make({ w });
-    const error = refusal(() => wrapper.updateParams(loss as () => tf.Scalar));
+    const error = thrownBy(() => wrapper.updateParams(loss as () => tf.Scalar));
     expect(error.code).toBe("invalid-loss");
     expect(error.message).toContain("float32 scalar");
     expect(wrapper.innerCount).toBe(0);
@@ -73,7 +73,7 @@ describe.each(paths)("$name", (path) => {
     const w = tf.variable(tf.ones([2]));
     const wrapper = make({ w });
     const before = tf.memory().numTensors;
-    const error = refusal(() => wrapper.updateParams(() => tf.sum(tf.ones([2]))));
+    const error = thrownBy(() => wrapper.updateParams(() => tf.sum(tf.ones([2]))));
     expect(error.code).toBe("no-gradient");
     expect(tf.memory().numTensors).toBe(before);
   });
@@ -84,8 +84,8 @@ describe.each(paths)("$name", (path) => {
     const wrapper = make(variables);
     wrapper.backward(linearLoss(variables, { a: [1, 1], b: [1, 1] }));
     variables.b.dispose();
-    expect(refusal(() => wrapper.step()).message).toContain('"b"');
-    expect(refusal(() => wrapper.backward(linearLoss(variables, { a: [1, 1] }))).code).toBe(
+    expect(thrownBy(() => wrapper.step()).message).toContain('"b"');
+    expect(thrownBy(() => wrapper.backward(linearLoss(variables, { a: [1, 1] }))).code).toBe(
       "invalid-parameter",
     );
     expect([...variables.a.dataSync()]).toEqual([1, 1]);
@@ -107,7 +107,7 @@ describe.each(paths)("$name", (path) => {
     const w = tf.variable(tf.ones([2]));
     const wrapper = make({ w });
     const before = tf.memory().numTensors;
-    const error = refusal(() =>
+    const error = thrownBy(() =>
       wrapper.updateParams(() => {
         const loss = tf.sum(tf.square(w));
         wrapper.step();
@@ -127,7 +127,7 @@ describe("without gradients", () => {
     const variable = w();
     const optimizer = tfjsOptimizer(adam(), { variable });
     const before = tf.memory().numTensors;
-    const error = refusal(() => optimizer.backward(() => tf.sum(tf.reverse(tf.cumprod(variable)))));
+    const error = thrownBy(() => optimizer.backward(() => tf.sum(tf.reverse(tf.cumprod(variable)))));
     expect(error.code).toBe("no-gradient");
     expect(error.message).toContain("Cumprod");
     expect(error.message).toContain("tf.customGrad");
@@ -140,7 +140,7 @@ describe("without gradients", () => {
     const optimizer = tfjsOptimizer(adam(), { variable });
     const loss = (): tf.Scalar =>
       tf.sum(tf.conv2d(tf.ones<tf.Rank.R4>([1, 2, 2, 1]), variable as tf.Tensor4D, 1, "same"));
-    const error = refusal(() => optimizer.backward(loss));
+    const error = thrownBy(() => optimizer.backward(loss));
     expect(error.code).toBe("no-gradient");
     expect(error.message).toContain("Conv2DBackpropFilter");
   });

@@ -4,7 +4,7 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test } from "vitest";
 import { paths, use } from "./backends.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const settings: readonly (readonly [string, OptimWrapperOptions])[] = [
   ["plain", {}],
@@ -184,7 +184,7 @@ describe.each(paths)("$name: what goes wrong", (path) => {
       return value;
     };
     for (const returnLoss of [false, true]) {
-      expect(refusal(() => wrapper.backward(freed, { returnLoss })).code).toBe("invalid-loss");
+      expect(thrownBy(() => wrapper.backward(freed, { returnLoss })).code).toBe("invalid-loss");
       expect(usage()).toEqual(before);
     }
     wrapper.dispose();
@@ -200,7 +200,7 @@ describe.each(paths)("$name: what goes wrong", (path) => {
     const values = variables.w.dataSync().slice();
     lossScale.dispose();
     const before = usage();
-    expect(refusal(() => wrapper.step()).code).toBe("disposed");
+    expect(thrownBy(() => wrapper.step()).code).toBe("disposed");
     expect(usage()).toEqual(before);
     expect(variables.w.dataSync()).toEqual(values);
     wrapper.dispose();
@@ -213,7 +213,7 @@ describe.each(paths)("$name: what goes wrong", (path) => {
     variables.b.dispose();
     const before = usage();
     const tensors = { w: new Float32Array(6), b: new Float32Array(2) };
-    expect(refusal(() => wrapper.optimizer.writeParameters(tensors)).code).toBe("invalid-parameter");
+    expect(thrownBy(() => wrapper.optimizer.writeParameters(tensors)).code).toBe("invalid-parameter");
     expect(variables.w.dataSync()).toEqual(values);
     await expect(wrapper.optimizer.readParameters()).rejects.toMatchObject({ code: "invalid-parameter" });
     expect(usage()).toEqual(before);
@@ -235,7 +235,7 @@ test.each(paths.filter(({ inPlace }) => inPlace))(
     const before = usage();
     for (let update = 0; update < 3; update += 1) {
       const failing = () => wrapper.updateParams(broken, { returnLoss: true });
-      expect(refusal(failing).code).toBe("non-finite-gradient");
+      expect(thrownBy(failing).code).toBe("non-finite-gradient");
       wrapper.zeroGrad();
       expect(usage()).toEqual(before);
     }

@@ -4,7 +4,7 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { beforeEach, describe, expect, test } from "vitest";
 import { linearLoss, use } from "./backends.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const optimizers: { readonly [name: string]: () => tf.Optimizer } = {
   sgd: () => tf.train.sgd(0.1),
@@ -130,7 +130,7 @@ describe.each([{ backend: "cpu" }, { backend: "wasm" }])("tfjs-$backend", (backe
     });
     wrapper.updateParams(loss(variables));
     const [before, state] = [values(variables), (await wrapper.stateDict()).optimizer.native];
-    const failing = refusal(() => wrapper.updateParams(linearLoss(variables, { a: [1, Number.NaN] })));
+    const failing = thrownBy(() => wrapper.updateParams(linearLoss(variables, { a: [1, Number.NaN] })));
     expect(failing.code).toBe("non-finite-gradient");
     expect(values(variables)).toEqual(before);
     expect((await wrapper.stateDict()).optimizer.native).toEqual(state);
@@ -181,11 +181,11 @@ describe("what it cannot do", () => {
 
   test("several groups are refused, at once and later", () => {
     const { a, b } = pair();
-    expect(refusal(() => tfjsOptimizer(tf.train.sgd(1), [{ params: { a } }, { params: { b } }])).code).toBe(
+    expect(thrownBy(() => tfjsOptimizer(tf.train.sgd(1), [{ params: { a } }, { params: { b } }])).code).toBe(
       "unsupported",
     );
     const optimizer = tfjsOptimizer(tf.train.sgd(1), [{ name: "all", params: { a } }]);
-    expect(refusal(() => optimizer.addParamGroup({ params: { b } })).code).toBe("unsupported");
+    expect(thrownBy(() => optimizer.addParamGroup({ params: { b } })).code).toBe("unsupported");
     expect(optimizer.paramGroups.map(({ name }) => name)).toEqual(["all"]);
   });
 
@@ -272,6 +272,6 @@ describe("what it cannot do", () => {
     const wrapper = createOptimWrapper(tfjsOptimizer(native as never, variables));
     wrapper.updateParams(linearLoss(variables, { a: [1, 1], b: [1] }));
     expect(values(variables)).toEqual([0, 1, -2]);
-    expect(refusal(() => (wrapper.paramGroups[0].lr = 0.5)).code).toBe("invalid-hyperparameter");
+    expect(thrownBy(() => (wrapper.paramGroups[0].lr = 0.5)).code).toBe("invalid-hyperparameter");
   });
 });

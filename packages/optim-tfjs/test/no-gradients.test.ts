@@ -3,7 +3,7 @@ import { adam } from "@mm/optim-rules";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { expect, test } from "vitest";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 test("a loss of custom gradients alone needs none registered", async () => {
   tf.enableProdMode();
@@ -26,7 +26,7 @@ test("tfjs-core alone has no gradients: the error names the import", async () =>
   const w = tf.variable(tf.ones([2]));
   const optimizer = tfjsOptimizer(adam(), { w });
   const before = tf.memory().numTensors;
-  const error = refusal(() => optimizer.backward(() => tf.sum(tf.square(w))));
+  const error = thrownBy(() => optimizer.backward(() => tf.sum(tf.square(w))));
   expect(error.code).toBe("no-gradient");
   expect(error.message).toContain('import "@tensorflow/tfjs-layers"');
   expect((error.cause as Error).message).toContain("gradient function not found");

@@ -5,7 +5,7 @@ import * as tf from "@tensorflow/tfjs-core";
 import * as tfl from "@tensorflow/tfjs-layers";
 import { beforeEach, describe, expect, test } from "vitest";
 import { linearLoss, use } from "./backends.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 beforeEach(() => use({ backend: "cpu" }));
 
@@ -68,8 +68,8 @@ describe("ways to write parameters", () => {
 
   test("layers may share a name with a list only once", () => {
     const w = variable("twice");
-    expect(refusal(() => tfjsOptimizer(sgd(), [w, w])).code).toBe("duplicate-parameter");
-    expect(refusal(() => tfjsOptimizer(sgd(), { a: w, b: w })).code).toBe("duplicate-parameter");
+    expect(thrownBy(() => tfjsOptimizer(sgd(), [w, w])).code).toBe("duplicate-parameter");
+    expect(thrownBy(() => tfjsOptimizer(sgd(), { a: w, b: w })).code).toBe("duplicate-parameter");
   });
 });
 
@@ -90,7 +90,7 @@ describe("what is no parameter is refused, at construction", () => {
     ["null", () => null, "a record"],
     ["a list with a tensor", () => [tf.ones([2])], "params"],
   ])("%s", (_, parameters, words) => {
-    const error = refusal(() => tfjsOptimizer(sgd(), parameters() as never));
+    const error = thrownBy(() => tfjsOptimizer(sgd(), parameters() as never));
     expect(error.code).toBe("invalid-parameter");
     expect(error.message).toContain(words);
   });
@@ -100,7 +100,7 @@ describe("what is no parameter is refused, at construction", () => {
     layer.apply(tf.zeros([1, 2]));
     const weights = layer.trainableWeights;
     layer.dispose();
-    expect(refusal(() => tfjsOptimizer(sgd(), weights)).code).toBe("invalid-parameter");
+    expect(thrownBy(() => tfjsOptimizer(sgd(), weights)).code).toBe("invalid-parameter");
   });
 
   test.each([
@@ -108,18 +108,20 @@ describe("what is no parameter is refused, at construction", () => {
     ["[]", []],
     ["a group without one", [{ params: {} }]],
   ])("no parameter: %s", (_, parameters) => {
-    expect(refusal(() => tfjsOptimizer(sgd(), parameters)).code).toBe("empty-parameters");
+    expect(thrownBy(() => tfjsOptimizer(sgd(), parameters)).code).toBe("empty-parameters");
   });
 
   test("options that nobody reads, or with another value", () => {
     const w = tf.variable(tf.ones([2]));
-    expect(refusal(() => tfjsOptimizer(sgd(), { w }, { lower: "ops" } as never)).code).toBe("unknown-option");
-    expect(refusal(() => tfjsOptimizer(sgd(), { w }, { lowering: "webgl" } as never)).code).toBe(
+    expect(thrownBy(() => tfjsOptimizer(sgd(), { w }, { lower: "ops" } as never)).code).toBe(
+      "unknown-option",
+    );
+    expect(thrownBy(() => tfjsOptimizer(sgd(), { w }, { lowering: "webgl" } as never)).code).toBe(
       "invalid-option",
     );
-    expect(refusal(() => tfjsOptimizer(sgd(), { w }, null as never)).code).toBe("invalid-option");
-    expect(refusal(() => tfjsOptimizer({} as never, { w })).code).toBe("invalid-rule");
-    expect(refusal(() => tfjsOptimizer(sgd(), [{ params: { w }, momentun: 0.9 } as never])).code).toBe(
+    expect(thrownBy(() => tfjsOptimizer(sgd(), { w }, null as never)).code).toBe("invalid-option");
+    expect(thrownBy(() => tfjsOptimizer({} as never, { w })).code).toBe("invalid-rule");
+    expect(thrownBy(() => tfjsOptimizer(sgd(), [{ params: { w }, momentun: 0.9 } as never])).code).toBe(
       "unknown-option",
     );
   });

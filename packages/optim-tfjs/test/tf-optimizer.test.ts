@@ -12,7 +12,7 @@ import * as tfl from "@tensorflow/tfjs-layers";
 import { afterEach, describe, expect, test } from "vitest";
 import { type ExecutionPath, paths, use } from "./backends.ts";
 import { classifier, irises, values } from "./iris.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const loss = "categoricalCrossentropy";
 // 150 flowers are 5 batches, of which the last holds 22.
@@ -369,7 +369,7 @@ describe("a tf.Optimizer without a model", () => {
     // `large`, and nothing else.
     expect(tf.memory().numTensors).toBe(start + 1);
     tf.dispose([value, grads, large]);
-    expect(refusal(() => optimizer.applyGradients({ nobody: variables.a })).code).toBe("unknown-parameter");
+    expect(thrownBy(() => optimizer.applyGradients({ nobody: variables.a })).code).toBe("unknown-parameter");
   });
 
   test("what goes wrong is refused with a code", async () => {
@@ -379,7 +379,7 @@ describe("a tf.Optimizer without a model", () => {
     const optimizer = descent();
     optimizer.minimize(linear(variables), false, [variables.a, variables.b]);
     const before = read(variables);
-    const more = refusal(() => optimizer.minimize(linear(variables), false, [variables.a, other]));
+    const more = thrownBy(() => optimizer.minimize(linear(variables), false, [variables.a, other]));
     expect(more.code).toBe("unknown-parameter");
     expect(more.received).toEqual([other.name]);
     expect(read(variables)).toEqual(before);
@@ -387,14 +387,14 @@ describe("a tf.Optimizer without a model", () => {
     const unwrapped = toTfOptimizer(((list: tf.Variable[]) => tfjsOptimizer(sgd(), list)) as unknown as (
       list: readonly tf.Variable[],
     ) => TfjsWrapper);
-    expect(refusal(() => unwrapped.minimize(linear(variables))).code).toBe("invalid-wrapper");
+    expect(thrownBy(() => unwrapped.minimize(linear(variables))).code).toBe("invalid-wrapper");
     optimizer.dispose();
-    expect(refusal(() => optimizer.minimize(linear(variables))).code).toBe("disposed");
+    expect(thrownBy(() => optimizer.minimize(linear(variables))).code).toBe("disposed");
     const unused = toTfOptimizer(() => {
       throw new Error("is not called");
     });
     unused.dispose();
-    expect(refusal(() => unused.minimize(linear(variables))).code).toBe("disposed");
+    expect(thrownBy(() => unused.minimize(linear(variables))).code).toBe("disposed");
   });
 
   test.each([
@@ -407,8 +407,8 @@ describe("a tf.Optimizer without a model", () => {
     ["a name that is no string", () => {}, { name: 1 }, "invalid-option"],
   ])("%s is refused when the optimizer is made, and when it is registered", (_, create, options, code) => {
     const given = [create, options] as unknown as Parameters<typeof toTfOptimizer>;
-    expect(refusal(() => toTfOptimizer(...given)).code).toBe(code);
-    expect(refusal(() => registerTfOptimizer(...given)).code).toBe(code);
+    expect(thrownBy(() => toTfOptimizer(...given)).code).toBe(code);
+    expect(thrownBy(() => registerTfOptimizer(...given)).code).toBe(code);
   });
 });
 
@@ -500,7 +500,7 @@ describe("weights", () => {
     );
     await other.setWeights(weights);
     const start = tf.memory().numTensors;
-    const refused = refusal(() =>
+    const refused = thrownBy(() =>
       other.minimize(() => tf.sum(variables[0] as tf.Variable), false, variables),
     );
     expect(refused.code).toBe("state-mismatch");
@@ -508,7 +508,7 @@ describe("weights", () => {
     expect([...(variables[0]?.dataSync() ?? [])]).toEqual([0, 0]);
     expect(tf.memory().numTensors).toBe(start);
     expect(made).toHaveLength(1);
-    expect(refusal(() => made[0]?.zeroGrad()).code).toBe("disposed");
+    expect(thrownBy(() => made[0]?.zeroGrad()).code).toBe("disposed");
     expect(other.iterations).toBe(5);
   });
 

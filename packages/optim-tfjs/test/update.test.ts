@@ -5,7 +5,8 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test } from "vitest";
 import { type ExecutionPath, linearLoss, paths, use } from "./backends.ts";
-import { distance, randomArray, randomNumbers, referenceOptimizer } from "./reference.ts";
+import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
+import { distance, ordinaryArray, randomNumbers } from "../../../test-support/numbers.ts";
 
 // Lengths with a scalar, a tail after blocks of four, and more than one block of the reference.
 const shapes = { scalar: [], tail: [3, 3], long: [700] } as const;
@@ -27,7 +28,7 @@ async function run(
   const initial = Object.fromEntries(
     Object.entries(shapes).map(([name, shape]) => [
       name,
-      randomArray(tf.util.sizeFromShape([...shape]), random),
+      ordinaryArray(random, tf.util.sizeFromShape([...shape])),
     ]),
   );
   const variables = Object.fromEntries(
@@ -38,12 +39,12 @@ async function run(
   );
   const arrays = Object.fromEntries(Object.entries(initial).map(([name, data]) => [name, data.slice()]));
   const ours = createOptimWrapper(tfjsOptimizer(rule, variables, path.options), options);
-  const reference = createOptimWrapper(referenceOptimizer(rule, arrays), options);
+  const reference = createOptimWrapper(arrayOptimizer(rule, arrays), options);
   for (let step = 0; step < steps; step += 1) {
     // One parameter misses every third gradient, so that step counts differ.
     const present = Object.keys(shapes).filter((name) => name !== "tail" || step % 3 !== 1);
     const gradients = Object.fromEntries(
-      present.map((name) => [name, randomArray(initial[name]!.length, random)]),
+      present.map((name) => [name, ordinaryArray(random, initial[name]!.length)]),
     );
     ours.updateParams(linearLoss(variables, gradients));
     reference.updateParams(() => gradients);

@@ -1,7 +1,7 @@
 import { adam, sgd } from "@mm/optim-rules";
 import { createArena, wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { thrownBy } from "./errors.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { hideWebAssembly, spyOnWebAssembly, withoutWebAssembly } from "./spied.ts";
 
 const cells = (slots: number): number => 1 + 2 + slots;

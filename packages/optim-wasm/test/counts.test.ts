@@ -1,9 +1,8 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
 import { adam, adamw, sgd } from "@mm/optim-rules";
 import { createArena, wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
+import { collectGarbage } from "../../../test-support/garbage.ts";
 import { type Spied, spyOnWebAssembly } from "./spied.ts";
 
 const lengths = { w1: 10_000, b1: 10, w2: 300, b2: 3 };
@@ -169,8 +168,6 @@ describe("memory", () => {
   });
 
   test("is let go of by dispose, though the optimizer is still held", async () => {
-    setFlagsFromString("--expose-gc");
-    const collect = runInNewContext("gc") as () => void;
     const memories: WeakRef<WebAssembly.Memory>[] = [];
     const spied = spyOnWebAssembly();
     const optimizer = wasmOptimizer(adam(), arrays());
@@ -180,7 +177,7 @@ describe("memory", () => {
     const freed = async (): Promise<boolean> => {
       for (let attempt = 0; attempt < 10; attempt += 1) {
         await new Promise((resolve) => setTimeout(resolve, 0));
-        collect();
+        collectGarbage();
       }
       return memories.every((memory) => memory.deref() === undefined);
     };

@@ -2,7 +2,7 @@ import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
 import { adam, adamw, lamb, sgd } from "@mm/optim-rules";
 import { type WasmCapabilities, wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
-import { anyArray, randomNumbers } from "./kernel/fixtures.ts";
+import { anyArray, randomNumbers } from "../../../test-support/numbers.ts";
 import { hideWebAssembly, withoutWebAssembly } from "./spied.ts";
 
 const wrappers = [

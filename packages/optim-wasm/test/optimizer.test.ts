@@ -2,7 +2,7 @@ import { createOptimWrapper } from "@mm/optim-core";
 import { adam, sgd } from "@mm/optim-rules";
 import { createArena, wasmOptimizer, type WasmParameters } from "@mm/optim-wasm";
 import { describe, expect, test, vi } from "vitest";
-import { thrownBy } from "./errors.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 describe("a step", () => {
   test("of SGD, by hand: 1 − 0.5 · 4 = −1 and 2 − 0.5 · −8 = 6, in the caller's array", () => {

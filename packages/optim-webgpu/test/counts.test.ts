@@ -3,7 +3,7 @@ import { adam, lamb } from "@mm/optim-rules";
 import { createArena, webgpuOptimizer, type WebgpuLoss, type WebgpuParameters } from "@mm/optim-webgpu";
 import { describe, expect, test } from "vitest";
 import { type CountedDevice, countDevice } from "./support/counted.ts";
-import { collectGarbage } from "./support/garbage.ts";
+import { collectGarbage } from "../../../test-support/garbage.ts";
 import { withLimits } from "./support/limits.ts";
 import { openDevice } from "./support/node.ts";
 import { storageBuffer } from "./support/read.ts";

@@ -25,7 +25,7 @@ import {
 import { beforeAll, describe, expect, test } from "vitest";
 import { webgpuFactory } from "./factory.ts";
 import { countDevice } from "./support/counted.ts";
-import { thrownBy } from "./support/errors.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { withLimits } from "./support/limits.ts";
 import { openDevice } from "./support/node.ts";
 import { readFloats, storageBuffer } from "./support/read.ts";

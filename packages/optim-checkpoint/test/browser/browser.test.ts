@@ -2,7 +2,7 @@ import { decodeCheckpoint, encodeCheckpoint, restoreCheckpoint, takeCheckpoint }
 import { download, openCheckpoints, upload, writeHandle } from "@mm/optim-checkpoint/browser";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { gan, trained } from "../model.ts";
-import { refusal } from "../refusal.ts";
+import { refusal } from "../../../../test-support/refusal.ts";
 
 let directory: FileSystemDirectoryHandle;
 let count = 0;

@@ -7,7 +7,7 @@ import { restoreCheckpoint, type SkippedCheckpoint, takeCheckpoint } from "@mm/o
 import { openCheckpoints } from "@mm/optim-checkpoint/node";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { gan, trained } from "../model.ts";
-import { refusal } from "../refusal.ts";
+import { refusal } from "../../../../test-support/refusal.ts";
 import { bundleProgram } from "./program.ts";
 
 const place = mkdtempSync(join(tmpdir(), "optim-checkpoint-disk-"));

@@ -21,7 +21,7 @@ import {
 } from "@mm/optim-checkpoint/node";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import { gan, trained } from "../model.ts";
-import { refusal } from "../refusal.ts";
+import { refusal } from "../../../../test-support/refusal.ts";
 
 const place = mkdtempSync(join(tmpdir(), "optim-checkpoint-"));
 afterAll(() => rmSync(place, { recursive: true }));

@@ -8,6 +8,7 @@ import { setTimeout } from "node:timers/promises";
 import { encodeCheckpoint, takeCheckpoint } from "@mm/optim-checkpoint";
 import { openCheckpoints } from "@mm/optim-checkpoint/node";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { randomNumbers } from "../../../../test-support/numbers.ts";
 import { bundleProgram } from "./program.ts";
 import { createRun } from "./programs/run.ts";
 
@@ -35,8 +36,7 @@ async function killRepeatedly(folder: string, kills: number, seed: number) {
   const expected = uninterrupted();
   const checkpoints = openCheckpoints(folder);
   const seen = { iterations: 0, whileSaving: 0 };
-  let state = seed;
-  const random = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+  const random = randomNumbers(seed);
   for (let kill = 0; kill < kills; kill += 1) {
     const child = start(folder, 1_000_000);
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]();

@@ -1,76 +1,8 @@
-import {
-  arrayKernels,
-  type ElementNode,
-  operandsOf,
-  type Program,
-  type UniformSource,
-  type VectorKernels,
-} from "@mm/optim-core/backend";
+import { arrayKernels, type Program, type VectorKernels } from "@mm/optim-core/backend";
 import { type Vector, wasmKernels } from "@mm/optim-wasm/kernel";
 
 /** Lengths around the groups of 4 and 16 elements that the loops take, and none at all. */
 export const lengths: readonly number[] = [0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 63, 64, 65, 1000];
-
-const positive = [0, 2 ** -149, 2 ** -126 - 2 ** -149, 2 ** -126, 1e-30, 0.1, 0.5, 1 - 2 ** -24, 1].concat([
-  1 + 2 ** -23,
-  3,
-  16_777_215,
-  1e20,
-  2 ** 128 - 2 ** 104,
-  Infinity,
-]);
-
-/** NaN, and with both signs: zero, the smallest and largest denormals and normals, ordinary numbers and infinity. */
-export const edges: readonly number[] = [NaN, ...positive, ...positive.map((x) => -x)].map(Math.fround);
-
-/** mulberry32: the same numbers on every machine. */
-export function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** A third edges, the rest spread over magnitudes from 1e-8 to 1e8. */
-export function anyNumber(random: () => number): number {
-  if (random() < 1 / 3) return edges[Math.floor(random() * edges.length)] as number;
-  return Math.fround((random() < 0.5 ? -1 : 1) * 10 ** (16 * random() - 8));
-}
-
-export function anyArray(random: () => number, length: number): Float32Array {
-  return Float32Array.from({ length }, () => anyNumber(random));
-}
-
-/** A program around nodes that a test writes down. */
-export function program(
-  nodes: readonly ElementNode[],
-  outputs: { readonly param: number; readonly slots?: readonly number[] },
-  norms: readonly number[] = [],
-): Program {
-  const varying: boolean[] = [];
-  let uniforms = 0;
-  for (const node of nodes) {
-    const leaf = node.op === "param" || node.op === "grad" || node.op === "slot";
-    varying.push(leaf || operandsOf(node).some((operand) => varying[operand] === true));
-    if (node.op === "uniform") uniforms = Math.max(uniforms, node.uniform + 1);
-  }
-  const slots = outputs.slots ?? [];
-  return {
-    label: "a test",
-    slots: slots.map((_, index) => `slot${index}`),
-    scalarSlots: [],
-    nodes,
-    varying,
-    outputs: { param: outputs.param, slots },
-    uniforms: Array.from({ length: uniforms }, (): UniformSource => ({ from: "gradFactor" })),
-    scalars: [],
-    scalarOutputs: [],
-    norms,
-  };
-}
 
 /** The same vectors in a memory, which are 4 (not 16) bytes aligned as in a foreign heap, with guards around them. */
 export class Heap {

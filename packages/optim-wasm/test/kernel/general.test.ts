@@ -1,6 +1,7 @@
 import { arrayKernels, type Reduction, reduceArray } from "@mm/optim-core/backend";
 import { describe, expect, test } from "vitest";
-import { anyArray, edges, Heap, lengths, randomNumbers } from "./fixtures.ts";
+import { anyArray, edges, randomNumbers } from "../../../../test-support/numbers.ts";
+import { Heap, lengths } from "./fixtures.ts";
 
 const ordinary = (random: () => number, length: number): Float32Array =>
   Float32Array.from({ length }, () => random() * 4 - 2);

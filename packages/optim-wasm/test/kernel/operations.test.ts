@@ -1,6 +1,8 @@
 import type { ElementNode } from "@mm/optim-core/backend";
 import { describe, expect, test } from "vitest";
-import { anyArray, bothWays, edges, Heap, lengths, program, randomNumbers } from "./fixtures.ts";
+import { anyArray, edges, randomNumbers } from "../../../../test-support/numbers.ts";
+import { program } from "../../../../test-support/programs.ts";
+import { bothWays, Heap, lengths } from "./fixtures.ts";
 
 /** Every pair of edges. */
 const pairs = edges.flatMap((a) => edges.map((b) => [a, b] as const));

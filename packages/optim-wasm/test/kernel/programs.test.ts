@@ -2,7 +2,9 @@ import { type ElementNode, structureOf, traceRule } from "@mm/optim-core/backend
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
-import { anyArray, anyNumber, bothWays, lengths, program, randomNumbers } from "./fixtures.ts";
+import { anyArray, anyNumber, randomNumbers } from "../../../../test-support/numbers.ts";
+import { program } from "../../../../test-support/programs.ts";
+import { bothWays, lengths } from "./fixtures.ts";
 
 const values = ["neg", "sqrt", "abs", "sign"] as const;
 const pairs = ["add", "sub", "mul", "div", "min", "max"] as const;

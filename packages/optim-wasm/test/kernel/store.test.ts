@@ -8,7 +8,7 @@ import {
   wasmKernels,
 } from "@mm/optim-wasm/kernel";
 import { describe, expect, test } from "vitest";
-import { thrownBy } from "../errors.ts";
+import { thrownBy } from "../../../../test-support/refusal.ts";
 import { hideWebAssembly, spyOnWebAssembly, withoutWebAssembly } from "../spied.ts";
 
 const rule: Program = traceRule(adam().definition, {}, { clipValue: false, zeroNonFinite: false });

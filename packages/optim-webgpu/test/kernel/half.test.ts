@@ -8,8 +8,8 @@ import {
   updateKernel,
 } from "../../src/kernel/index.ts";
 import { defaultAdapter, lavapipe, openDevice } from "../support/node.ts";
-import { ordinaryArray, randomNumbers } from "./numbers.ts";
-import { program } from "./programs.ts";
+import { ordinaryArray, randomNumbers } from "../../../../test-support/numbers.ts";
+import { program } from "../../../../test-support/programs.ts";
 import { placesOf, planeLength, planeOf, Rig, tableOf, vectorsOf } from "./rig.ts";
 
 /** The number that 16 bits stand for (IEEE 754: 1 sign, 5 exponent, 10 fraction). */

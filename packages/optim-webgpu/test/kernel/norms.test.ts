@@ -23,8 +23,9 @@ import {
   writeStatics,
 } from "../../src/kernel/index.ts";
 import { openDevice } from "../support/node.ts";
-import { ordinaryArray, randomNumbers, relativeDifference } from "./numbers.ts";
-import { programOf } from "./programs.ts";
+import { ordinaryArray, randomNumbers } from "../../../../test-support/numbers.ts";
+import { relativeDifference } from "./numbers.ts";
+import { programOf } from "../../../../test-support/programs.ts";
 import { placesOf, planeOf, Rig, type TestParameter, tableOf, vectorsOf } from "./rig.ts";
 
 let rig: Rig;

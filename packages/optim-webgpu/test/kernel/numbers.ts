@@ -1,31 +1,3 @@
-const positive = [0, 2 ** -149, 2 ** -126 - 2 ** -149, 2 ** -126, 1e-30, 0.1, 0.5, 1 - 2 ** -24, 1].concat([
-  1 + 2 ** -23,
-  3,
-  16_777_215,
-  1e20,
-  2 ** 128 - 2 ** 104,
-  Infinity,
-]);
-
-/** NaN, and with both signs: zero, the smallest and largest subnormals and normals, ordinary numbers and infinity. */
-export const edges: readonly number[] = [NaN, ...positive, ...positive.map((x) => -x)].map(Math.fround);
-
-/** mulberry32: the same numbers on every machine, in [0, 1). */
-export function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** In [−1, 1). */
-export function ordinaryArray(random: () => number, length: number): Float32Array {
-  return Float32Array.from({ length }, () => 2 * random() - 1);
-}
-
 const smallestNormal = 2 ** -126;
 
 /** Devices may take a subnormal number for 0 of its sign, and give that for one. */

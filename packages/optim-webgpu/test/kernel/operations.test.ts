@@ -1,8 +1,9 @@
 import { arrayKernels, type ElementNode, type Program } from "@mm/optim-core/backend";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openDevice } from "../support/node.ts";
-import { agrees, edges, flushed } from "./numbers.ts";
-import { program } from "./programs.ts";
+import { edges } from "../../../../test-support/numbers.ts";
+import { agrees, flushed } from "./numbers.ts";
+import { program } from "../../../../test-support/programs.ts";
 import { Rig, updateOnDevice } from "./rig.ts";
 
 let rig: Rig;

@@ -4,8 +4,8 @@ import { sgd } from "@mm/optim-rules";
 import { beforeAll, describe, expect, test } from "vitest";
 import { globals, header, record, seedKernel } from "../../src/kernel/index.ts";
 import { openDevice } from "../support/node.ts";
-import { randomNumbers } from "./numbers.ts";
-import { programOf } from "./programs.ts";
+import { randomNumbers } from "../../../../test-support/numbers.ts";
+import { programOf } from "../../../../test-support/programs.ts";
 import { Rig } from "./rig.ts";
 import { type StepHeader, Steps } from "./steps.ts";
 

@@ -27,7 +27,7 @@ import * as rules from "@mm/optim-rules";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openDevice } from "../support/node.ts";
 import { relativeDifference } from "./numbers.ts";
-import { programOf } from "./programs.ts";
+import { programOf } from "../../../../test-support/programs.ts";
 import { Rig } from "./rig.ts";
 import { Steps } from "./steps.ts";
 

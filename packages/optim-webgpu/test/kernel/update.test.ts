@@ -1,8 +1,9 @@
 import { arrayKernels, type ElementNode, type Program } from "@mm/optim-core/backend";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openDevice } from "../support/node.ts";
-import { ordinaryArray, randomNumbers, relativeDifference } from "./numbers.ts";
-import { allPrograms, allRules, program } from "./programs.ts";
+import { ordinaryArray, randomNumbers } from "../../../../test-support/numbers.ts";
+import { relativeDifference } from "./numbers.ts";
+import { allPrograms, allRules, program } from "../../../../test-support/programs.ts";
 import { Rig, type TestParameter, updateOnDevice } from "./rig.ts";
 
 let rig: Rig;

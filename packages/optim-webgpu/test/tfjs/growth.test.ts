@@ -5,7 +5,7 @@ import { tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { expect, test } from "vitest";
 import { countDevice } from "../support/counted.ts";
-import { collectGarbage } from "../support/garbage.ts";
+import { collectGarbage } from "../../../../test-support/garbage.ts";
 import { useTfjs } from "../support/tfjs.ts";
 
 /** Bytes that are in use once all garbage is gone: what the device's objects hold goes some turns after them. */

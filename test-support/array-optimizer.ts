@@ -43,8 +43,10 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
           }),
         };
       },
-      accumulate: (parameter, gradient) =>
-        kernels.accumulate(parameter.accumulator as Float32Array, gradient, 1, !parameter.pending),
+      accumulate({ accumulator, pending }, gradient, { scale, lossScale = 1 }) {
+        const scaled = gradient.map((value) => value * lossScale);
+        kernels.accumulate(accumulator as Float32Array, scaled, scale, !pending);
+      },
       stages: hostStages(kernels, { open: ({ value }) => value }),
       createLossScaler: (settings) => new HostLossScaler("array", settings),
     },
