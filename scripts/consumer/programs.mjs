@@ -28,7 +28,9 @@ export async function runPrograms({ folder, programs, thirdParty }) {
 
 /** As JavaScript. */
 export async function transformed(source) {
-  return (await transform(source, { loader: "ts", format: "esm", target: "es2022" })).code;
+  // Node reads JSON by an import attribute, which es2022 does not have yet.
+  const supported = { "import-attributes": true };
+  return (await transform(source, { loader: "ts", format: "esm", target: "es2022", supported })).code;
 }
 
 function run(folder, name, how, code) {
