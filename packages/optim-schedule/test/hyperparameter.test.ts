@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { hyperparameterAt, type Settings } from "../src/hyperparameter.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 // Groups of different rules: SGD's momentum, Adam's betas, and a rule with neither.
 const groups = (): readonly [Settings, Settings, Settings] => [
@@ -24,7 +24,7 @@ test("a hyperparameter that one group has is one; what none has is refused, with
   const second = hyperparameterAt("here", "betas[1]", groups());
   expect(groups().map((group) => second.read(group))).toEqual([undefined, 0.99, undefined]);
   for (const path of ["betas[2]", "betas", "nesterov", "name", "toString", "constructor[0]", ""]) {
-    const { code, message } = refusal(() => hyperparameterAt("here", path, groups()));
+    const { code, message } = thrownBy(() => hyperparameterAt("here", path, groups()));
     expect([code, message]).toEqual([
       "unknown-option",
       `here: expected one of lr, momentum, betas[0], betas[1], got ${JSON.stringify(path)}`,

@@ -15,8 +15,8 @@ import {
   type Schedule,
   type Scheduler,
 } from "@mm/optim-schedule";
-import { arrayOptimizer } from "../../optim-rules/test/array-optimizer.ts";
-import { refusal } from "./refusal.ts";
+import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { wrap, wrapTwo } from "./wrappers.ts";
 
 function run(scheduler: Scheduler, updates: number): Scheduler {
@@ -58,7 +58,7 @@ test.each<[string, Schedule]>([
   const first = run(createScheduler(wrapper, { lr: schedule }), 3);
   const before = wrapper.getLr();
   const plan = { momentum: constant({ factor: 0.5 }), lr: constant({ factor: 0.5 }) };
-  const { code, message } = refusal(() => createScheduler(wrapper, plan));
+  const { code, message } = thrownBy(() => createScheduler(wrapper, plan));
   expect(code).toBe("invalid-option");
   expect(message).toBe(
     'createScheduler.lr: expected a hyperparameter that no other scheduler drives, got "lr of group "body"". ' +
@@ -78,7 +78,7 @@ test.each<[string, Schedule]>([
 ])("a schedule is over at %s", (_, schedule) => {
   const wrapper = wrapTwo();
   const first = run(createScheduler(wrapper, { lr: schedule }), 2);
-  expect(refusal(() => createScheduler(wrapper, { lr: constant({ factor: 0.5 }) })).code).toBe(
+  expect(thrownBy(() => createScheduler(wrapper, { lr: constant({ factor: 0.5 }) })).code).toBe(
     "invalid-option",
   );
   run(first, 1);
@@ -114,7 +114,7 @@ test("replace: true takes a hyperparameter from a scheduler under way", () => {
   expect(wrapper.getMomentum().momentum[0]).toBe(0.9 / 8);
   // And the lr is the second's: a third has to ask.
   first.dispose();
-  expect(refusal(() => createScheduler(wrapper, { lr: constant({ factor: 1 }) })).code).toBe(
+  expect(thrownBy(() => createScheduler(wrapper, { lr: constant({ factor: 1 }) })).code).toBe(
     "invalid-option",
   );
 });
@@ -123,7 +123,7 @@ test("a replacement that the rule refuses changes nothing: the first goes on", (
   const wrapper = wrapTwo();
   const first = run(createScheduler(wrapper, { lr: exponential({ gamma: 0.5 }) }), 1);
   const negative = custom((_, value) => (value === 0.1 ? 0.3 : -1));
-  expect(refusal(() => createScheduler(wrapper, { lr: negative }, { replace: true })).code).toBe(
+  expect(thrownBy(() => createScheduler(wrapper, { lr: negative }, { replace: true })).code).toBe(
     "invalid-hyperparameter",
   );
   expect(wrapper.getLr().lr).toEqual([0.05, 0.005]);
@@ -135,7 +135,7 @@ test("of betas, the momentum and its place are one hyperparameter to a second sc
   const wrapper = wrap(adam());
   createScheduler(wrapper, { momentum: exponential({ gamma: 0.5 }) });
   createScheduler(wrapper, { "betas[1]": exponential({ gamma: 0.5 }) });
-  expect(refusal(() => createScheduler(wrapper, { "betas[0]": constant({ factor: 0.5 }) })).code).toBe(
+  expect(thrownBy(() => createScheduler(wrapper, { "betas[0]": constant({ factor: 0.5 }) })).code).toBe(
     "invalid-option",
   );
 });
@@ -155,7 +155,7 @@ test("after dispose() nothing is written, and counts can still be read", () => {
     () => scheduler.apply(),
     () => scheduler.loadStateDict(state),
   ];
-  for (const call of calls) expect(refusal(call).code).toBe("disposed");
+  for (const call of calls) expect(thrownBy(call).code).toBe("disposed");
   expect([scheduler.updates, scheduler.stateDict(), wrapper.getLr().lr]).toEqual([1, state, [0.05, 0.005]]);
 });
 
@@ -167,12 +167,12 @@ test("schedulers of a dict: refused as a whole, replaced, disposed", () => {
   const rates = (): readonly number[] => pairs.map(([, wrapper]) => wrapper.paramGroups[0].lr);
   const first = createSchedulerDict(pairs, { b: { lr: exponential({ gamma: 0.5 }) } });
   const halves = { a: { lr: constant({ factor: 0.5 }) }, b: { lr: constant({ factor: 0.5 }) } };
-  expect(refusal(() => createSchedulerDict(pairs, halves)).message).toMatch(/^createSchedulerDict\.b\.lr:/);
+  expect(thrownBy(() => createSchedulerDict(pairs, halves)).message).toMatch(/^createSchedulerDict\.b\.lr:/);
   expect(rates()).toEqual([1, 1]);
   const second = createSchedulerDict(pairs, halves, { replace: true });
   first.dispose();
   expect(rates()).toEqual([0.5, 0.5]);
-  expect(refusal(() => first.stepEpoch()).code).toBe("disposed");
+  expect(thrownBy(() => first.stepEpoch()).code).toBe("disposed");
   second.dispose();
   createSchedulerDict(pairs, { a: { lr: constant({ factor: 0.25 }) } });
   expect(rates()).toEqual([0.25, 0.5]);
@@ -185,7 +185,7 @@ test("another copy of the package knows what this one drives", async () => {
   const wrapper = wrapTwo();
   const first = run(createScheduler(wrapper, { lr: exponential({ gamma: 0.5 }) }), 2);
   const plan = { lr: other.constant({ factor: 0.5 }) };
-  expect(refusal(() => other.createScheduler(wrapper, plan)).code).toBe("invalid-option");
+  expect(thrownBy(() => other.createScheduler(wrapper, plan)).code).toBe("invalid-option");
   first.dispose();
   other.createScheduler(wrapper, plan);
   expect(wrapper.getLr().lr).toEqual([0.05, 0.005]);

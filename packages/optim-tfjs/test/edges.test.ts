@@ -5,7 +5,8 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test } from "vitest";
 import { linearLoss, paths, use } from "./backends.ts";
-import { randomArray, randomNumbers, referenceOptimizer } from "./reference.ts";
+import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
+import { ordinaryArray, randomNumbers } from "../../../test-support/numbers.ts";
 
 type Factory = (hyperparameters?: { readonly [name: string]: HyperparameterValue }) => UpdateRule;
 
@@ -62,13 +63,13 @@ const length = 9;
 /** Five steps, of which the third is skipped where it can be. */
 async function train(path: (typeof paths)[number], rule: UpdateRule, options: OptimWrapperOptions) {
   const random = randomNumbers(5);
-  const initial = randomArray(length, random);
+  const initial = ordinaryArray(random, length);
   const w = tf.variable(tf.tensor1d(initial.slice()));
   const ours = createOptimWrapper(tfjsOptimizer(rule, { w }, path.options), options);
-  const reference = createOptimWrapper(referenceOptimizer(rule, { w: initial.slice() }), options);
+  const reference = createOptimWrapper(arrayOptimizer(rule, { w: initial.slice() }), options);
   const skips = Object.keys(options).length > 0;
   for (let step = 0; step < 5; step += 1) {
-    const gradient = randomArray(length, random);
+    const gradient = ordinaryArray(random, length);
     if (skips && step === 2) gradient[4] = Number.NaN;
     ours.updateParams(linearLoss({ w }, { w: gradient }));
     reference.updateParams(() => ({ w: gradient }));

@@ -20,7 +20,7 @@ import {
   writeFile,
 } from "@mm/optim-checkpoint/node";
 import { afterAll, beforeEach, expect, test } from "vitest";
-import { refusal } from "../refusal.ts";
+import { refusal } from "../../../../test-support/refusal.ts";
 
 const place = mkdtempSync(join(tmpdir(), "optim-checkpoint-strange-"));
 afterAll(() => rmSync(place, { recursive: true }));
