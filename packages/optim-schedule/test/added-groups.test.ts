@@ -10,7 +10,7 @@ import {
   type Scheduler,
   step,
 } from "@mm/optim-schedule";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { batch, wrap, type Wrapper } from "./wrappers.ts";
 
 const updated = { updated: true };
@@ -157,7 +157,7 @@ test("a group that the state does not know was there from the start, unless it w
   add(wrapper, 0.8, "start");
   const scheduler = run(createScheduler(wrapper, plan), 1);
   add(wrapper, 0.8, "later");
-  expect(refusal(() => scheduler.loadStateDict(saved)).code).toBe("state-mismatch");
+  expect(thrownBy(() => scheduler.loadStateDict(saved)).code).toBe("state-mismatch");
   scheduler.loadStateDict(saved, { strict: false });
   // At the count 3 of the state; the last group joined at 1.
   expect(wrapper.getLr()).toEqual({ baseLr: [1 / 8], lr: [1 / 8, 0.8 / 8, 0.8 / 4] });

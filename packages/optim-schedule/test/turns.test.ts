@@ -17,7 +17,7 @@ import {
   type Schedule,
 } from "@mm/optim-schedule";
 import { kinds } from "./arbitrary.ts";
-import { refusal } from "./refusal.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { wrap, wrapTwo } from "./wrappers.ts";
 
 describe("a value that the rule refuses later is refused when the scheduler is made", () => {
@@ -41,7 +41,7 @@ describe("a value that the rule refuses later is refused when the scheduler is m
   ])("%s", (_, schedule, place) => {
     const wrapper = wrap(adam({ lr: 0.1, betas: [0.9, 0.99] }));
     const plan = { lr: constant({ factor: 0.5 }), momentum: schedule };
-    const { code, message } = refusal(() => createScheduler(wrapper, plan));
+    const { code, message } = thrownBy(() => createScheduler(wrapper, plan));
     expect([code, message.split(": ")[0]]).toEqual([
       "invalid-hyperparameter",
       `createScheduler, after ${place}`,
@@ -60,7 +60,7 @@ describe("a value that the rule refuses later is refused when the scheduler is m
       a: { lr: constant({ factor: 0.5 }) },
       b: { momentum: linear({ startFactor: 1, endFactor: 2, length: 4 }) },
     };
-    expect(refusal(() => createSchedulerDict(pairs, plans)).message).toMatch(
+    expect(thrownBy(() => createSchedulerDict(pairs, plans)).message).toMatch(
       /^createSchedulerDict\.b, after 4 updates: /,
     );
     expect(pairs[0][1].getLr().lr).toEqual([0.1, 0.01]);
@@ -70,7 +70,7 @@ describe("a value that the rule refuses later is refused when the scheduler is m
     // Nesterov needs momentum: fine at the first count, not at the last.
     const wrapper = wrap(sgd({ lr: 1, momentum: 0.9, nesterov: true }));
     const plan = { momentum: linear({ startFactor: 1, endFactor: 0, length: 3 }) };
-    expect(refusal(() => createScheduler(wrapper, plan)).code).toBe("invalid-hyperparameter");
+    expect(thrownBy(() => createScheduler(wrapper, plan)).code).toBe("invalid-hyperparameter");
   });
 });
 
@@ -94,7 +94,7 @@ test("an average whose decay rises to a limit that its rule takes", () => {
 test("a rule that wraps another is asked, too", () => {
   const wrapper = wrap(lookahead(sgd({ lr: 1 }), { slowStepSize: 0.5 }));
   const plan = { slowStepSize: linear({ startFactor: 1, endFactor: 4, length: 3 }) };
-  expect(refusal(() => createScheduler(wrapper, plan)).code).toBe("invalid-hyperparameter");
+  expect(thrownBy(() => createScheduler(wrapper, plan)).code).toBe("invalid-hyperparameter");
   createScheduler(wrapper, { slowStepSize: linear({ startFactor: 1, endFactor: 0.5, length: 3 }) });
 });
 
