@@ -13,7 +13,7 @@ import {
   type OptimWrapperStateDict,
 } from "@mm/optim-core";
 import { OptimWrapperDict, type OptimWrapperDictStateDict } from "@mm/optim-dict";
-import { adam, adamw, sgd } from "@mm/optim-rules";
+import { adam, adamw, nadam, sgd } from "@mm/optim-rules";
 import { type WasmLoss, wasmOptimizer } from "@mm/optim-wasm";
 import { expect, test } from "vitest";
 import { refusal } from "../../../test-support/refusal.ts";
@@ -94,16 +94,84 @@ test("another rule is refused by what differs, and changes nothing", async () =>
   expect(await wrapper.stateDict()).toEqual(before);
 });
 
-test("an option that is switched on there and unknown here is refused by the load", async () => {
+/** The state of the fixture with more in every group. */
+async function withOptions(options: object): Promise<Uint8Array> {
   const { tensors, metadata } = await decodeSafetensors(fixture("torch-adamw"));
-  const text = metadata.get("torch-optimizer") ?? "";
-  const edited = (option: string): Uint8Array =>
-    encodeSafetensors(tensors, { "torch-optimizer": text.replace('"eps"', `${option}, "eps"`) }).bytes();
+  const content = JSON.parse(metadata.get("torch-optimizer") ?? "") as {
+    param_groups: { params: string[] }[];
+  };
+  const groups = content.param_groups.map((group) => ({ ...group, ...options }));
+  return encodeSafetensors(tensors, {
+    "torch-optimizer": JSON.stringify({ ...content, param_groups: groups }),
+  }).bytes();
+}
+
+// Of AdamW in PyTorch 2.7 and later, made of named parameters and driven by OneCycleLR, CyclicLR and SWALR.
+const since27 = {
+  decoupled_weight_decay: true,
+  param_names: ["layers.0.weight"],
+  foreach: null,
+  capturable: false,
+  differentiable: false,
+  fused: null,
+  initial_lr: 0.1,
+  max_lr: 0.5,
+  min_lr: 1e-6,
+  swa_lr: 0.05,
+  initial_momentum: 0.9,
+  max_momentum: 0.95,
+  base_momentum: 0.85,
+};
+
+test("a state of PyTorch 2.7 or later, as schedulers left it, is that of an earlier one: the learning rates too", async () => {
+  const states = await Promise.all(
+    [fixture("torch-adamw"), await withOptions(since27)].map(async (bytes) => {
+      const wrapper = adamwOver();
+      const state = (await decodeTorchState(bytes, wrapper)) as OptimWrapperStateDict;
+      const report = await wrapper.loadStateDict(state);
+      return { report, lr: wrapper.getLr(), state: await wrapper.stateDict() };
+    }),
+  );
+  expect(states[1]).toEqual(states[0]);
+  expect(states[1]?.lr.lr).toEqual([0.1, 0.02]);
+});
+
+test("the weight decay of Adam is that of adam() or that of adamw(), and not the other", async () => {
+  const load = async (rule: typeof adam, options: object) => {
+    const wrapper = createOptimWrapper(wasmOptimizer(rule(), zeros()));
+    const bytes = await withOptions({ lr: 0.25, ...options });
+    return (await decodeTorchState(bytes, wrapper)) as OptimWrapperStateDict;
+  };
+  const error = await refusal(() => load(adam, { decoupled_weight_decay: true }));
+  expect(error.code).toBe("state-mismatch");
+  expect(error.message).toContain("adamw()");
+  for (const options of [
+    { decoupled_weight_decay: false },
+    { decoupled_weight_decay: true, weight_decay: 0 },
+  ]) {
+    const { optimizer } = await load(adam, options);
+    expect(optimizer.groups[0]?.hyperparameters).not.toHaveProperty("decoupledWeightDecay");
+    expect(optimizer.groups[0]?.hyperparameters["lr"]).toBe(0.25);
+  }
+});
+
+test("a rule that has the switch takes it", async () => {
+  const wrapper = createOptimWrapper(wasmOptimizer(nadam(), zeros()));
+  for (const decoupled of [true, false]) {
+    const bytes = await withOptions({ decoupled_weight_decay: decoupled });
+    const { optimizer } = (await decodeTorchState(bytes, wrapper)) as OptimWrapperStateDict;
+    expect(optimizer.groups[0]?.hyperparameters["decoupledWeightDecay"]).toBe(decoupled);
+  }
+});
+
+test("an option that is on there and unknown here is kept for the load to tell; one that is off is not", async () => {
   const wrapper = adamwOver();
-  const load = async (option: string) =>
-    wrapper.loadStateDict((await decodeTorchState(edited(option), wrapper)) as OptimWrapperStateDict);
-  await load('"decoupled_weight_decay": false');
-  expect((await refusal(() => load('"decoupled_weight_decay": true'))).code).toBe("state-mismatch");
+  const decode = async (options: object) =>
+    (await decodeTorchState(await withOptions(options), wrapper)) as OptimWrapperStateDict;
+  const { optimizer } = await decode({ of_a_later_version: true, another: 0 });
+  const { hyperparameters } = optimizer.groups[0]!;
+  expect(hyperparameters).toMatchObject({ lr: 0.1, ofALaterVersion: true });
+  expect(hyperparameters).not.toHaveProperty("another");
 });
 
 const gan = () => {

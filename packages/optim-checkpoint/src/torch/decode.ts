@@ -1,13 +1,11 @@
 import {
   type AnyOptimWrapper,
-  type HyperparameterRecord,
-  type HyperparameterValue,
   type LossScalerStateDict,
   OptimError,
   type OptimWrapperStateDict,
   type ParameterState,
 } from "@mm/optim-core";
-import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
+import { refuse } from "@mm/optim-core/backend";
 import { checkSchema } from "@mm/optim-core/schema";
 import { decodeSafetensors } from "../decode.ts";
 import { fromJson } from "../json.ts";
@@ -23,10 +21,10 @@ import {
   scalarSlots,
   torchFormat,
   type TorchLossScaler,
-  type TorchOptions,
   torchSchema,
   type TorchState,
 } from "./format.ts";
+import { torchHyperparameters } from "./hyperparameters.ts";
 
 export interface TorchStateOptions extends ProgressOptions {
   /** The name here of the parameter that PyTorch calls `torchName`, in a dict of the wrapper `wrapper`. */
@@ -40,9 +38,11 @@ export interface TorchStateOptions extends ProgressOptions {
  * `python/optim_state.py`, as a state dict of `optim`. Nothing changes; load it with `optim.loadStateDict(state)`, strict or not.
  *
  * Slots and hyperparameters go by PyTorch's names in camelCase (`exp_avg` → `expAvg`). Options that choose an implementation (`foreach`,
- * `fused`) and what a scheduler left behind (`initial_lr`) are passed over. Shapes stay: a weight that is [out, in] there has to be so here.
+ * `fused`), the names of parameters (`param_names`) and what schedulers left behind (`initial_lr`, `max_lr`, `swa_lr`) are passed over. Shapes
+ * stay: a weight that is [out, in] there has to be so here.
  *
- * @throws OptimError `invalid-state` for another file, `state-mismatch` for wrappers that are not here; `storage-error` where reading fails
+ * @throws OptimError `invalid-state` for another file; `state-mismatch` for wrappers that are not here, and for Adam with decoupled weight
+ * decay, which is `adamw()`; `storage-error` where reading fails
  */
 export async function decodeTorchState(
   input: ByteInput,
@@ -117,7 +117,6 @@ function wrapperState(
       return parameterState(current, found ?? new Map(), shapes.get(current), optimizer.rule);
     }),
   );
-  const defaults = hyperparameterEntries(optimizer.defaults);
   return {
     format: "optim-wrapper",
     version: 1,
@@ -134,10 +133,10 @@ function wrapperState(
         return {
           name: here?.name ?? String(index),
           params: members,
-          hyperparameters: hyperparameters(values, defaults),
+          hyperparameters: torchHyperparameters(values, optimizer),
         };
       }),
-      ...(base && { baseParamSettings: hyperparameters(base, defaults) }),
+      ...(base && { baseParamSettings: torchHyperparameters(base, optimizer) }),
       params,
       steps: params.reduce((most, { step }) => Math.max(most, step), 0),
       skipped: 0,
@@ -173,32 +172,6 @@ function parameterState(
     slots: Object.fromEntries(slots),
     scalarSlots: { ...(slots.length > 0 && impliedScalars[rule]), ...Object.fromEntries(scalars) },
   };
-}
-
-/** Arguments of PyTorch's optimizers that choose an implementation, not a result. */
-const implementation: ReadonlySet<string> = /* @__PURE__ */ new Set([
-  "params",
-  "foreach",
-  "capturable",
-  "differentiable",
-  "fused",
-]);
-
-/**
- * PyTorch's options under our names. One that the rule does not have is dropped where it is switched off, and otherwise kept, for the load
- * to refuse; a switch of the rule that an older PyTorch did not have is off.
- */
-function hyperparameters(options: TorchOptions, defaults: HyperparameterRecord): HyperparameterRecord {
-  const found = Object.entries(options)
-    .filter(([name]) => !implementation.has(name))
-    .map(([name, value]) => [camelCase(name), value as HyperparameterValue] as const)
-    .filter(
-      ([name, value]) => Object.hasOwn(defaults, name) || (Boolean(value) && !name.startsWith("initial")),
-    );
-  const off = Object.entries(defaults).flatMap(([name, value]) =>
-    typeof value === "boolean" ? [[name, false] as const] : [],
-  );
-  return Object.fromEntries([...off, ...found]);
 }
 
 function lossScalerState(scaler: TorchLossScaler): LossScalerStateDict {

@@ -1,0 +1,69 @@
+import type { AnyOptimizer, HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
+import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
+import { camelCase, type TorchOptions } from "./format.ts";
+
+/** Entries of a group of PyTorch's that have no bearing on its numbers. */
+const withoutBearing: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "params",
+  // The names that the parameters have there.
+  "param_names",
+  // Choices of an implementation.
+  "foreach",
+  "capturable",
+  "differentiable",
+  "fused",
+  // Schedulers write what they need later into the groups: OneCycleLR, CyclicLR, SWALR; whatever begins with `initial_`, all of them.
+  "max_lr",
+  "min_lr",
+  "swa_lr",
+  "max_momentum",
+  "base_momentum",
+]);
+
+const hasBearing = (name: string): boolean => !withoutBearing.has(name) && !name.startsWith("initial_");
+
+/**
+ * PyTorch's options under our names. One that the rule does not have is dropped where it is switched off, and otherwise kept, for the load
+ * to report; a switch of the rule that an older PyTorch did not have is off.
+ *
+ * @throws OptimError `state-mismatch` for decoupled weight decay, where the rule's is not
+ */
+export function torchHyperparameters(
+  { decoupled_weight_decay: decoupled, ...options }: TorchOptions,
+  optimizer: AnyOptimizer,
+): HyperparameterRecord {
+  const defaults = hyperparameterEntries(optimizer.defaults);
+  const known = { ...options, ...decoupling(decoupled, options, defaults, optimizer.rule) };
+  const found = Object.entries(known)
+    .filter(([name]) => hasBearing(name) || Object.hasOwn(defaults, camelCase(name)))
+    .map(([name, value]) => [camelCase(name), value as HyperparameterValue] as const)
+    .filter(([name, value]) => Object.hasOwn(defaults, name) || Boolean(value));
+  const off = Object.entries(defaults).flatMap(([name, value]) =>
+    typeof value === "boolean" ? [[name, false] as const] : [],
+  );
+  return Object.fromEntries([...off, ...found]);
+}
+
+/** Since PyTorch 2.7 AdamW is Adam with this switch, and every AdamW has it on. Here they are two rules. */
+function decoupling(
+  decoupled: unknown,
+  { weight_decay: weightDecay }: TorchOptions,
+  defaults: HyperparameterRecord,
+  rule: string,
+): TorchOptions {
+  if (Object.hasOwn(defaults, "decoupledWeightDecay"))
+    return decoupled === undefined ? {} : { decoupled_weight_decay: decoupled };
+  // Without weight decay there is no difference. The rule may be within another: cautious(AdamW).
+  if (decoupled === true && Boolean(weightDecay) && !rule.includes("AdamW")) {
+    refuse(
+      "state-mismatch",
+      "decodeTorchState: decoupled_weight_decay",
+      `false, for the rule ${rule}`,
+      true,
+      {
+        hint: "PyTorch's Adam with decoupled weight decay is AdamW: load it into adamw()",
+      },
+    );
+  }
+  return {};
+}
