@@ -1,8 +1,9 @@
-import { OptimError } from "@mm/optim-core";
-import { arrayKernels, type VectorKernels } from "@mm/optim-core/backend";
+import { isOptimError, OptimError } from "@mm/optim-core";
+import { arrayKernels, refuse, type VectorKernels } from "@mm/optim-core/backend";
 import { kernelsAvailable, type Vector, wasmKernels } from "./kernel/index.ts";
 import {
   mostPages,
+  newMemory,
   pageSize,
   type WasmMemory,
   type WasmNamespace,
@@ -35,7 +36,7 @@ export interface ArenaOptions {
  *
  * @param lengths elements of each array
  * @throws OptimError `empty-parameters`, `invalid-option` for lengths that are no counts and for more than 4 GiB in all,
- * `unknown-option`
+ * `unknown-option`, `unsupported` where there is no memory for it
  */
 export function createArena<const Name extends string>(
   lengths: { readonly [K in Name]: number },
@@ -70,7 +71,7 @@ class ArenaMemory implements ArenaRoom {
   readonly arrays: Float32Array[] = [];
   /** By the addresses of the array and of its cells. */
   readonly regions: Map<number, Region> = new Map();
-  /** Absent where WebAssembly may not be compiled: then `buffer` is a plain one. */
+  /** Absent where WebAssembly may not be compiled or has no memory: then `buffer` is a plain one. */
   readonly memory: WasmMemory | undefined;
   readonly buffer: ArrayBufferLike;
 
@@ -86,11 +87,8 @@ class ArenaMemory implements ArenaRoom {
       });
     }
     this.slots = slots;
-    if (kernelsAvailable()) {
-      const { Memory } = webAssembly() as WasmNamespace;
-      this.memory = new Memory({ initial: pages, maximum: pages });
-    }
-    this.buffer = this.memory?.buffer ?? new ArrayBuffer(pages * pageSize);
+    this.memory = kernelsAvailable() ? memoryOf(pages) : undefined;
+    this.buffer = this.memory?.buffer ?? plainMemory(pages * pageSize);
     let address = 0;
     for (const length of lengths) {
       const region: Region = { array: new Float32Array(this.buffer, address, length), free: [], claimed: 0 };
@@ -109,6 +107,28 @@ class ArenaMemory implements ArenaRoom {
     return memory === undefined
       ? onStorage(new ArenaStorage(this, plainLayout(buffer), slotsNeeded))
       : onStorage(new ArenaStorage(this, compiledLayout(memory), slotsNeeded));
+  }
+}
+
+/** Absent where the system has no addresses for it: engines reserve 8 to 10 GB of them for each memory. */
+function memoryOf(pages: number): WasmMemory | undefined {
+  try {
+    return newMemory(webAssembly() as WasmNamespace, { initial: pages, maximum: pages });
+  } catch (error) {
+    if (isOptimError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** @throws OptimError `unsupported` */
+function plainMemory(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch (cause) {
+    return refuse("unsupported", "createArena", "that the system has the memory", bytes, {
+      hint: "Ask for fewer slots",
+      cause,
+    });
   }
 }
 
@@ -175,7 +195,7 @@ class ArenaStorage<V> implements Storage<V> {
   }
 
   /** Claims the room for all that this optimizer may take, so that two of them on one parameter cannot run out of it later. */
-  reserve(parameters: readonly Place[]): void {
+  claim(parameters: readonly Place[]): void {
     const claim = this.#claim;
     const cells = cellsBesideSlots + this.#arena.slots;
     const regions = new Set(parameters.map(({ value }) => this.#regionAt(value.byteOffset)));
@@ -188,8 +208,10 @@ class ArenaStorage<V> implements Storage<V> {
     }
   }
 
+  /** What was claimed is there. */
+  reserve(): void {}
+
   allocate(parameter: Place, initial: number): V {
-    this.reserve([parameter]);
     const pointer = this.#regionAt(parameter.value.byteOffset).free.shift();
     if (pointer === undefined) throw full(1, 0);
     const vector = this.#layout.at(pointer, parameter.length);

@@ -1,7 +1,8 @@
 import type { Capabilities } from "@mm/optim-core";
 import { type Engine, hostCapabilities, HostLossScaler, hostStages, packed } from "@mm/optim-core/backend";
 import { differentiate, type WasmLoss } from "./differentiate.ts";
-import { requireApart, requireFloat32, requireUnchanged } from "./parameters.ts";
+import { requireApart } from "./overlap.ts";
+import { requireFloat32, requireUnchanged } from "./parameters.ts";
 import type { Storage } from "./storage.ts";
 
 /** What an optimizer of this package can do. */
@@ -51,7 +52,7 @@ export function createEngine<V>(storage: Storage<V>): Engine<WasmLoss, number, F
     admit(added, call) {
       const more = added.map(({ name, value }) => [name, value] as const);
       requireApart([...arrays, ...more], call);
-      storage.reserve(added);
+      storage.claim(added);
       for (const [name, value] of more) arrays.set(name, value);
     },
     allocate: (parameter, initial) => storage.allocate(parameter, initial),

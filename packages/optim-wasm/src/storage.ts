@@ -1,5 +1,5 @@
-import { arrayKernels, type VectorKernels } from "@mm/optim-core/backend";
-import { createVectorMemory, type Vector } from "./kernel/index.ts";
+import { arrayKernels, refuse, type VectorKernels } from "@mm/optim-core/backend";
+import type { Vector, VectorStore } from "./kernel/index.ts";
 import { mostPages, pageSize } from "./kernel/webassembly.ts";
 
 /** What storage has to know of a parameter. */
@@ -21,6 +21,12 @@ export interface Storage<V> {
   readonly maxParameterLength: number;
   /** @throws OptimError `invalid-parameter` for an array that the kernels cannot reach */
   admit(value: Float32Array, where: string): void;
+  /**
+   * The last word on new parameters: whether there is room for all that will be kept of them. Where it throws, nothing has changed.
+   *
+   * @throws OptimError `arena-full`, `unsupported`
+   */
+  claim(parameters: readonly Place[]): void;
   /** Makes room for one vector per parameter, so that allocating them detaches no view. */
   reserve(parameters: readonly Place[]): void;
   /** A vector of the parameter's length, filled with `initial`. @throws OptimError `arena-full` */
@@ -36,10 +42,14 @@ export interface Storage<V> {
   dispose(): void;
 }
 
-/** Parameters in arrays of the caller's: a step copies each into a vector that all of them share, and back. */
-export function copyingStorage(): Storage<Vector> {
-  const store = createVectorMemory();
+/**
+ * Parameters in arrays of the caller's: a step copies each into a vector that all of them share, and back.
+ *
+ * @param slots slots per parameter that the rule has as it was made
+ */
+export function copyingStorage(store: VectorStore<Vector>, slots: () => number): Storage<Vector> {
   let shared: Vector | undefined;
+  let claimed = 0;
   // Sized before a step, so that a step finds all it needs and cannot fail half-way.
   const fit = (length: number): void => {
     if (shared !== undefined && length <= shared.length) return;
@@ -47,18 +57,26 @@ export function copyingStorage(): Storage<Vector> {
     shared = store.allocate(length, 0);
     if (before !== undefined) store.release(before);
   };
+  const reserve = (parameters: readonly Place[]): void => {
+    for (const { length } of parameters) fit(length);
+    store.reserve(parameters.map(({ length }) => length));
+  };
   return {
     kernels: store.kernels,
     compiled: true,
     copies: true,
     maxSlots: Number.POSITIVE_INFINITY,
-    // Beside the vector that is shared there is the accumulator, and what slots the rule has.
-    maxParameterLength: (mostPages * pageSize) / 4 / 2,
+    // Beside the vector that is shared there is the accumulator, and the slots of the rule, if it has any.
+    maxParameterLength: mostElements / 2,
     admit() {},
-    reserve(parameters) {
-      for (const { length } of parameters) fit(length);
-      store.reserve(parameters.map(({ length }) => length));
+    claim(parameters) {
+      const total = parameters.reduce((sum, { length }) => sum + length, claimed);
+      const largest = Math.max(shared?.length ?? 0, ...parameters.map(({ length }) => length));
+      requireRoom(largest + (1 + slots()) * total, slots());
+      reserve(parameters);
+      claimed = total;
     },
+    reserve,
     allocate({ length }, initial) {
       fit(length);
       return store.allocate(length, initial);
@@ -77,6 +95,20 @@ export function copyingStorage(): Storage<Vector> {
   };
 }
 
+const mostElements = (mostPages * pageSize) / 4;
+
+/** Refuses at once what training would run out of memory for, when the slots are made. */
+function requireRoom(elements: number, slots: number): void {
+  if (elements <= mostElements) return;
+  refuse(
+    "unsupported",
+    "wasmOptimizer",
+    `at most ${4 * mostElements} bytes for the accumulator and ${slots} slots of each parameter, and a copy of the largest`,
+    4 * elements,
+    { hint: "Give the parameters to several optimizers" },
+  );
+}
+
 /** Without WebAssembly: the reference works on the caller's arrays themselves. */
 export function arrayStorage(): Storage<Float32Array> {
   return {
@@ -86,6 +118,7 @@ export function arrayStorage(): Storage<Float32Array> {
     maxSlots: Number.POSITIVE_INFINITY,
     maxParameterLength: Number.POSITIVE_INFINITY,
     admit() {},
+    claim() {},
     reserve() {},
     allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
     release() {},

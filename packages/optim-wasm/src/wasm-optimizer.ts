@@ -3,8 +3,8 @@ import { allSlots, createOptimizer, hyperparameterEntries, structureOf } from "@
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
-import { kernelsAvailable } from "./kernel/index.ts";
-import { arenaOf, type ArenaRoom, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
+import { availableVectorMemory } from "./kernel/index.ts";
+import { arenaOf, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
 
 /** Parameters by name. `Name` is the union of their names. */
 export type WasmParameters<Name extends string = string> = { readonly [K in Name]: Float32Array };
@@ -42,11 +42,12 @@ const who = "wasmOptimizer";
  * Memory beside the parameters: 4 bytes per element for the accumulator and for each slot, 4 more for the gradient when a window has
  * more than one backward, and a copy of the largest parameter; in all at most 4 GiB. `dispose()` frees it.
  *
- * Works without WebAssembly too, slowly: see `capabilities.compiled`. Never waits for anything.
+ * Works without WebAssembly too, and where the system has no addresses for its memory (engines reserve 8 to 10 GB of them, once for all small
+ * optimizers and once for each that is larger), slowly: see `capabilities.compiled`. Never waits for anything.
  *
  * @throws OptimError `invalid-rule`, `invalid-parameter` for anything but a live Float32Array, `empty-parameters`,
  * `duplicate-parameter` for a name that is there twice and for arrays that share elements, `arena-full`, `unknown-option`,
- * `invalid-hyperparameter`, `unsupported` where there is not enough memory
+ * `invalid-hyperparameter`, `unsupported` where there will not be enough memory
  */
 export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
   rule: UpdateRule<H>,
@@ -60,7 +61,8 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   parameters: WasmParameters | WasmParamGroups<H>,
 ): WasmOptimizer<string, H> {
-  const arena = firstArena(parameters);
+  const arrays = arraysIn(parameters);
+  const arena = arrays.map(arenaOf).find((found) => found !== undefined);
   const build = <V>(storage: Storage<V>): WasmOptimizer<string, H> => {
     const engine = createEngine(storage);
     const optimizer = createOptimizer(who, engine, rule, parameters as ParametersInput<Float32Array, H>);
@@ -68,18 +70,30 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
     return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };
   };
   if (arena !== undefined) return arena.build(() => slotsInAnyStructure(rule), build);
-  return kernelsAvailable() ? build(copyingStorage()) : build(arrayStorage());
+  const store = availableVectorMemory(bytesFor(arrays));
+  return store ? build(copyingStorage(store, () => slotsOf(rule))) : build(arrayStorage());
+}
+
+/** The slots of a parameter under the hyperparameters that the rule was made with. */
+function slotsOf({ definition, hyperparameters }: UpdateRule): number {
+  const structure = structureOf(definition, hyperparameterEntries(hyperparameters));
+  return Object.keys(definition.slots?.(structure) ?? {}).length;
+}
+
+/** An estimate of the bytes beside the parameters: accumulator, pending gradient and three slots of each, and a copy of the largest. */
+function bytesFor(arrays: readonly unknown[]): number {
+  const lengths = arrays.flatMap((array) => (ArrayBuffer.isView(array) ? [array.byteLength + 64] : []));
+  return 5 * lengths.reduce((sum, bytes) => sum + bytes, 0) + Math.max(0, ...lengths);
 }
 
 function slotsInAnyStructure({ definition, hyperparameters }: UpdateRule): number {
   return allSlots(definition, structureOf(definition, hyperparameterEntries(hyperparameters))).slots.size;
 }
 
-/** The arena of the first array that lies in one. What was given is checked later. */
-function firstArena(parameters: unknown): ArenaRoom | undefined {
+/** The arrays among the parameters. They are checked later. */
+function arraysIn(parameters: unknown): readonly unknown[] {
   const given = Array.isArray(parameters) ? (parameters as unknown[]) : [{ params: parameters }];
-  const arrays = given.flatMap((group) =>
+  return given.flatMap((group) =>
     Object.values(Object((Object(group) as { params?: unknown }).params) as { [name: string]: unknown }),
   );
-  return arrays.map(arenaOf).find((found) => found !== undefined);
 }

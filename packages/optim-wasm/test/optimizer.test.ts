@@ -383,6 +383,36 @@ describe("arrays that share elements", () => {
     expect(thrownBy(() => optimizer.addParamGroup({ params: { middle } })).message).toContain('"left"');
   });
 
+  test("of one memory under two SharedArrayBuffers are refused, and hold what they held", () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 3, shared: true });
+    const before = memory.buffer;
+    memory.grow(1);
+    const after = memory.buffer;
+    expect(before).not.toBe(after);
+    const a = new Float32Array(before, 64, 8).fill(1.5);
+    for (const [offset, length] of [
+      [64, 8],
+      [64, 2],
+      [92, 100],
+      [0, 17],
+    ] as const) {
+      const b = new Float32Array(after, offset, length);
+      for (const params of [
+        { a, b },
+        { b, a },
+      ]) {
+        const error = thrownBy(() => wasmOptimizer(sgd(), params));
+        expect([error.code, [...a]]).toEqual(["duplicate-parameter", Array(8).fill(1.5)]);
+      }
+    }
+    // Beside each other in one memory; and at one place of two memories that hold the same.
+    expect(() => wasmOptimizer(sgd(), { a, b: new Float32Array(after, 96, 8) })).not.toThrow();
+    const copy = new SharedArrayBuffer(before.byteLength);
+    new Uint8Array(copy).set(new Uint8Array(before));
+    expect(() => wasmOptimizer(sgd(), { a, b: new Float32Array(copy, 64, 8) })).not.toThrow();
+    expect([...a]).toEqual(Array(8).fill(1.5));
+  });
+
   test("views that touch are two parameters, and so are views without elements", () => {
     const none = all.subarray(4, 4);
     expect(() => wasmOptimizer(sgd(), { right, none, left })).not.toThrow();

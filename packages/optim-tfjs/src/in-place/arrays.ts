@@ -1,9 +1,4 @@
-import {
-  createVectorArrays,
-  createVectorMemory,
-  kernelsAvailable,
-  type VectorStore,
-} from "@mm/optim-wasm/kernel";
+import { availableVectorMemory, createVectorArrays, type VectorStore } from "@mm/optim-wasm/kernel";
 import * as tf from "@tensorflow/tfjs-core";
 import { scoped } from "../scope.ts";
 import { tensorOf } from "../transfer.ts";
@@ -27,8 +22,9 @@ export function arrayStorage(backend: object): VariableStorage<unknown> | undefi
   } catch {
     return undefined;
   }
-  return kernelsAvailable()
-    ? new ArrayStorage(backend as CpuBackend, createVectorMemory())
+  const memory = availableVectorMemory();
+  return memory
+    ? new ArrayStorage(backend as CpuBackend, memory)
     : new ArrayStorage(backend as CpuBackend, createVectorArrays());
 }
 

@@ -7,11 +7,12 @@
  * kernels.update(program, param, grad, slots, uniforms);            // each vector a { pointer, length }
  *
  * // Over a memory of one's own, for parameters that live in JavaScript arrays: kernels with storage.
- * const store = kernelsAvailable() ? createVectorMemory() : createVectorArrays();
+ * const store = availableVectorMemory() ?? createVectorArrays();
  * ```
  *
  * @module
  */
 export { type KernelOptions, kernelsAvailable, type Vector, wasmKernels } from "./kernels.ts";
-export { createVectorArrays, createVectorMemory, type VectorStore } from "./store.ts";
+export { availableVectorMemory, createVectorArrays, createVectorMemory } from "./store.ts";
+export type { VectorStore } from "./vector-store.ts";
 export type { WasmMemory } from "./webassembly.ts";

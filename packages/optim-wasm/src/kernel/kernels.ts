@@ -82,6 +82,8 @@ interface Bound {
   readonly programs: WeakMap<Program, ProgramExports>;
 }
 
+const boundTo = /* @__PURE__ */ new WeakMap<WasmMemory, Bound>();
+
 export class WasmKernels implements VectorKernels<Vector> {
   readonly #compiler: Compiler;
   /** Reused from call to call. */
@@ -90,7 +92,17 @@ export class WasmKernels implements VectorKernels<Vector> {
 
   constructor(memory: WasmMemory, shared: boolean) {
     this.#compiler = compilerFor(shared);
-    this.#bound = { memory, general: this.#compiler.general(memory), programs: new WeakMap() };
+    this.bind(memory);
+  }
+
+  /** Works on the vectors of this memory from now on. */
+  bind(memory: WasmMemory): void {
+    const instantiate = (): Bound => ({
+      memory,
+      general: this.#compiler.general(memory),
+      programs: new WeakMap(),
+    });
+    this.#bound = memo(boundTo, memory, instantiate);
   }
 
   accumulate({ pointer, length }: Vector, gradient: Vector, scale: number, overwrite: boolean): void {

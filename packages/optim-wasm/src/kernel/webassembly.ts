@@ -1,3 +1,5 @@
+import { refuse } from "@mm/optim-core/backend";
+
 /** The part of `WebAssembly.Memory` that is used. Written out, so that our types need no lib.dom. */
 export interface WasmMemory {
   readonly buffer: ArrayBufferLike;
@@ -30,3 +32,28 @@ export const pageSize = 65_536;
 
 /** All of 4 GiB but for the last page, so that no vector ends at 2³², which is address 0. */
 export const mostPages = 65_535;
+
+/**
+ * A new memory.
+ *
+ * @throws OptimError `unsupported` where the system has not the addresses: engines reserve 8 to 10 GB of them for every memory, however small
+ */
+export function newMemory(
+  { Memory }: WasmNamespace,
+  limits: { readonly initial: number; readonly maximum: number },
+): WasmMemory {
+  try {
+    return new Memory(limits);
+  } catch (cause) {
+    return refuse(
+      "unsupported",
+      "WebAssembly.Memory",
+      "that the system has the addresses for one more",
+      limits,
+      {
+        hint: "An engine reserves 8 to 10 GB of them for each: raise the limit (ulimit -v), or dispose of what is not used",
+        cause,
+      },
+    );
+  }
+}

@@ -103,6 +103,83 @@ describe("createVectorMemory", () => {
   });
 });
 
+describe("small stores", () => {
+  const small = () => createVectorMemory(1000);
+
+  test("share one memory, and neither sees the vectors of another", () => {
+    const spied = spyOnWebAssembly();
+    const stores = [small(), small(), small()];
+    expect(spied.memories).toHaveLength(1);
+    const vectors = stores.map((store, index) => store.allocate(5, index + 1));
+    expect(new Set(vectors.map(({ pointer }) => pointer)).size).toBe(3);
+    for (const [index, store] of stores.entries()) {
+      expect([...store.view(vectors[index]!)]).toEqual(Array(5).fill(index + 1));
+      store.kernels.accumulate(vectors[index]!, vectors[index]!, 1, false);
+    }
+    for (const [index, store] of stores.entries())
+      expect([...store.view(vectors[index]!)]).toEqual(Array(5).fill(2 * (index + 1)));
+  });
+
+  test("give their room back, which holds zeros for the next", () => {
+    for (let round = 0; round < 1000; round += 1) {
+      // 1,000 × 100 kB: far more than there is.
+      const store = small();
+      const vector = store.allocate(25_000, 0);
+      expect(store.view(vector).every((value) => value === 0)).toBe(true);
+      store.view(vector).fill(round + 1);
+      store.dispose();
+    }
+  });
+
+  test("move to a memory of their own when they grow: every vector stays at its address with its elements", () => {
+    const spied = spyOnWebAssembly();
+    const [store, other] = [small(), small()];
+    const [mine, theirs] = [store.allocate(7, 1), other.allocate(7, 2)];
+    const released = store.allocate(3, 3);
+    store.release(released);
+    const large = store.allocate(100_000, 4);
+    expect(spied.memories).toHaveLength(2);
+    expect([...store.view(mine)]).toEqual(Array(7).fill(1));
+    expect(store.view(large).every((value) => value === 4)).toBe(true);
+    expect(store.allocate(3, 5)).toEqual(released);
+    expect(store.view(mine).buffer).toBe(spied.memories[1]?.buffer);
+    store.kernels.accumulate(mine, mine, 1, false);
+    expect([...store.view(mine), ...other.view(theirs)]).toEqual(Array(14).fill(2));
+    expect(store.kernels.reduce(large, { power: 1, scale: 1 })).toBe(400_000);
+    // Its place in the memory that is shared is free for another.
+    expect(other.view(other.allocate(7, 6))).toEqual(new Float32Array(7).fill(6));
+    expect([...store.view(mine)]).toEqual(Array(7).fill(2));
+  });
+
+  test("have room that was reserved, there and after they moved", () => {
+    const store = small();
+    for (const lengths of [
+      [100, 10, 100],
+      [60_000, 10, 60_000],
+    ]) {
+      store.reserve(lengths);
+      const view = store.view(store.allocate(10, 7));
+      for (const length of lengths.filter((length) => length !== 10)) store.allocate(length, 0);
+      expect(view.buffer).toBe(store.view(store.allocate(1, 0)).buffer);
+      expect([...view]).toEqual(Array(10).fill(7));
+    }
+  });
+
+  test("take a memory of their own where the shared one is full", () => {
+    const spied = spyOnWebAssembly();
+    // 80 × 256 KB are more than 16 MiB.
+    const stores = Array.from({ length: 80 }, (_, index) => {
+      const store = small();
+      return [store, store.allocate(2 ** 16, index)] as const;
+    });
+    expect(spied.memories.length).toBe(1 + 80 - 64);
+    for (const [index, [store, vector]] of stores.entries()) {
+      expect(store.view(vector)[2 ** 16 - 1]).toBe(index);
+      store.dispose();
+    }
+  });
+});
+
 describe("wasmKernels", () => {
   test("work in a memory that grows between calls, and in a shared one", () => {
     const memories = [
