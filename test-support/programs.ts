@@ -57,9 +57,20 @@ export const allRules: readonly UpdateRule[] = [
   rules.rprop(),
   rules.sgd(),
   rules.signum(),
+  rules.adamwEpsilonHat(),
+  rules.ademamix(),
+  rules.adopt(),
+  rules.laprop(),
+  rules.mars(),
+  rules.marsLion(),
+  rules.nadamw(),
+  rules.sgdw(),
+  rules.stableAdamw(),
+  rules.yogi(),
   rules.lookahead(rules.lamb()),
   rules.ema(rules.adam()),
   rules.cautious(rules.lion()),
+  rules.cautious(rules.adopt(), { floor: 1e-3, uphill: 0.1 }),
 ];
 
 /** The program that a rule has with its own hyperparameters. */

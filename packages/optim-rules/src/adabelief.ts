@@ -3,14 +3,18 @@ import {
   biasCorrection,
   defineUpdateRule,
   div,
+  lt,
   max,
   mul,
+  select,
   sqrt,
   sub,
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { descent, average, decayed, square } from "./terms.ts";
+import { coupledOrNot } from "./coupling.ts";
+import { averageLength, rectifier } from "./rectification.ts";
+import { adamStep, average, decayed, penalized, square } from "./terms.ts";
 
 export interface AdabeliefHyperparameters {
   lr: number;
@@ -18,9 +22,13 @@ export interface AdabeliefHyperparameters {
   betas: readonly [beta1: number, beta2: number];
   /** Added to s at every step, and outside the square root. The authors take 1e-8 where SGD does better than Adam. */
   eps: number;
-  /** λ of the decoupled decay: a step shrinks the parameter by the factor 1 − ηλ. */
+  /** λ of the decoupled decay, which shrinks the parameter by the factor 1 − ηλ, or of an L2 penalty. */
   weightDecay: number;
-  /** Divide by the largest ŝ so far. Brings the slot `maxExpAvgVar`. */
+  /** Whether λ is of the decoupled decay. Without it λθ joins the gradient. */
+  decoupledWeightDecay: boolean;
+  /** Rectify the step as {@link radam} does, where ρ ≥ 5. */
+  rectify: boolean;
+  /** Divide by the largest ŝ so far. Brings the slot `maxExpAvgVar`. Rectified steps do not read it, as the authors'. */
   amsgrad: boolean;
   maximize: boolean;
 }
@@ -35,10 +43,16 @@ export interface AdabeliefHyperparameters {
  * θ ← θ − η/(1 − β₁ᵗ) · m / (√s/√(1 − β₂ᵗ) + ε)
  * ```
  *
+ * With `rectify`, r and ρ as in {@link radam}:
+ *
+ * ```
+ * θ ← θ − η/(1 − β₁ᵗ) · r·√(1 − β₂ᵗ) · m / (√s + ε)      where ρ ≥ 5
+ * θ ← θ − η/(1 − β₁ᵗ) · m                                else
+ * ```
+ *
  * Slots: `expAvg` m, `expAvgVar` s, with amsgrad `maxExpAvgVar` x.
  *
- * Elsewhere: version 0.2 of the authors' package rectifies as RAdam does unless told `rectify=False`; the paper does not, and this rule
- * does not.
+ * Elsewhere: version 0.2 of the authors' package, and timm, rectify unless told `rectify=False`. The paper does not.
  */
 export const adabelief: UpdateRuleFactory<AdabeliefHyperparameters> = /* @__PURE__ */ defineUpdateRule({
   name: "AdaBelief",
@@ -47,28 +61,29 @@ export const adabelief: UpdateRuleFactory<AdabeliefHyperparameters> = /* @__PURE
     betas: [0.9, 0.999],
     eps: 1e-16,
     weightDecay: 0,
+    decoupledWeightDecay: true,
+    rectify: false,
     amsgrad: false,
     maximize: false,
   },
   check: ({ lr, betas, eps, weightDecay }) =>
     firstReason(atLeastZero({ lr, eps, weightDecay }), belowOne({ betas })),
-  structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
+  structure: coupledOrNot,
   slots: ({ amsgrad }) => ({ expAvg: 0, expAvgVar: 0, ...(amsgrad && { maxExpAvgVar: 0 }) }),
-  update(
-    { param, grad, step, expAvg, expAvgVar, maxExpAvgVar },
-    { lr, betas: [beta1, beta2], eps, weightDecay },
-    { decays, amsgrad, maximize },
-  ) {
-    const g = descent(grad, maximize);
-    const m = average(beta1, expAvg, g);
-    const s = add(average(beta2, expAvgVar, square(sub(g, m))), eps);
-    const largest = amsgrad ? max(maxExpAvgVar, s) : s;
-    const root = add(div(sqrt(largest), sqrt(biasCorrection(beta2, step))), eps);
+  update(x, { lr, betas: [beta1, beta2], eps, weightDecay }, { amsgrad, rectify, ...structure }) {
+    const g = penalized(x, weightDecay, structure);
+    const m = average(beta1, x.expAvg, g);
+    const s = add(average(beta2, x.expAvgVar, square(sub(g, m))), eps);
+    const largest = amsgrad ? max(x.maxExpAvgVar, s) : s;
+    const age = averageLength(beta2, x.step);
+    const tooYoung = lt(age.length, 5);
+    const scale = select(tooYoung, 1, mul(rectifier(age), sqrt(biasCorrection(beta2, x.step))));
+    const rate = mul(div(lr, biasCorrection(beta1, x.step)), scale);
+    const step = rectify
+      ? mul(rate, div(m, select(tooYoung, 1, add(sqrt(s), eps))))
+      : adamStep(m, largest, x.step, { lr, betas: [beta1, beta2], eps });
     return {
-      param: sub(
-        decayed(param, lr, weightDecay, decays),
-        mul(div(lr, biasCorrection(beta1, step)), div(m, root)),
-      ),
+      param: sub(decayed(x.param, lr, weightDecay, structure.shrinks), step),
       expAvg: m,
       expAvgVar: s,
       ...(amsgrad && { maxExpAvgVar: largest }),

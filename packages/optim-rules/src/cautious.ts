@@ -5,6 +5,7 @@ import {
   type ErasedDefinition,
   type Expression,
   gt,
+  max,
   mul,
   neg,
   norm,
@@ -15,8 +16,19 @@ import {
   type Tensor,
   type UpdateRule,
 } from "@mm/optim-core/rule";
+import { checkSchema, isFinite32, type Schema } from "@mm/optim-core/schema";
 import { asTensor, derived, erase } from "./erased.ts";
 import { square } from "./terms.ts";
+
+export interface CautiousOptions {
+  /**
+   * Divide by the mean of φ, taken as at least this much, in place of (‖φ‖₀ + 1)/d. 1e-3 is C-Optim's C-AdamW and C-Muon, and timm's
+   * `caution`; 1e-5 is lion-pytorch's.
+   */
+  readonly floor?: number;
+  /** φ of an element whose step goes uphill. Default 0. lion-pytorch calls it `cautious_factor`. */
+  readonly uphill?: number;
+}
 
 /**
  * A rule that moves only the elements whose step goes down the present gradient, and moves them further (Liang et al., "Cautious
@@ -33,25 +45,41 @@ import { square } from "./terms.ts";
  *
  * A NaN in the gradient reaches its own element, as without it.
  *
- * Elsewhere: timm and others divide by max(mean φ, 1e-3) instead of (‖φ‖₀ + 1)/d. The authors' C-AdamW decays after the step, this one
- * where the rule does.
+ * Elsewhere: the authors' own C-AdamW, and timm, have `floor: 1e-3`; their C-Lion has the paper's formula. The paper's C-AdamW decays after the
+ * step, this one where the rule does.
  *
- * @throws OptimError `invalid-rule`, when an optimizer is made of it, for a rule of another form
+ * @throws OptimError `invalid-option`; `invalid-rule`, when an optimizer is made of it, for a rule of another form
  *
  * @example
  * ```ts
  * wasmOptimizer(cautious(adamw({ lr: 3e-4 })), parameters);
  * ```
  */
-export function cautious<H extends BaseHyperparameters>(rule: UpdateRule<H>): UpdateRule<H> {
+export function cautious<H extends BaseHyperparameters>(
+  rule: UpdateRule<H>,
+  options: CautiousOptions = {},
+): UpdateRule<H> {
   requireRule("cautious", rule);
-  const definition = derived(definitions, rule.definition, derive);
+  checkSchema("invalid-option", "cautious", options, schema);
+  const { uphill = 0, floor } = options;
+  // One definition for each rule and pair of options, since backends keep compiled kernels by definition.
+  const key = `${uphill} ${floor}`;
+  const known = definitions.get(key) ?? new WeakMap<ErasedDefinition, ErasedDefinition>();
+  definitions.set(key, known);
+  const definition = derived(known, rule.definition, (inner) => derive(inner, uphill, floor));
   return { ...rule, name: definition.name, definition };
 }
 
-const definitions = /* @__PURE__ */ new WeakMap<ErasedDefinition, ErasedDefinition>();
+const schema: Schema = {
+  fields: {
+    "floor?": [(value) => isFinite32(value) && value > 0 && value <= 1, "a number above 0 and at most 1"],
+    "uphill?": [(value) => isFinite32(value) && value >= 0 && value <= 1, "a number from 0 to 1"],
+  },
+};
 
-function derive(inner: ErasedDefinition): ErasedDefinition {
+const definitions = /* @__PURE__ */ new Map<string, WeakMap<ErasedDefinition, ErasedDefinition>>();
+
+function derive(inner: ErasedDefinition, uphill: number, floor: number | undefined): ErasedDefinition {
   const name = `Cautious(${inner.name})`;
   return {
     ...inner,
@@ -65,8 +93,9 @@ function derive(inner: ErasedDefinition): ErasedDefinition {
       // The squared norm of ones counts them.
       const kept = square(norm(select(downhill, 1, 0)));
       const all = square(norm(select(downhill, 1, 1)));
-      const scale = div(all, add(kept, 1));
-      return { ...slots, param: erase(sub(before, mul(mul(step, select(downhill, 1, 0)), scale))) };
+      const sum = uphill === 0 ? kept : add(kept, mul(uphill, sub(all, kept)));
+      const scale = floor === undefined ? div(all, add(sum, 1)) : div(1, max(div(sum, all), floor));
+      return { ...slots, param: erase(sub(before, mul(mul(step, select(downhill, 1, uphill)), scale))) };
     },
   };
 }

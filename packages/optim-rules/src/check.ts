@@ -20,6 +20,11 @@ export function belowOne(values: Named): string | undefined {
   return reasonWhere(values, (value) => value < 0 || value >= 1, "of at least 0 and below 1");
 }
 
+/** Refuses values outside [0, 1]. */
+export function atMostOne(values: Named): string | undefined {
+  return reasonWhere(values, (value) => value < 0 || value > 1, "of at least 0 and at most 1");
+}
+
 function reasonWhere(values: Named, refused: (value: number) => boolean, words: string): string | undefined {
   for (const [name, value] of Object.entries(values)) {
     const list: readonly number[] = typeof value === "number" ? [value] : value;

@@ -8,13 +8,13 @@ import {
   select,
   type UpdateRule,
 } from "@mm/optim-core/rule";
-import { belowOne } from "./check.ts";
+import { atMostOne } from "./check.ts";
 import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 import { average } from "./terms.ts";
 
 export interface EmaHyperparameters {
-  /** β; live, as every hyperparameter: `group.emaDecay = 0.9999`. */
+  /** β, from 0 to 1; live, as every hyperparameter: `group.emaDecay = 0.9999`. At 1, where some schedules end, the average stands still. */
   emaDecay: number;
 }
 
@@ -85,7 +85,7 @@ function derive(inner: ErasedDefinition): ErasedDefinition {
     ...inner,
     name: `EMA(${inner.name})`,
     hyperparameters: { ...inner.hyperparameters, ...defaults },
-    check: (h) => inner.check?.(h) ?? belowOne({ emaDecay: h["emaDecay"] as number }),
+    check: (h) => inner.check?.(h) ?? atMostOne({ emaDecay: h["emaDecay"] as number }),
     slots: (structure) => ({ ...inner.slots?.(structure), ema: 0 }),
     scalarSlots: (h, structure) => ({ ...inner.scalarSlots?.(h, structure), emaStarted: 0 }),
     update(x, h, structure) {

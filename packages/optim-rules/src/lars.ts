@@ -1,4 +1,4 @@
-import { add, defineUpdateRule, div, mul, norm, sub, type UpdateRuleFactory } from "@mm/optim-core/rule";
+import { add, defineUpdateRule, div, min, mul, norm, sub, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { aboveZero, atLeastZero, firstReason } from "./check.ts";
 import { penalized, whereBothAreAboveZero } from "./terms.ts";
 
@@ -13,6 +13,12 @@ export interface LarsHyperparameters {
   /** Added to the denominator of the local rate. */
   eps: number;
   nesterov: boolean;
+  /** Let the local rate be at most 1: l ← min(l/η, 1), as NVIDIA's LARC with `clip`. */
+  trustClip: boolean;
+  /** Take the local rate where λ = 0, too. NVIDIA and timm do not, so that such a group is driven by SGD. */
+  alwaysAdapt: boolean;
+  /** Multiply by η before the momentum. NVIDIA and timm multiply after it, which differs where η changes. */
+  lrInMomentum: boolean;
   maximize: boolean;
 }
 
@@ -29,8 +35,8 @@ export interface LarsHyperparameters {
  *
  * Slots: `momentumBuffer` b where μ > 0. Costs a second pass over the tensors, for the norms.
  *
- * Elsewhere: NVIDIA's LARC multiplies by η after the momentum, which differs where the learning rate changes. optax `lars` divides by
- * ‖g + λθ‖, and has λ = 0 as its default. The paper has no ε, and no default η: ours is 1.
+ * Elsewhere: NVIDIA's LARC and timm's LARS have `alwaysAdapt` and `lrInMomentum` false. optax `lars` divides by ‖g + λθ‖, and has λ = 0 as its
+ * default. The paper has no ε, and no default η: ours is 1.
  */
 export const lars: UpdateRuleFactory<LarsHyperparameters> = /* @__PURE__ */ defineUpdateRule({
   name: "LARS",
@@ -41,6 +47,9 @@ export const lars: UpdateRuleFactory<LarsHyperparameters> = /* @__PURE__ */ defi
     trustCoefficient: 1e-3,
     eps: 0,
     nesterov: false,
+    trustClip: false,
+    alwaysAdapt: true,
+    lrInMomentum: true,
     maximize: false,
   },
   check: ({ lr, momentum, weightDecay, trustCoefficient, eps, nesterov }) =>
@@ -49,18 +58,23 @@ export const lars: UpdateRuleFactory<LarsHyperparameters> = /* @__PURE__ */ defi
       aboveZero({ trustCoefficient }),
       nesterov && momentum === 0 ? "a momentum above 0 with nesterov" : undefined,
     ),
-  structure: ({ momentum, weightDecay }) => ({ hasMomentum: momentum !== 0, decays: weightDecay !== 0 }),
+  structure: ({ momentum, weightDecay, alwaysAdapt }) => ({
+    hasMomentum: momentum !== 0,
+    decays: weightDecay !== 0,
+    adapts: alwaysAdapt || weightDecay !== 0,
+  }),
   slots: ({ hasMomentum }) => (hasMomentum ? { momentumBuffer: 0 } : {}),
-  update({ param, grad, momentumBuffer }, { lr, momentum, weightDecay, trustCoefficient, eps }, structure) {
-    const [length, size] = [norm(param), norm(grad)];
+  update(x, { lr, momentum, weightDecay, trustCoefficient, eps }, structure) {
+    const [length, size] = [norm(x.param), norm(x.grad)];
     const local = div(mul(trustCoefficient, length), add(add(size, mul(weightDecay, length)), eps));
-    const rate = mul(lr, whereBothAreAboveZero(length, size, local, 1));
-    const delta = mul(rate, penalized({ param, grad }, weightDecay, structure));
-    if (!structure.hasMomentum) return { param: sub(param, delta) };
-    const buffer = add(mul(momentum, momentumBuffer), delta);
-    return {
-      param: sub(param, structure.nesterov ? add(delta, mul(momentum, buffer)) : buffer),
-      momentumBuffer: buffer,
-    };
+    const trusted = whereBothAreAboveZero(length, size, local, 1);
+    const ratio = structure.trustClip ? min(div(trusted, lr), 1) : trusted;
+    const [inside, outside] = structure.lrInMomentum ? [lr, 1] : [1, lr];
+    const rate = structure.adapts ? mul(inside, ratio) : inside;
+    const delta = mul(rate, penalized(x, weightDecay, structure));
+    if (!structure.hasMomentum) return { param: sub(x.param, mul(outside, delta)) };
+    const buffer = add(mul(momentum, x.momentumBuffer), delta);
+    const step = structure.nesterov ? add(delta, mul(momentum, buffer)) : buffer;
+    return { param: sub(x.param, mul(outside, step)), momentumBuffer: buffer };
   },
 });

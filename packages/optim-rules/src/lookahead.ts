@@ -11,13 +11,14 @@ import {
   sub,
   type UpdateRule,
 } from "@mm/optim-core/rule";
+import { atMostOne } from "./check.ts";
 import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 
 export interface LookaheadHyperparameters {
   /** k: every so many steps the parameters move back to the slow weights. An integer. */
   syncPeriod: number;
-  /** α: how far the slow weights follow, above 0 and at most 1. */
+  /** α: how far the slow weights follow, from 0 to 1. At 0 every k-th step takes the parameters back to where they began. */
   slowStepSize: number;
 }
 
@@ -105,5 +106,5 @@ function derive(inner: ErasedDefinition): ErasedDefinition {
 
 function checkLookahead(syncPeriod: number, slowStepSize: number): string | undefined {
   if (!Number.isSafeInteger(syncPeriod) || syncPeriod < 1) return "syncPeriod a positive integer";
-  return slowStepSize > 0 && slowStepSize <= 1 ? undefined : "slowStepSize above 0 and at most 1";
+  return atMostOne({ slowStepSize });
 }

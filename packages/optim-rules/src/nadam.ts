@@ -11,6 +11,7 @@ import {
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
+import { coupledOrNot } from "./coupling.ts";
 import { average, decayed, penalized, square } from "./terms.ts";
 
 export interface NadamHyperparameters {
@@ -58,10 +59,7 @@ export const nadam: UpdateRuleFactory<NadamHyperparameters> = /* @__PURE__ */ de
   },
   check: ({ lr, betas, eps, weightDecay, momentumDecay }) =>
     firstReason(atLeastZero({ lr, eps, weightDecay, momentumDecay }), belowOne({ betas })),
-  structure: ({ weightDecay, decoupledWeightDecay }) => ({
-    decays: weightDecay !== 0 && !decoupledWeightDecay,
-    shrinks: weightDecay !== 0 && decoupledWeightDecay,
-  }),
+  structure: coupledOrNot,
   slots: () => ({ expAvg: 0, expAvgSq: 0 }),
   scalarSlots: () => ({ muProduct: 1 }),
   update(

@@ -3,6 +3,7 @@ import {
   defineUpdateRule,
   div,
   eq,
+  max,
   mul,
   norm,
   select,
@@ -23,6 +24,8 @@ export interface NovogradHyperparameters {
   weightDecay: number;
   /** Multiply what joins the momentum by 1 − β₁. */
   gradAveraging: boolean;
+  /** Divide by the root of the largest v so far. Brings the scalar slot `maxExpAvgSq`. */
+  amsgrad: boolean;
   maximize: boolean;
 }
 
@@ -36,7 +39,7 @@ export interface NovogradHyperparameters {
  * θ ← θ − ηm
  * ```
  *
- * Slots: `expAvg` m; scalar slot `expAvgSq` v. Costs a second pass over the tensors, for the norm.
+ * Slots: `expAvg` m; scalar slots `expAvgSq` v, with amsgrad `maxExpAvgSq`. Costs a second pass over the tensors, for the norm.
  *
  * Elsewhere: optax `novograd` has β = (0.9, 0.25) and ε = 1e-6 as defaults. The paper sets v = ‖g‖² at the first step only.
  */
@@ -48,23 +51,30 @@ export const novograd: UpdateRuleFactory<NovogradHyperparameters> = /* @__PURE__
     eps: 1e-8,
     weightDecay: 0,
     gradAveraging: false,
+    amsgrad: false,
     maximize: false,
   },
   check: ({ lr, betas, eps, weightDecay }) =>
     firstReason(atLeastZero({ lr, eps, weightDecay }), belowOne({ betas })),
   structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
   slots: () => ({ expAvg: 0 }),
-  scalarSlots: () => ({ expAvgSq: 0 }),
+  scalarSlots: (_, { amsgrad }) => ({ expAvgSq: 0, ...(amsgrad && { maxExpAvgSq: 0 }) }),
   update(
-    { param, grad, expAvg, expAvgSq },
+    { param, grad, expAvg, expAvgSq, maxExpAvgSq },
     { lr, betas: [beta1, beta2], eps, weightDecay },
-    { decays, gradAveraging, maximize },
+    { decays, gradAveraging, amsgrad, maximize },
   ) {
     const squared = square(norm(grad));
     const v = select(eq(expAvgSq, 0), squared, add(mul(beta2, expAvgSq), mul(sub(1, beta2), squared)));
-    const normalized = div(descent(grad, maximize), add(sqrt(v), eps));
+    const largest = amsgrad ? max(maxExpAvgSq, v) : v;
+    const normalized = div(descent(grad, maximize), add(sqrt(largest), eps));
     const direction = decays ? add(normalized, mul(weightDecay, param)) : normalized;
     const m = add(mul(beta1, expAvg), gradAveraging ? mul(sub(1, beta1), direction) : direction);
-    return { param: sub(param, mul(lr, m)), expAvg: m, expAvgSq: v };
+    return {
+      param: sub(param, mul(lr, m)),
+      expAvg: m,
+      expAvgSq: v,
+      ...(amsgrad && { maxExpAvgSq: largest }),
+    };
   },
 });

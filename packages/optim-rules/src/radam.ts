@@ -5,14 +5,14 @@ import {
   div,
   gt,
   mul,
-  pow,
-  type Scalar,
   select,
   sqrt,
   sub,
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
+import { coupledOrNot } from "./coupling.ts";
+import { averageLength, rectifier } from "./rectification.ts";
 import { average, decayed, penalized, square } from "./terms.ts";
 
 export interface RadamHyperparameters {
@@ -61,10 +61,7 @@ export const radam: UpdateRuleFactory<RadamHyperparameters> = /* @__PURE__ */ de
   },
   check: ({ lr, betas, eps, weightDecay }) =>
     firstReason(atLeastZero({ lr, eps, weightDecay }), belowOne({ betas })),
-  structure: ({ weightDecay, decoupledWeightDecay }) => ({
-    decays: weightDecay !== 0 && !decoupledWeightDecay,
-    shrinks: weightDecay !== 0 && decoupledWeightDecay,
-  }),
+  structure: coupledOrNot,
   slots: () => ({ expAvg: 0, expAvgSq: 0 }),
   update(
     { param, grad, step, expAvg, expAvgSq },
@@ -74,11 +71,9 @@ export const radam: UpdateRuleFactory<RadamHyperparameters> = /* @__PURE__ */ de
     const g = penalized({ param, grad }, weightDecay, structure);
     const m = average(beta1, expAvg, g);
     const v = average(beta2, expAvgSq, square(g));
-    const corrected = biasCorrection(beta2, step);
-    const longest = sub(div(2, sub(1, beta2)), 1);
-    const length = sub(longest, div(mul(mul(2, step), pow(beta2, step)), corrected));
-    const rectifies = gt(length, 5);
-    const scale = select(rectifies, mul(rectifier(length, longest), sqrt(corrected)), 1);
+    const age = averageLength(beta2, step);
+    const rectifies = gt(age.length, 5);
+    const scale = select(rectifies, mul(rectifier(age), sqrt(biasCorrection(beta2, step))), 1);
     // Dividing by 1 keeps one division for both branches: it is exact.
     const root = select(rectifies, add(sqrt(v), eps), 1);
     return {
@@ -91,9 +86,3 @@ export const radam: UpdateRuleFactory<RadamHyperparameters> = /* @__PURE__ */ de
     };
   },
 });
-
-function rectifier(length: Scalar, longest: Scalar): Scalar {
-  const above = mul(mul(sub(length, 4), sub(length, 2)), longest);
-  const below = mul(mul(sub(longest, 4), sub(longest, 2)), length);
-  return sqrt(div(above, below));
-}

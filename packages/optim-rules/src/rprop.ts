@@ -10,7 +10,7 @@ import {
   sub,
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
-import { aboveZero, atLeastZero, firstReason } from "./check.ts";
+import { atLeastZero, firstReason } from "./check.ts";
 import { descent } from "./terms.ts";
 
 export interface RpropHyperparameters {
@@ -47,7 +47,7 @@ export const rprop: UpdateRuleFactory<RpropHyperparameters> = /* @__PURE__ */ de
   check: ({ lr, etas: [minus, plus], stepSizes }) =>
     firstReason(
       atLeastZero({ lr }),
-      aboveZero({ stepSizes }),
+      atLeastZero({ stepSizes }),
       minus > 0 && minus < 1 && plus > 1 ? undefined : "etas [minus, plus] with 0 < minus < 1 < plus",
       stepSizes[0] <= stepSizes[1] ? undefined : "stepSizes [smallest, largest] in this order",
     ),

@@ -48,6 +48,61 @@ test("C-AdamW follows the paper, with weight decay on all elements, live changes
   }
 });
 
+test("the authors' code divides by the mean of φ, kept above a floor", () => {
+  // As above: d/‖φ‖₀ = 4/4, so each moves 0.1; then one of four is left, 0.1·4
+  const w = Float32Array.of(1, 1, 1, 1);
+  const optimizer = arrayOptimizer(cautious(lion({ lr: 0.1 }), { floor: 1e-3 }), { w });
+  stepWith(optimizer, { w: [5, 5, -5, -5] });
+  expect([...w].map((x) => Number(x.toFixed(6)))).toEqual([0.9, 0.9, 1.1, 1.1]);
+  stepWith(optimizer, { w: [-0.4, 0.4, 0, 0.4] });
+  expect([...w].map((x) => Number(x.toFixed(6)))).toEqual([0.9, 0.5, 1.1, 1.1]);
+  // A mean of 1/4 is taken as 1/2: 0.1·2
+  const floored = Float32Array.of(1, 1, 1, 1);
+  const other = arrayOptimizer(cautious(lion({ lr: 0.1 }), { floor: 0.5 }), { w: floored });
+  stepWith(other, { w: [5, 5, -5, -5] });
+  stepWith(other, { w: [-0.4, 0.4, 0, 0.4] });
+  expect([...floored].map((x) => Number(x.toFixed(6)))).toEqual([0.9, 0.7, 1.1, 1.1]);
+  // Nothing goes downhill: nothing moves, and nothing is divided by 0.
+  stepWith(other, { w: [0, 0, 0, 0] });
+  expect([...floored].map((x) => Number(x.toFixed(6)))).toEqual([0.9, 0.7, 1.1, 1.1]);
+});
+
+test("steps that go uphill may keep a share", () => {
+  // Second step: φ = (0.2, 1, 0.2, 0.2), of mean 0.4. Elements 0 and 3 go 0.1·0.2/0.4 uphill; 2 has sign −1 and g = 0: as uphill.
+  const w = Float32Array.of(1, 1, 1, 1);
+  const optimizer = arrayOptimizer(cautious(lion({ lr: 0.1 }), { floor: 1e-3, uphill: 0.2 }), { w });
+  stepWith(optimizer, { w: [5, 5, -5, -5] });
+  stepWith(optimizer, { w: [-0.4, 0.4, 0, 0.4] });
+  expect([...w].map((x) => Number(x.toFixed(6)))).toEqual([0.85, 0.65, 1.15, 1.15]);
+  // The paper's form: d/(Σφ + 1) = 4/2.6
+  const paper = Float32Array.of(1, 1, 1, 1);
+  const other = arrayOptimizer(cautious(lion({ lr: 0.1 }), { uphill: 0.2 }), { w: paper });
+  stepWith(other, { w: [5, 5, -5, -5] }); // 0.1·4/5
+  stepWith(other, { w: [-0.4, 0.4, 0, 0.4] });
+  expect(paper[1]).toBeCloseTo(0.92 - (0.1 * 4) / 2.6, 6);
+  expect(paper[0]).toBeCloseTo(0.92 - (0.1 * 0.2 * 4) / 2.6, 6);
+});
+
+test("the same options make the same definition, others another", () => {
+  const rule = adamw();
+  expect(cautious(rule, { floor: 1e-3 }).definition).toBe(cautious(rule, { floor: 1e-3 }).definition);
+  expect(cautious(rule, { floor: 1e-3 }).definition).not.toBe(cautious(rule).definition);
+  expect(cautious(rule, {}).definition).toBe(cautious(rule, { uphill: 0 }).definition);
+});
+
+test.each([[{ floor: 0 }], [{ floor: 1.5 }], [{ uphill: -0.1 }], [{ uphill: 2 }], [{ floor: Number.NaN }]])(
+  "refuses %j",
+  (options) => {
+    expect(() => cautious(adamw(), options)).toThrow(expect.objectContaining({ code: "invalid-option" }));
+  },
+);
+
+test("refuses an option that it does not know", () => {
+  expect(() => cautious(adamw(), { factor: 1 } as never)).toThrow(
+    expect.objectContaining({ code: "unknown-option" }),
+  );
+});
+
 test("tells signs of products that are too small for float32", () => {
   // The step is 2⁻¹³ = 1.2e-4; times 1e-42 it is 0 in float32, and its sign is not.
   const w = Float32Array.of(0);

@@ -87,10 +87,22 @@ test("goes around cautious and lookahead, and lookahead around it", async () => 
   }
 });
 
+test("a decay of 1, where some schedules end, leaves the average where it is", async () => {
+  const w = Float32Array.of(1);
+  const optimizer = arrayOptimizer(ema(sgd({ lr: 0.1 }), { emaDecay: 0.5 }), { w });
+  stepWith(optimizer, { w: [1] }); // θ = x = 0.9
+  optimizer.paramGroups[0].emaDecay = 1;
+  stepWith(optimizer, { w: [1] }); // θ = 0.8
+  expect(w[0]).toBeCloseTo(0.8, 6);
+  expect((await averagedParameters(optimizer))["w"]?.[0]).toBeCloseTo(0.9, 6);
+});
+
 test("refuses what makes no sense, by name", async () => {
-  expect(() => ema(sgd(), { emaDecay: 1 })).toThrow(
-    expect.objectContaining({ code: "invalid-hyperparameter" }),
-  );
+  for (const emaDecay of [1.01, -0.1]) {
+    expect(() => ema(sgd(), { emaDecay })).toThrow(
+      expect.objectContaining({ code: "invalid-hyperparameter" }),
+    );
+  }
   expect(() => ema(sgd(), { decay: 0.9 } as never)).toThrow(
     expect.objectContaining({ code: "unknown-option" }),
   );

@@ -2,6 +2,16 @@ import type { BaseHyperparameters } from "@mm/optim-core";
 import type { UpdateRule, UpdateRuleFactory } from "@mm/optim-core/rule";
 import {
   adabelief,
+  adamwEpsilonHat,
+  ademamix,
+  adopt,
+  laprop,
+  mars,
+  marsLion,
+  nadamw,
+  sgdw,
+  stableAdamw,
+  yogi,
   adadelta,
   adagrad,
   adam,
@@ -84,9 +94,15 @@ function pair<H extends BaseHyperparameters, S extends { [slot: string]: number 
           const t = (steps.get(key) ?? 0) + 1;
           states.set(key, state);
           steps.set(key, t);
-          const elements = p.map((value, i) => ({ p: value, g: gradient[i] ?? Number.NaN, t, h }));
+          const given = p.map((value, i) => ({ p: value, g: gradient[i] ?? Number.NaN, t, h }));
+          const elements = given.map((x, i) => ({ ...x, p: formula.before?.(state[i] as S, x) ?? x.p }));
           const r = elements.map((x, i) => formula.direction?.(state[i] as S, x) ?? 0);
-          const norms = { p: norm(p), g: norm(elements.map(({ g }) => g)), r: norm(r) };
+          const norms = {
+            p: norm(elements.map((x) => x.p)),
+            g: norm(elements.map(({ g }) => g)),
+            r: norm(r),
+            size: p.length,
+          };
           expected.set(
             key,
             elements.map((x, i) => formula.next(state[i] as S, { ...x, r: r[i] ?? 0, norms })),
@@ -216,6 +232,9 @@ export const pairs: readonly Pair[] = [
     { lr: 0.02 },
     { lr: 0.02, betas: [0.8, 0.95], eps: 1e-4, weightDecay: 0.3, maximize: true },
     { lr: 0.02, betas: [0.8, 0.9], amsgrad: true },
+    { lr: 0.02, weightDecay: 0.05, decoupledWeightDecay: false, eps: 1e-6, amsgrad: true, maximize: true },
+    { lr: 0.02, rectify: true, eps: 1e-6, weightDecay: 0.1 },
+    { lr: 0.02, rectify: true, eps: 1e-6, amsgrad: true, betas: [0.8, 0.9], decoupledWeightDecay: false },
   ]),
   pair("adan", adan, formulas.adan, [
     { lr: 0.02 },
@@ -226,14 +245,67 @@ export const pairs: readonly Pair[] = [
   pair("lamb", lamb, formulas.lamb, [
     { lr: 0.02 },
     { lr: 0.02, betas: [0.8, 0.95], weightDecay: 0, maximize: true },
+    { lr: 0.02, weightDecay: 0, alwaysAdapt: false },
+    { lr: 0.02, weightDecay: 0.3, decoupledWeightDecay: true, trustClip: true },
+    { lr: 0.02, gradAveraging: false, biasCorrected: false, alwaysAdapt: false, trustClip: true },
   ]),
   pair("lars", lars, formulas.lars, [
     { lr: 10 },
     { lr: 10, momentum: 0, weightDecay: 0, eps: 0.1 },
     { lr: 10, trustCoefficient: 2e-3, nesterov: true, weightDecay: 0.1, maximize: true },
+    { lr: 0.1, weightDecay: 0, alwaysAdapt: false },
+    { lr: 0.1, trustCoefficient: 0.5, trustClip: true, lrInMomentum: false },
+    { lr: 2, trustCoefficient: 0.02, trustClip: true, lrInMomentum: false, nesterov: true, weightDecay: 0.1 },
   ]),
   pair("novograd", novograd, formulas.novograd, [
     { lr: 0.02 },
     { lr: 0.02, betas: [0.8, 0.5], weightDecay: 0.1, gradAveraging: true, maximize: true },
+    { lr: 0.02, betas: [0.8, 0.5], amsgrad: true },
+  ]),
+  pair("nadamw", nadamw, formulas.nadamw, [
+    { lr: 0.02 },
+    { lr: 0.02, betas: [0.8, 0.95], weightDecay: 0.3, maximize: true },
+  ]),
+  pair("adamwEpsilonHat", adamwEpsilonHat, formulas.adamwEpsilonHat, [
+    { lr: 0.02, eps: 0.01 },
+    { lr: 0.02, betas: [0.8, 0.95], eps: 0.01, weightDecay: 0.3, maximize: true },
+    { lr: 0.003, biasCorrected: false },
+  ]),
+  pair("sgdw", sgdw, formulas.sgdw, [
+    { lr: 0.1, weightDecay: 0.05 },
+    { lr: 0.1, momentum: 0.9, weightDecay: 0.3, maximize: true },
+    { lr: 0.1, momentum: 0.9, dampening: 0.3 },
+    { lr: 0.1, momentum: 0.8, nesterov: true, weightDecay: 0.05 },
+  ]),
+  pair("yogi", yogi, formulas.yogi, [
+    { lr: 0.02 },
+    { lr: 0.02, betas: [0.8, 0.9], initialAccumulatorValue: 0.1, weightDecay: 0.1, maximize: true },
+  ]),
+  pair("laprop", laprop, formulas.laprop, [
+    { lr: 0.02 },
+    { lr: 0.02, betas: [0.95, 0.8], eps: 0.01, weightDecay: 0.3, maximize: true },
+  ]),
+  pair("adopt", adopt, formulas.adopt, [
+    { lr: 0.02 },
+    { lr: 0.02, weightDecay: 0.1, betas: [0.8, 0.9], clipExponent: 0.1, maximize: true },
+    { lr: 0.02, weightDecay: 0.1, decoupledWeightDecay: true, clips: false },
+  ]),
+  pair("ademamix", ademamix, formulas.ademamix, [
+    { lr: 0.02 },
+    { lr: 0.02, alpha: 5, alphaWarmup: 6, beta3Warmup: 8, weightDecay: 0.1, maximize: true },
+    { lr: 0.02, betas: [0, 0.9, 0.99], beta3Warmup: 5, eps: 0.01 },
+  ]),
+  pair("stableAdamw", stableAdamw, formulas.stableAdamw, [
+    { lr: 0.02 },
+    { lr: 0.02, betas: [0.8, 0.7], eps: 0.1, weightDecay: 0.3, maximize: true },
+  ]),
+  pair("mars", mars, formulas.mars, [
+    { lr: 0.02 },
+    { lr: 0.02, gamma: 0.5, correctsFirst: false, weightDecay: 0.1, maximize: true },
+    { lr: 0.02, betas: [0.8, 0.9], amsgrad: true },
+  ]),
+  pair("marsLion", marsLion, formulas.marsLion, [
+    { lr: 0.02 },
+    { lr: 0.02, gamma: 0.5, momentum: 0.8, correctsFirst: false, weightDecay: 0.1, maximize: true },
   ]),
 ];

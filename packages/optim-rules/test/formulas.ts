@@ -1,5 +1,15 @@
 import type {
   AdabeliefHyperparameters,
+  AdamwEpsilonHatHyperparameters,
+  AdemamixHyperparameters,
+  AdoptHyperparameters,
+  LapropHyperparameters,
+  MarsHyperparameters,
+  MarsLionHyperparameters,
+  NadamwHyperparameters,
+  SgdwHyperparameters,
+  StableAdamwHyperparameters,
+  YogiHyperparameters,
   AdadeltaHyperparameters,
   AdagradHyperparameters,
   AdamaxHyperparameters,
@@ -29,8 +39,8 @@ interface Element<H> {
   readonly h: Readonly<H>;
   /** What the formula's first pass gave for this element; 0 without one. */
   readonly r: number;
-  /** 2-norms over the whole tensor, for rules by layer. */
-  readonly norms: { readonly p: number; readonly g: number; readonly r: number };
+  /** 2-norms over the whole tensor, for rules by layer, and its number of elements. */
+  readonly norms: { readonly p: number; readonly g: number; readonly r: number; readonly size: number };
 }
 
 /**
@@ -39,6 +49,8 @@ interface Element<H> {
  */
 export interface Formula<H, S extends { [slot: string]: number }> {
   readonly start: (h: Readonly<H>) => S;
+  /** Moves the parameter before all else, where norms are taken of what it is then. */
+  readonly before?: (s: S, x: Omit<Element<H>, "r" | "norms">) => number;
   /** A first pass over the elements, where `next` reads the norm of what it gives. */
   readonly direction?: (s: S, x: Omit<Element<H>, "r" | "norms">) => number;
   readonly next: (s: S, x: Element<H>) => number;
@@ -229,13 +241,24 @@ export const adabelief: Formula<
   start: () => ({ expAvg: 0, expAvgVar: 0, maxExpAvgVar: 0 }),
   next(s, { p, g, t, h }) {
     const [b1, b2] = h.betas;
-    const d = h.maximize ? -g : g;
+    const q = h.decoupledWeightDecay ? p - h.lr * h.weightDecay * p : p;
+    const d = (h.maximize ? -g : g) + (h.decoupledWeightDecay ? 0 : h.weightDecay * p);
     s.expAvg = b1 * s.expAvg + (1 - b1) * d;
     s.expAvgVar = b2 * s.expAvgVar + (1 - b2) * (d - s.expAvg) ** 2 + h.eps;
     if (h.amsgrad) s.maxExpAvgVar = Math.max(s.maxExpAvgVar, s.expAvgVar);
+    const mean = s.expAvg / (1 - b1 ** t);
+    if (h.rectify) {
+      const rhoInf = 2 / (1 - b2) - 1;
+      const rho = rhoInf - (2 * t * b2 ** t) / (1 - b2 ** t);
+      if (rho < 5) return q - h.lr * mean;
+      // timm's form of the rectifier
+      const r = Math.sqrt(
+        ((((((1 - b2 ** t) * (rho - 4)) / (rhoInf - 4)) * (rho - 2)) / rho) * rhoInf) / (rhoInf - 2),
+      );
+      return q - (h.lr * r * mean) / (Math.sqrt(s.expAvgVar) + h.eps);
+    }
     const v = h.amsgrad ? s.maxExpAvgVar : s.expAvgVar;
-    const root = Math.sqrt(v / (1 - b2 ** t)) + h.eps;
-    return p - h.lr * h.weightDecay * p - (h.lr * (s.expAvg / (1 - b1 ** t))) / root;
+    return q - (h.lr * mean) / (Math.sqrt(v / (1 - b2 ** t)) + h.eps);
   },
 };
 
@@ -259,43 +282,224 @@ export const adan: Formula<
   },
 };
 
+const bias = (beta: number, t: number, corrected: boolean): number => (corrected ? 1 - beta ** t : 1);
+
 export const lamb: Formula<LambHyperparameters, { expAvg: number; expAvgSq: number }> = {
   start: () => ({ expAvg: 0, expAvgSq: 0 }),
+  before: (_, { p, h }) => (h.decoupledWeightDecay ? p * (1 - h.lr * h.weightDecay) : p),
   direction(s, { p, g, t, h }) {
     const [b1, b2] = h.betas;
-    s.expAvg = b1 * s.expAvg + (1 - b1) * (h.maximize ? -g : g);
+    s.expAvg = b1 * s.expAvg + (h.gradAveraging ? 1 - b1 : 1) * (h.maximize ? -g : g);
     s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * g ** 2;
-    const root = Math.sqrt(s.expAvgSq / (1 - b2 ** t)) + h.eps;
-    return s.expAvg / (1 - b1 ** t) / root + h.weightDecay * p;
+    const root = Math.sqrt(s.expAvgSq / bias(b2, t, h.biasCorrected)) + h.eps;
+    const decay = h.decoupledWeightDecay ? 0 : h.weightDecay * p;
+    return s.expAvg / bias(b1, t, h.biasCorrected) / root + decay;
   },
   next(_, { p, r, h, norms }) {
-    const ratio = norms.p > 0 && norms.r > 0 ? norms.p / norms.r : 1;
-    return p - h.lr * ratio * r;
+    let ratio = norms.p > 0 && norms.r > 0 ? norms.p / norms.r : 1;
+    if (h.trustClip) ratio = Math.min(ratio, 1);
+    return p - h.lr * (h.alwaysAdapt || h.weightDecay !== 0 ? ratio : 1) * r;
   },
 };
 
 export const lars: Formula<LarsHyperparameters, { momentumBuffer: number }> = {
   start: () => ({ momentumBuffer: 0 }),
   next(s, { p, g, h, norms }) {
-    const local =
+    let local =
       norms.p > 0 && norms.g > 0
         ? (h.trustCoefficient * norms.p) / (norms.g + h.weightDecay * norms.p + h.eps)
         : 1;
-    const d = h.lr * local * ((h.maximize ? -g : g) + h.weightDecay * p);
-    if (h.momentum === 0) return p - d;
+    if (h.trustClip) local = Math.min(local / h.lr, 1);
+    if (!h.alwaysAdapt && h.weightDecay === 0) local = 1;
+    const [inside, outside] = h.lrInMomentum ? [h.lr, 1] : [1, h.lr];
+    const d = inside * local * ((h.maximize ? -g : g) + h.weightDecay * p);
+    if (h.momentum === 0) return p - outside * d;
     s.momentumBuffer = h.momentum * s.momentumBuffer + d;
-    return p - (h.nesterov ? d + h.momentum * s.momentumBuffer : s.momentumBuffer);
+    return p - outside * (h.nesterov ? d + h.momentum * s.momentumBuffer : s.momentumBuffer);
   },
 };
 
-export const novograd: Formula<NovogradHyperparameters, { expAvg: number; expAvgSq: number }> = {
-  start: () => ({ expAvg: 0, expAvgSq: 0 }),
+export const novograd: Formula<
+  NovogradHyperparameters,
+  { expAvg: number; expAvgSq: number; maxExpAvgSq: number }
+> = {
+  start: () => ({ expAvg: 0, expAvgSq: 0, maxExpAvgSq: 0 }),
   next(s, { p, g, h, norms }) {
     const [b1, b2] = h.betas;
     const squared = norms.g ** 2;
     s.expAvgSq = s.expAvgSq === 0 ? squared : b2 * s.expAvgSq + (1 - b2) * squared;
-    const d = (h.maximize ? -g : g) / (Math.sqrt(s.expAvgSq) + h.eps) + h.weightDecay * p;
+    s.maxExpAvgSq = Math.max(s.maxExpAvgSq, s.expAvgSq);
+    const v = h.amsgrad ? s.maxExpAvgSq : s.expAvgSq;
+    const d = (h.maximize ? -g : g) / (Math.sqrt(v) + h.eps) + h.weightDecay * p;
     s.expAvg = b1 * s.expAvg + (h.gradAveraging ? 1 - b1 : 1) * d;
     return p - h.lr * s.expAvg;
+  },
+};
+
+export const nadamw: Formula<NadamwHyperparameters, { expAvg: number; expAvgSq: number }> = {
+  start: () => ({ expAvg: 0, expAvgSq: 0 }),
+  next(s, { p, g, t, h }) {
+    const [b1, b2] = h.betas;
+    const d = h.maximize ? -g : g;
+    s.expAvg = b1 * s.expAvg + (1 - b1) * d;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * d ** 2;
+    const ahead = (b1 * s.expAvg + (1 - b1) * d) / (1 - b1 ** t);
+    return p * (1 - h.lr * h.weightDecay) - (h.lr * ahead) / (Math.sqrt(s.expAvgSq / (1 - b2 ** t)) + h.eps);
+  },
+};
+
+export const adamwEpsilonHat: Formula<AdamwEpsilonHatHyperparameters, { expAvg: number; expAvgSq: number }> =
+  {
+    start: () => ({ expAvg: 0, expAvgSq: 0 }),
+    next(s, { p, g, t, h }) {
+      const [b1, b2] = h.betas;
+      const d = h.maximize ? -g : g;
+      s.expAvg = b1 * s.expAvg + (1 - b1) * d;
+      s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * d ** 2;
+      const factor = Math.sqrt(bias(b2, t, h.biasCorrected)) / bias(b1, t, h.biasCorrected);
+      return p * (1 - h.lr * h.weightDecay) - (h.lr * factor * s.expAvg) / (Math.sqrt(s.expAvgSq) + h.eps);
+    },
+  };
+
+export const sgdw: Formula<SgdwHyperparameters, { momentumBuffer: number; momentumStarted: number }> = {
+  start: () => ({ momentumBuffer: 0, momentumStarted: 0 }),
+  next(s, { p, g, h }) {
+    const d = h.maximize ? -g : g;
+    const q = p - h.lr * h.weightDecay * p;
+    if (h.momentum === 0) return q - h.lr * d;
+    s.momentumBuffer = s.momentumStarted === 0 ? d : h.momentum * s.momentumBuffer + (1 - h.dampening) * d;
+    s.momentumStarted = 1;
+    return q - h.lr * (h.nesterov ? d + h.momentum * s.momentumBuffer : s.momentumBuffer);
+  },
+};
+
+export const yogi: Formula<YogiHyperparameters, { expAvg: number; expAvgSq: number }> = {
+  start: (h) => ({ expAvg: h.initialAccumulatorValue, expAvgSq: h.initialAccumulatorValue }),
+  next(s, { p, g, t, h }) {
+    const [b1, b2] = h.betas;
+    const d = h.maximize ? -g : g;
+    s.expAvg = b1 * s.expAvg + (1 - b1) * d;
+    s.expAvgSq -= (1 - b2) * Math.sign(s.expAvgSq - d ** 2) * d ** 2;
+    const mean = s.expAvg / (1 - b1 ** t);
+    return p - h.lr * h.weightDecay * p - (h.lr * mean) / (Math.sqrt(s.expAvgSq / (1 - b2 ** t)) + h.eps);
+  },
+};
+
+export const laprop: Formula<
+  LapropHyperparameters,
+  { expAvg: number; expAvgSq: number; expAvgLr1: number; expAvgLr2: number }
+> = {
+  start: () => ({ expAvg: 0, expAvgSq: 0, expAvgLr1: 0, expAvgLr2: 0 }),
+  next(s, { p, g, h }) {
+    const [b1, b2] = h.betas;
+    const d = h.maximize ? -g : g;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * d ** 2;
+    s.expAvgLr1 = b1 * s.expAvgLr1 + (1 - b1) * h.lr;
+    s.expAvgLr2 = b2 * s.expAvgLr2 + (1 - b2);
+    const root = Math.sqrt(s.expAvgSq / s.expAvgLr2) + h.eps;
+    s.expAvg = b1 * s.expAvg + h.lr * (1 - b1) * (d / root);
+    return (p - s.expAvg / (s.expAvgLr1 / h.lr)) * (1 - h.lr * h.weightDecay);
+  },
+};
+
+export const adopt: Formula<AdoptHyperparameters, { expAvg: number; expAvgSq: number }> = {
+  start: () => ({ expAvg: 0, expAvgSq: 0 }),
+  next(s, { p, g, t, h }) {
+    const [b1, b2] = h.betas;
+    const d = (h.maximize ? -g : g) + (h.decoupledWeightDecay ? 0 : h.weightDecay * p);
+    const k = t - 1;
+    if (k === 0) {
+      s.expAvgSq = d ** 2;
+      return p;
+    }
+    const q = h.decoupledWeightDecay ? p * (1 - h.lr * h.weightDecay) : p;
+    let n = d / Math.max(Math.sqrt(s.expAvgSq), h.eps);
+    if (h.clips) n = clamp(n, -(k ** h.clipExponent), k ** h.clipExponent);
+    s.expAvg = b1 * s.expAvg + (1 - b1) * n;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * d ** 2;
+    return q - h.lr * s.expAvg;
+  },
+};
+
+export const ademamix: Formula<
+  AdemamixHyperparameters,
+  { expAvgFast: number; expAvgSlow: number; expAvgSq: number }
+> = {
+  start: () => ({ expAvgFast: 0, expAvgSlow: 0, expAvgSq: 0 }),
+  next(s, { p, g, t, h }) {
+    const [b1, b2, last] = h.betas;
+    const d = h.maximize ? -g : g;
+    const alpha = t < h.alphaWarmup ? (h.alpha * t) / h.alphaWarmup : h.alpha;
+    let b3 = last;
+    if (t < h.beta3Warmup) {
+      const f = (beta: number): number => Math.log(0.5) / Math.log(beta + 1e-8) - 1;
+      const done = t / h.beta3Warmup;
+      b3 = 0.5 ** (1 / ((1 - done) * f(b1) + done * f(last) + 1));
+    }
+    s.expAvgFast = b1 * s.expAvgFast + (1 - b1) * d;
+    s.expAvgSlow = b3 * s.expAvgSlow + (1 - b3) * d;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * d ** 2;
+    const root = Math.sqrt(s.expAvgSq / (1 - b2 ** t)) + h.eps;
+    const direction = (s.expAvgFast / (1 - b1 ** t) + alpha * s.expAvgSlow) / root;
+    return p - h.lr * (direction + h.weightDecay * p);
+  },
+};
+
+export const stableAdamw: Formula<StableAdamwHyperparameters, { expAvg: number; expAvgSq: number }> = {
+  start: () => ({ expAvg: 0, expAvgSq: 0 }),
+  direction(s, { g, t, h }) {
+    const d = h.maximize ? -g : g;
+    const hat = (beta: number): number => (beta ** t - beta) / (beta ** t - 1);
+    const [b1, b2] = [hat(h.betas[0]), hat(h.betas[1])];
+    s.expAvg = b1 * s.expAvg + (1 - b1) * d;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * d ** 2;
+    return d / Math.sqrt(Math.max(s.expAvgSq, h.eps ** 2));
+  },
+  next(s, { p, h, norms }) {
+    const rate = h.lr / Math.max(1, norms.r / Math.sqrt(norms.size));
+    return p * (1 - rate * h.weightDecay) - (rate * s.expAvg) / (Math.sqrt(s.expAvgSq) + h.eps);
+  },
+};
+
+const corrected = (
+  s: { lastGrad: number },
+  { g, t, h }: { g: number; t: number; h: { gamma: number; maximize: boolean; correctsFirst: boolean } },
+  beta: number,
+): number => {
+  const d = h.maximize ? -g : g;
+  return t === 1 && !h.correctsFirst ? d : d + ((h.gamma * beta) / (1 - beta)) * (d - s.lastGrad);
+};
+const shortened = (
+  r: number,
+  { t, h, norms }: { t: number; h: { correctsFirst: boolean }; norms: { r: number } },
+): number => (t === 1 && !h.correctsFirst ? r : r / Math.max(1, norms.r));
+
+export const mars: Formula<
+  MarsHyperparameters,
+  { expAvg: number; expAvgSq: number; lastGrad: number; maxExpAvgSq: number }
+> = {
+  start: () => ({ expAvg: 0, expAvgSq: 0, lastGrad: 0, maxExpAvgSq: 0 }),
+  direction: (s, x) => corrected(s, x, x.h.betas[0]),
+  next(s, x) {
+    const { p, g, t, h, r } = x;
+    const [b1, b2] = h.betas;
+    const c = shortened(r, x);
+    s.expAvg = b1 * s.expAvg + (1 - b1) * c;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * c ** 2;
+    if (h.amsgrad) s.maxExpAvgSq = Math.max(s.maxExpAvgSq, s.expAvgSq);
+    s.lastGrad = h.maximize ? -g : g;
+    const root = Math.sqrt((h.amsgrad ? s.maxExpAvgSq : s.expAvgSq) / (1 - b2 ** t)) + h.eps;
+    return p - h.lr * (h.weightDecay * p + s.expAvg / (1 - b1 ** t) / root);
+  },
+};
+
+export const marsLion: Formula<MarsLionHyperparameters, { expAvg: number; lastGrad: number }> = {
+  start: () => ({ expAvg: 0, lastGrad: 0 }),
+  direction: (s, x) => corrected(s, x, x.h.momentum),
+  next(s, x) {
+    const { p, g, h, r } = x;
+    s.expAvg = h.momentum * s.expAvg + (1 - h.momentum) * shortened(r, x);
+    s.lastGrad = h.maximize ? -g : g;
+    return p - h.lr * (h.weightDecay * p + Math.sign(s.expAvg));
   },
 };

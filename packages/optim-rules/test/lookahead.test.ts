@@ -69,11 +69,20 @@ test("parameters count their own steps, and a saved period goes on", async () =>
   expect(b[0]).toBeCloseTo(0.9, 6);
 });
 
+test("a step size of 0 takes the parameters back at every sync", () => {
+  const w = Float32Array.of(1);
+  const optimizer = arrayOptimizer(lookahead(sgd({ lr: 0.1 }), { syncPeriod: 2, slowStepSize: 0 }), { w });
+  stepWith(optimizer, { w: [1] });
+  expect(w[0]).toBeCloseTo(0.9, 6);
+  stepWith(optimizer, { w: [1] });
+  expect(w[0]).toBe(1);
+});
+
 test.each([
   [{ syncPeriod: 0 }, "syncPeriod a positive integer"],
   [{ syncPeriod: 2.5 }, "syncPeriod a positive integer"],
-  [{ slowStepSize: 0 }, "slowStepSize above 0 and at most 1"],
-  [{ slowStepSize: 1.5 }, "slowStepSize above 0 and at most 1"],
+  [{ slowStepSize: -0.1 }, "slowStepSize of at least 0 and at most 1"],
+  [{ slowStepSize: 1.5 }, "slowStepSize of at least 0 and at most 1"],
 ])("refuses %j", (hyperparameters, words) => {
   expect(() => lookahead(sgd(), hyperparameters)).toThrow(
     expect.objectContaining({

@@ -1,4 +1,5 @@
 import { createOptimWrapper } from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
@@ -44,16 +45,23 @@ const values: {
     [[1, 1.2], "0 < minus < 1 < plus"],
   ],
   stepSizes: [
-    [[0, 50], "stepSizes[0] above 0"],
+    [[-1, 50], "stepSizes[0] of at least 0"],
     [[2, 1], "in this order"],
   ],
+  clipExponent: [[-1, "clipExponent of at least 0"]],
+  gamma: [[-0.1, "gamma of at least 0"]],
+  alphaWarmup: [[-1, "alphaWarmup of at least 0"]],
+  beta3Warmup: [[-1, "beta3Warmup of at least 0"]],
   amsgrad: [[1, "true or false"]],
 };
+
+const hasThree = (rule: UpdateRule): boolean =>
+  (rule.hyperparameters as unknown as Settings)["betas"]?.toString().split(",").length === 3;
 
 const cases = pairs.flatMap(({ name, factory }) =>
   Object.keys(factory().hyperparameters).flatMap((hyperparameter) =>
     (values[hyperparameter] ?? [])
-      .filter(([value]) => !(Array.isArray(value) && name === "adan" && value.length === 2))
+      .filter(([value]) => !(Array.isArray(value) && value.length === 2 && hasThree(factory())))
       .map(([value, words]) => [name, hyperparameter, value, words] as const),
   ),
 );
@@ -66,6 +74,8 @@ test.each([
   ["sgd", { nesterov: true }],
   ["sgd", { nesterov: true, momentum: 0.9, dampening: 0.1 }],
   ["lars", { nesterov: true, momentum: 0 }],
+  ["sgdw", { nesterov: true }],
+  ["sgdw", { nesterov: true, momentum: 0.9, dampening: 0.1 }],
 ] as const)("%s refuses %j: Nesterov's needs momentum", (name, settings) => {
   expect(() => make(name)(settings)).toThrow(refused("momentum above 0"));
 });
@@ -73,6 +83,8 @@ test.each([
 test.each([
   ["rmsprop", { alpha: 1 }],
   ["signum", { momentum: 1 }],
+  ["marsLion", { momentum: 1 }],
+  ["ademamix", { betas: [0.9, 0.999, 1] }],
   ["adan", { betas: [0.98, 0.92, 1] }],
 ] as const)("%s refuses an average that takes nothing in: %j", (name, settings) => {
   expect(() => make(name)(settings)).toThrow(refused("below 1"));

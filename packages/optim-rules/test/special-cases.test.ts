@@ -99,6 +99,18 @@ test("Rprop and Adagrad read what their slots start from at the first step, and 
   expect((await accumulating.stateDict()).params[0]?.slots["sum"]).toEqual(Float32Array.of(4)); // 2 + 1 + 1
 });
 
+test("Rprop's sizes may shrink to 0, and stay there", () => {
+  const w = Float32Array.of(1);
+  const optimizer = arrayOptimizer(rprop({ lr: 0.1, stepSizes: [0, 50] }), { w });
+  stepWith(optimizer, { w: [1] }); // 0.1
+  for (let step = 0; step < 400; step += 1) stepWith(optimizer, { w: [step % 2 === 0 ? -1 : 1] });
+  // The sign turns at every other step, since the step after a turn has none: 200 halvings, below the smallest float32.
+  const settled = w[0] as number;
+  stepWith(optimizer, { w: [1] });
+  stepWith(optimizer, { w: [1] });
+  expect(w[0]).toBe(settled);
+});
+
 test("ASGD takes a new learning rate one step later, as PyTorch", () => {
   const w = Float32Array.of(1);
   const optimizer = arrayOptimizer(asgd({ lr: 0.1, lambd: 0 }), { w });

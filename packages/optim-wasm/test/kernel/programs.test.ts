@@ -85,10 +85,29 @@ const all: readonly UpdateRule[] = [
   rules.rprop(),
   rules.sgd(),
   rules.signum(),
+  rules.adamwEpsilonHat(),
+  rules.ademamix(),
+  rules.adopt(),
+  rules.laprop(),
+  rules.mars(),
+  rules.marsLion(),
+  rules.nadamw(),
+  rules.sgdw(),
+  rules.stableAdamw(),
+  rules.yogi(),
   rules.lookahead(rules.lamb()),
   rules.ema(rules.adam()),
   rules.cautious(rules.lion()),
+  rules.cautious(rules.adopt(), { floor: 1e-3, uphill: 0.1 }),
 ];
+
+/** Every setting of so many switches, one bit each; of more than nine, 512 that lie evenly among them. */
+function combinations(switches: number): readonly number[] {
+  const spread = (index: number): number => Math.imul(index, 0x9e3779b1) >>> (32 - switches);
+  return Array.from({ length: Math.min(1 << switches, 512) }, (_, index) =>
+    switches > 9 ? spread(index) : index,
+  );
+}
 
 describe("rules equal the reference to the bit", () => {
   const random = randomNumbers(7);
@@ -97,7 +116,7 @@ describe("rules equal the reference to the bit", () => {
     "%s in every structure, with and without clipping by value and zeroing",
     (_, { definition }) => {
       const switches = Object.keys(structureOf(definition, definition.hyperparameters));
-      for (let bits = 0; bits < 1 << (switches.length + 2); bits += 1) {
+      for (const bits of combinations(switches.length + 2)) {
         const on = (place: number): boolean => (bits & (1 << place)) !== 0;
         const structure = Object.fromEntries(switches.map((name, place) => [name, on(place + 2)]));
         const it = traceRule(definition, structure, { clipValue: on(0), zeroNonFinite: on(1) });
