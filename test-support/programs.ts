@@ -79,10 +79,12 @@ export function programOf({ definition, hyperparameters }: UpdateRule): Program 
   return traceRule(definition, structure, { clipValue: false, zeroNonFinite: false });
 }
 
-/** The programs of a rule in all its structures; clipping by value and zeroing take turns. */
+/** The programs of a rule in all its structures, of more than 64 in 64 that lie evenly among them; clipping by value and zeroing take turns. */
 export function allPrograms({ definition }: UpdateRule): readonly Program[] {
   const switches = Object.keys(structureOf(definition, definition.hyperparameters));
-  return Array.from({ length: 1 << switches.length }, (_, bits) => {
+  const places = switches.length;
+  return Array.from({ length: Math.min(1 << places, 64) }, (_, index) => {
+    const bits = places > 6 ? Math.imul(index, 0x9e3779b1) >>> (32 - places) : index;
     const structure = Object.fromEntries(switches.map((name, place) => [name, (bits & (1 << place)) !== 0]));
     return traceRule(definition, structure, { clipValue: bits % 2 === 1, zeroNonFinite: bits % 3 === 1 });
   });

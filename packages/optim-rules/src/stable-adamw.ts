@@ -9,6 +9,7 @@ import {
   type Scalar,
   sqrt,
   sub,
+  type Tensor,
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
@@ -48,9 +49,11 @@ export const stableAdamw: UpdateRuleFactory<StableAdamwHyperparameters> = /* @__
   slots: () => ({ expAvg: 0, expAvgSq: 0 }),
   update(x, { lr, betas: [beta1, beta2], eps, weightDecay }, { decays, maximize }) {
     const g = descent(x.grad, maximize);
-    const taken = (beta: Scalar): Scalar => div(sub(1, beta), biasCorrection(beta, x.step));
-    const m = add(mul(sub(1, taken(beta1)), x.expAvg), mul(taken(beta1), g));
-    const v = add(mul(sub(1, taken(beta2)), x.expAvgSq), mul(taken(beta2), square(g)));
+    const spent = (beta: Scalar): Scalar => biasCorrection(beta, sub(x.step, 1));
+    const follow = (beta: Scalar, mean: Tensor, next: Tensor): Tensor =>
+      div(add(mul(mul(beta, spent(beta)), mean), mul(sub(1, beta), next)), biasCorrection(beta, x.step));
+    const m = follow(beta1, x.expAvg, g);
+    const v = follow(beta2, x.expAvgSq, square(g));
     const surprise = div(norm(div(g, sqrt(max(v, square(eps))))), sqrt(elementCount(g)));
     const rate = div(lr, max(surprise, 1));
     return {
