@@ -49,7 +49,8 @@ export const ademamix: UpdateRuleFactory<AdemamixHyperparameters> = /* @__PURE__
     weightDecay: 0,
     maximize: false,
   },
-  check: ({ betas, maximize: _, ...others }) => firstReason(atLeastZero(others), belowOne({ betas })),
+  check: ({ lr, alpha, alphaWarmup, beta3Warmup, eps, weightDecay, betas }) =>
+    firstReason(atLeastZero({ lr, alpha, alphaWarmup, beta3Warmup, eps, weightDecay }), belowOne({ betas })),
   structure: ({ weightDecay, alphaWarmup, beta3Warmup }) => ({
     decays: weightDecay !== 0,
     alphaGrows: alphaWarmup !== 0,
