@@ -14,6 +14,11 @@ export interface Capabilities {
    * because the host library's private parts are not as expected.
    */
   readonly inPlace: boolean;
+  /**
+   * Whether a rule is a kernel of its own, which reads and writes each parameter once. `false`: it runs operation by operation, because
+   * the device or the host library's private parts allow no more. Absent: the backend does not say.
+   */
+  readonly fused?: boolean;
   /** Whether any update rule runs. `false` for a wrapped optimizer of the host library, which is a rule of its own. */
   readonly rules: boolean;
   /** Whether every hyperparameter of a group is live. `false`: `lr` alone is, and assigning another throws `unsupported`. */

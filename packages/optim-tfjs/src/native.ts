@@ -89,6 +89,7 @@ const capabilities: Capabilities = /* @__PURE__ */ (() =>
   Object.freeze({
     ...hostCapabilities,
     inPlace: false,
+    fused: false,
     rules: false,
     liveHyperparameters: false,
     groups: false,

@@ -6,12 +6,16 @@ import { owned } from "./owned.ts";
  * number of steps. It outlives every `tf.tidy`, and is freed when its last owner lets go.
  */
 export class SharedScalar {
-  readonly tensor: tf.Scalar;
+  #tensor: tf.Scalar | undefined;
   #owners = 1;
 
-  /** Takes a value that nobody owns; of one that is somebody's, a handle of its own. */
-  constructor(value: tf.Tensor) {
-    this.tensor = owned(value) as tf.Scalar;
+  /** Takes a value that nobody owns; of one that is somebody's, a handle of its own. Absent where a subclass makes it. */
+  constructor(value?: tf.Tensor) {
+    if (value !== undefined) this.#tensor = owned(value) as tf.Scalar;
+  }
+
+  get tensor(): tf.Scalar {
+    return (this.#tensor ??= owned(this.make()) as tf.Scalar);
   }
 
   retain(): this {
@@ -21,8 +25,27 @@ export class SharedScalar {
 
   release(): void {
     this.#owners -= 1;
-    if (this.#owners === 0) this.tensor.dispose();
+    if (this.#owners > 0) return;
+    this.#tensor?.dispose();
+    this.free();
   }
+
+  /** Waits for the device. */
+  async read(): Promise<number> {
+    const isOurs = this.#tensor !== undefined;
+    const tensor = this.#tensor ?? this.make();
+    const reading = tensor.data();
+    if (!isOurs) tensor.dispose();
+    return (await reading)[0] as number;
+  }
+
+  /** The value as a tensor that nobody owns. */
+  protected make(): tf.Tensor {
+    throw new TypeError("a scalar without a value");
+  }
+
+  /** Lets go of what else it holds. */
+  protected free(): void {}
 }
 
 /** A scalar of a step: a number where the host knows it, else what the device computes and nobody has waited for. */
@@ -35,11 +58,7 @@ export function operand(scalar: StepScalar): number | tf.Scalar {
 
 /** Reads as of the call. Waits for the device where a scalar is there. */
 export function readScalars(scalars: readonly StepScalar[]): Promise<readonly number[]> {
-  return Promise.all(
-    scalars.map(async (scalar) =>
-      typeof scalar === "number" ? scalar : ((await scalar.tensor.data())[0] as number),
-    ),
-  );
+  return Promise.all(scalars.map(async (scalar) => (typeof scalar === "number" ? scalar : scalar.read())));
 }
 
 /** The number at once. Only for backends whose results are there when an op returns (cpu, wasm). */

@@ -15,6 +15,9 @@ import {
 import { opsEngine } from "./ops/engine.ts";
 import { checkedLowering, type TfjsOptimizerOptions } from "./options.ts";
 import { namedVariables, type TfjsParameters } from "./parameters.ts";
+import { Canvas } from "./webgl/canvas.ts";
+import { webglEngine } from "./webgl/engine.ts";
+import { guardContext } from "./webgl/lost.ts";
 
 /** What {@link tfjsOptimizer} makes. */
 export type TfjsOptimizer<H extends BaseHyperparameters> = Optimizer<TfjsLoss, tf.Scalar, H>;
@@ -26,6 +29,8 @@ const who = "tfjsOptimizer";
  *
  * - tfjs-wasm: one fused SIMD kernel per variable, in place on tfjs's own heap. A step allocates no tensor.
  * - tfjs-cpu: the same kernels; each variable is copied into WebAssembly memory and back.
+ * - tfjs-webgl with float32 textures: one draw per variable, which writes it and its state into new textures. Nothing waits for the
+ *   device. Rules with norms (LAMB, LARS, NovoGrad) run by ops.
  * - every other backend: one to two tfjs ops per operation of the rule. Nothing waits for the device, skipped steps included.
  *
  * Variables stay the caller's; accumulators and state are the optimizer's. Data that something else refers to (a clone, a reshape, the
@@ -72,6 +77,15 @@ function createRuleOptimizer<H extends BaseHyperparameters>(
     if (heap !== undefined) return createOptimizer(who, inPlaceEngine(heap), rule, parameters);
     const arrays = arrayStorage(backend);
     if (arrays !== undefined) return createOptimizer(who, inPlaceEngine(arrays), rule, parameters);
+    const canvas = Canvas.of(backend);
+    if (canvas !== undefined) {
+      try {
+        return createOptimizer(who, guardContext(webglEngine(canvas), backend), rule, parameters);
+      } catch (error) {
+        canvas.release();
+        throw error;
+      }
+    }
   }
-  return createOptimizer(who, opsEngine(), rule, parameters);
+  return createOptimizer(who, guardContext(opsEngine(), tf.backend()), rule, parameters);
 }

@@ -34,7 +34,7 @@ export interface KitTest {
 }
 
 type BooleanCapability = {
-  [K in keyof Capabilities]: Capabilities[K] extends boolean ? K : never;
+  [K in keyof Capabilities]-?: Capabilities[K] extends boolean ? K : never;
 }[keyof Capabilities];
 
 /** The initial value of a parameter; a list is one-dimensional. */

@@ -96,8 +96,19 @@ export function pNorm(
     const norm = tf.where(finiteElements(total), largest, total);
     return { norm, sum: total, factors: tf.stack([norm, tf.onesLike(norm)]) };
   }
-  const root = p === 1 ? total : p === 2 ? tf.sqrt(total) : tf.pow(total, 1 / p);
-  return { norm: tf.mul(scale, root), sum: total, factors: tf.stack([scale, root]) };
+  if (p === 1 || p === 2) {
+    const root = p === 1 ? total : tf.sqrt(total);
+    return { norm: tf.mul(scale, root), sum: total, factors: tf.stack([scale, root]) };
+  }
+  const lost = lostNaN(sizes);
+  const root = tf.add(tf.pow(total, 1 / p), lost);
+  return { norm: tf.mul(scale, root), sum: tf.add(total, lost), factors: tf.stack([scale, root]) };
+}
+
+/** 0, or NaN where an element is: tfjs-webgl's pow can lose it. */
+function lostNaN(sizes: readonly tf.Tensor[]): tf.Tensor {
+  const isNumber = (size: tf.Tensor): tf.Tensor => tf.lessEqual(size, Number.POSITIVE_INFINITY);
+  return sizes.map((size) => tf.sum(select(isNumber(size), 0, size))).reduce((a, b) => tf.add(a, b));
 }
 
 /** Without the empty ones, which not every backend can reduce; a zero where nothing is left. */

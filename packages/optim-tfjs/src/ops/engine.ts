@@ -21,6 +21,7 @@ import { checkAccumulators } from "./check.ts";
 import { clipFactor } from "./clip.ts";
 import { withConstants } from "./constants.ts";
 import { learnDivision } from "./division.ts";
+import { Ledger, nonFinite } from "./ledger.ts";
 import { TfjsLossScaler } from "./loss-scaler.ts";
 import { TensorCell } from "./tensor-cell.ts";
 import { unscaleFactor } from "./unscale.ts";
@@ -41,7 +42,7 @@ export function opsEngine(): OpsEngine {
 }
 
 const capabilities: Capabilities = /* @__PURE__ */ (() =>
-  Object.freeze({ ...hostCapabilities, decides: "device", inPlace: false }))();
+  Object.freeze({ ...hostCapabilities, decides: "device", inPlace: false, fused: false }))();
 
 /** Storage and differentiation in tensors: what every engine that steps by ops has in common. */
 export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilities" | "stages" | "dispose"> {
@@ -88,50 +89,44 @@ export interface StepEnd {
   readonly apply: (items: readonly OpsItem[], step: StepFactors) => void;
 }
 
-const byRule: StepEnd = { decides: "device", apply: updateAll };
+export const byRule: StepEnd = { decides: "device", apply: updateAll };
 
 /** The stages in tfjs ops. */
 export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar> {
   readonly #latch: Latch;
   readonly #end: StepEnd;
-  readonly #parameters = new Set<OpsParameter>();
-  /** Every shared scalar that was made here and is still referred to, one ownership each. */
-  readonly #owned = new Set<SharedScalar>();
-  #orThrow = false;
-  #gradNorm: StepScalar | undefined;
-  #finite: StepScalar | undefined;
-  /** Steps that were asked for, and among them those that were skipped. */
-  #asked = 0;
-  #skipped: StepScalar = 0;
-  /** Above 0 once a step that had to be an error was skipped. */
-  #failed: StepScalar = 0;
+  readonly #ledger: Ledger;
 
-  constructor(latch: Latch, end: StepEnd = byRule) {
+  constructor(latch: Latch, end: StepEnd = byRule, ledger: Ledger = new Ledger()) {
     this.#latch = latch;
     this.#end = end;
+    this.#ledger = ledger;
   }
 
   check(items: readonly OpsItem[], request: CheckRequest): Checked<StepScalar> {
+    const ledger = this.#ledger;
     checkAlive(items);
-    this.#orThrow = request.orThrow;
+    ledger.orThrow = request.orThrow;
     return scoped(() => {
       const { norm, finite } = withConstants((constant) => checkAccumulators(items, request, constant));
-      this.#finite = finite && (this.#end.decides === "host" ? decided(finite, request) : this.#own(finite));
-      return { norm: norm && this.#own(norm), finite: this.#finite };
+      ledger.finite =
+        finite && (this.#end.decides === "host" ? decided(finite, request) : ledger.own(finite));
+      return { norm: norm && ledger.own(norm), finite: ledger.finite };
     });
   }
 
   unscale(rescale: number, lossScale: StepScalar | undefined): StepScalar {
-    return scoped(() => this.#own(unscaleFactor(rescale, lossScale)));
+    return scoped(() => this.#ledger.own(unscaleFactor(rescale, lossScale)));
   }
 
   clip(factor: StepScalar, { norm }: Checked<StepScalar>, clipGrad: ClipGrad | undefined): StepScalar {
-    this.#gradNorm = undefined;
+    const ledger = this.#ledger;
+    ledger.gradNorm = undefined;
     if (norm === undefined) return factor;
     return scoped(() => {
       const clipped = clipFactor(operand(factor), operand(norm) as tf.Tensor, clipGrad);
-      this.#gradNorm = this.#own(clipped.gradNorm);
-      return this.#own(clipped.factor);
+      ledger.gradNorm = ledger.own(clipped.gradNorm);
+      return ledger.own(clipped.factor);
     });
   }
 
@@ -141,79 +136,32 @@ export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar
     { finite }: Checked<StepScalar>,
     clipGrad: ClipGrad | undefined,
   ): void {
-    for (const { parameter } of items) this.#parameters.add(parameter);
+    const ledger = this.#ledger;
+    ledger.take(items);
     scoped(() => {
-      const own = (value: Value): StepScalar => this.#own(value);
+      const own = (value: Value): StepScalar => ledger.own(value);
       const decision = finite instanceof SharedScalar ? finite.tensor : undefined;
       if (finite !== 0) {
         const factors = { factor: operand(factor), clipGrad, finite: decision, own };
         withConstants((constant) => this.#end.apply(items, { ...factors, constant }));
       }
-      this.#asked += 1;
-      if (finite === undefined || finite === 1) return;
-      this.#skipped = own(added(this.#skipped, finite));
-      if (this.#orThrow) this.#failed = own(added(this.#failed, finite));
+      ledger.count(finite);
     });
-    this.#release();
+    ledger.release();
   }
 
-  async readMetrics(): Promise<{
-    readonly gradNorm?: number;
-    readonly steps: number;
-    readonly skipped: number;
-  }> {
-    const asked = this.#asked;
-    const hasNorm = this.#gradNorm !== undefined;
-    const reading = readScalars([this.#skipped, this.#failed, this.#gradNorm ?? 0]);
-    this.#failed = 0;
-    const [skipped = 0, failed = 0, gradNorm = 0] = await reading;
-    if (failed > 0) {
-      throw nonFinite(
-        "a step since the last read",
-        "It was skipped: parameters and state are as they were before it",
-      );
-    }
-    return { ...(hasNorm && { gradNorm }), steps: asked - skipped, skipped };
+  readMetrics(): ReturnType<Ledger["readMetrics"]> {
+    return this.#ledger.readMetrics();
   }
 
-  writeCounts({ steps, skipped }: { readonly steps: number; readonly skipped: number }): void {
-    this.#asked = steps + skipped;
-    this.#skipped = skipped;
-    this.#failed = 0;
+  writeCounts(counts: { readonly steps: number; readonly skipped: number }): void {
+    this.#ledger.writeCounts(counts);
   }
 
   dispose(): void {
-    for (const scalar of this.#owned) scalar.release();
-    this.#owned.clear();
+    this.#ledger.dispose();
     this.#latch.hold(undefined);
   }
-
-  #own(value: Value): StepScalar {
-    if (typeof value === "number") return value;
-    const scalar = new SharedScalar(value);
-    this.#owned.add(scalar);
-    return scalar;
-  }
-
-  /** Lets go of the scalars that nothing here refers to any more. A load replaces steps and slots without saying so. */
-  #release(): void {
-    const live = new Set<StepScalar | undefined>([this.#gradNorm, this.#finite, this.#skipped, this.#failed]);
-    for (const { step, scalarSlots } of this.#parameters) {
-      live.add(step);
-      for (const slot of scalarSlots.values()) live.add(slot);
-    }
-    for (const scalar of this.#owned) {
-      if (live.has(scalar)) continue;
-      scalar.release();
-      this.#owned.delete(scalar);
-    }
-  }
-}
-
-/** A count of skipped steps with this one, whose `finite` is 1 or 0. */
-function added(count: StepScalar, finite: StepScalar): Value {
-  if (typeof count === "number" && typeof finite === "number") return count + 1 - finite;
-  return tf.add(operand(count), tf.sub(1, operand(finite)));
 }
 
 /** Waits for the device. @throws OptimError `non-finite-gradient` where that was asked for; `unsupported` */
@@ -231,8 +179,4 @@ function decided(finite: tf.Tensor, { orThrow }: CheckRequest): number {
   if (orThrow && found === 0)
     throw nonFinite("step: a gradient", "Parameters and state are unchanged and the gradients pending");
   return found;
-}
-
-function nonFinite(who: string, hint: string): OptimError {
-  return new OptimError("non-finite-gradient", who, { expected: "finite gradients", hint });
 }

@@ -9,7 +9,15 @@ import {
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
+import { readOnContext } from "../webgl/lost.ts";
 import { binary, finiteElements } from "./arithmetic.ts";
+
+interface NextScale {
+  /** What the step found, by identity. */
+  readonly finite: StepScalar;
+  readonly scale: SharedScalar;
+  readonly growthTracker: SharedScalar;
+}
 
 /**
  * The loss scaler of all tfjs optimizers: numbers as long as its steps tell it numbers, scalar tensors from the first step that was
@@ -23,6 +31,8 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   #growthTracker: StepScalar = 0;
   /** 1 while all steps since the last update found only finite gradients; absent when there was none. */
   #finite: StepScalar | undefined;
+  /** What `update()` leads to, where a step has computed it already. */
+  #next: NextScale | undefined;
   #disposed = false;
 
   constructor(settings: LossScaleSettings) {
@@ -44,22 +54,47 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     else this.#set(scoped(() => new SharedScalar(tf.mul(operand(before), operand(finite)))));
   }
 
+  /** Scale and count of steps since the last change; absent while it knows of a step that `update()` has not taken in. */
+  get pending(): { readonly scale: StepScalar; readonly growthTracker: StepScalar } | undefined {
+    return this.#finite === undefined
+      ? { scale: this.#scale, growthTracker: this.#growthTracker }
+      : undefined;
+  }
+
+  /** What the next `update()` leads to if the step that found this is the only one until then. Takes the scalars. */
+  prepare(
+    finite: StepScalar,
+    next: { readonly scale: SharedScalar; readonly growthTracker: SharedScalar },
+  ): void {
+    this.#drop();
+    this.#next = { ...next, finite };
+  }
+
   update(newScale?: number): void {
     this.#guard("update");
+    const next = this.#next;
     if (newScale !== undefined) this.#install(checkedScale(newScale), this.#growthTracker);
-    else if (this.#finite !== undefined && this.settings.dynamic) this.#advance(this.#finite);
+    else if (this.#finite !== undefined && this.settings.dynamic) {
+      if (next?.finite === this.#finite) {
+        this.#next = undefined;
+        this.#install(next.scale, next.growthTracker);
+      } else this.#advance(this.#finite);
+    }
+    this.#drop();
     this.#set(undefined);
   }
 
   async readScale(): Promise<number> {
     this.#guard("readScale");
-    const [scale] = await readScalars([this.#scale]);
+    const [scale] = await readOnContext("readScale", () => readScalars([this.#scale]));
     return scale as number;
   }
 
   async stateDict(): Promise<LossScalerStateDict> {
     this.#guard("stateDict");
-    const [scale, growthTracker] = await readScalars([this.#scale, this.#growthTracker]);
+    const [scale, growthTracker] = await readOnContext("stateDict", () =>
+      readScalars([this.#scale, this.#growthTracker]),
+    );
     return lossScalerState(this.settings, scale as number, growthTracker as number);
   }
 
@@ -69,6 +104,7 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     return () => {
       if (this.#disposed || !this.settings.dynamic) return;
       this.#install(scale, growthTracker);
+      this.#drop();
       this.#set(undefined);
     };
   }
@@ -76,6 +112,7 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   dispose(): void {
     if (this.#disposed) return;
     this.#install(1, 0);
+    this.#drop();
     this.#set(undefined);
     this.#disposed = true;
   }
@@ -101,6 +138,12 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     this.#growthTracker = growthTracker;
   }
 
+  #drop(): void {
+    this.#next?.scale.release();
+    this.#next?.growthTracker.release();
+    this.#next = undefined;
+  }
+
   #set(finite: StepScalar | undefined): void {
     if (this.#finite instanceof SharedScalar) this.#finite.release();
     this.#finite = finite;
@@ -115,6 +158,11 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   }
 }
 
+/** GPUs take numbers below 2⁻¹²⁶ for 0, and a scale of 0 would skip every step from then on. */
+export const floorOnGpu = (minScale: number): number => Math.max(minScale, 2 ** -126);
+
+const keepsDenormals = (): boolean => ["cpu", "wasm"].includes(tf.getBackend());
+
 /** The state machine of core's `LossScaler`, in scalar tensors. */
 function advanceOnDevice(
   { growthFactor, backoffFactor, growthInterval, minScale }: LossScaleSettings,
@@ -127,7 +175,10 @@ function advanceOnDevice(
   const full = tf.greaterEqual(count, growthInterval);
   const grown = product(scale, growthFactor);
   const larger = tf.where(tf.logicalAnd(full, finiteElements(grown)), grown, scale);
-  const smaller = binary.max(product(scale, backoffFactor), minScale);
+  const smaller = binary.max(
+    product(scale, backoffFactor),
+    keepsDenormals() ? minScale : floorOnGpu(minScale),
+  );
   return {
     scale: new SharedScalar(tf.where(clean, larger, smaller)),
     growthTracker: new SharedScalar(tf.where(tf.logicalAnd(clean, tf.logicalNot(full)), count, 0)),

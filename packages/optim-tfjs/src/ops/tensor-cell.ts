@@ -1,9 +1,10 @@
-import type * as tf from "@tensorflow/tfjs-core";
+import * as tf from "@tensorflow/tfjs-core";
 import { owned } from "../owned.ts";
 
 /** A vector where nothing is written in place: a step puts another tensor of the same shape into the cell. */
 export class TensorCell {
   #tensor: tf.Tensor;
+  #scale = 1;
 
   /** Takes a value that nobody owns; of one that is somebody's, a handle of its own. */
   constructor(value: tf.Tensor) {
@@ -11,13 +12,24 @@ export class TensorCell {
   }
 
   get tensor(): tf.Tensor {
+    if (this.#scale !== 1) {
+      const scale = this.#scale;
+      this.replace(tf.tidy(() => tf.mul(this.#tensor, scale)));
+    }
     return this.#tensor;
   }
 
-  replace(value: tf.Tensor): void {
+  /** The value in two parts: a tensor and what it is to be multiplied by. */
+  get parts(): { readonly tensor: tf.Tensor; readonly scale: number } {
+    return { tensor: this.#tensor, scale: this.#scale };
+  }
+
+  /** @param scale what the value is multiplied by when it is next used */
+  replace(value: tf.Tensor, scale = 1): void {
     const next = owned(value);
     this.#tensor.dispose();
     this.#tensor = next;
+    this.#scale = scale;
   }
 
   dispose(): void {

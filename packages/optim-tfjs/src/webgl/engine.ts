@@ -1,0 +1,37 @@
+import type { Capabilities } from "@mm/optim-core";
+import { hostCapabilities } from "@mm/optim-core/backend";
+import { learnDivision } from "../ops/division.ts";
+import { byRule, type OpsEngine, OpsStages, opsStorage } from "../ops/engine.ts";
+import { Ledger } from "../ops/ledger.ts";
+import type { TensorCell } from "../ops/tensor-cell.ts";
+import { scaleLeft } from "../gradients.ts";
+import { Latch } from "../scalar.ts";
+import { accumulate } from "./accumulate.ts";
+import type { Canvas } from "./canvas.ts";
+import { WebglStages } from "./stages.ts";
+
+const capabilities: Capabilities = /* @__PURE__ */ (() =>
+  Object.freeze({ ...hostCapabilities, decides: "device", inPlace: false, fused: true }))();
+
+/** The engine of tfjs-webgl: that of ops, whose steps are draws of our own. Takes over one use of the canvas. */
+export function webglEngine(canvas: Canvas): OpsEngine {
+  const latch = new Latch();
+  const ledger = new Ledger();
+  const ops = new OpsStages(latch, byRule, ledger);
+  const stages = new WebglStages(canvas, ops, ledger);
+  learnDivision();
+  return {
+    backend: "tfjs",
+    capabilities,
+    ...opsStorage(latch),
+    accumulate({ accumulator, pending }, gradient, request) {
+      accumulate(canvas, accumulator as TensorCell, gradient, scaleLeft(request), pending);
+    },
+    prepareProgram: (program) => void stages.programsOf(program),
+    stages,
+    dispose() {
+      ops.dispose();
+      canvas.release();
+    },
+  };
+}

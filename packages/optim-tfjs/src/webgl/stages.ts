@@ -1,0 +1,104 @@
+import type { ClipGrad } from "@mm/optim-core";
+import { type Checked, type CheckRequest, memo, type Program, type StepStages } from "@mm/optim-core/backend";
+import type * as tf from "@tensorflow/tfjs-core";
+import type { Ledger } from "../ops/ledger.ts";
+import type { TensorCell } from "../ops/tensor-cell.ts";
+import { checkAlive } from "../parameters.ts";
+import type { StepScalar } from "../scalar.ts";
+import { scoped } from "../scope.ts";
+import type { Canvas } from "./canvas.ts";
+import type { Item } from "./lanes.ts";
+import { RulePrograms } from "./programs.ts";
+import { samplersOf } from "./print.ts";
+import { drawStep, type DrawnStep } from "./step.ts";
+
+type Stages = StepStages<tf.Variable, TensorCell, StepScalar>;
+
+/**
+ * The stages as draws of our own: one a parameter, and where the device decides one more for each accumulator, one that folds, and one
+ * for each set of parameters with the same scalars. What cannot be drawn (a rule with norms; another backend is active) goes through
+ * tfjs ops: any step may go either way, since both keep parameters and state in tensors of tfjs.
+ */
+export class WebglStages implements Stages {
+  readonly #canvas: Canvas;
+  readonly #ops: Stages;
+  readonly #ledger: Ledger;
+  readonly #programs = new WeakMap<Program, RulePrograms | { readonly refused: true }>();
+  /** The step that is being put together; absent where it goes through ops. */
+  #step: DrawnStep | undefined;
+
+  constructor(canvas: Canvas, ops: Stages, ledger: Ledger) {
+    this.#canvas = canvas;
+    this.#ops = ops;
+    this.#ledger = ledger;
+  }
+
+  /** The programs of a rule, linked when it is first seen; `undefined` where its steps cannot be drawn. */
+  programsOf(program: Program): RulePrograms | undefined {
+    const found = memo(this.#programs, program, () => {
+      try {
+        const programs = new RulePrograms(this.#canvas, program);
+        if (program.norms.length === 0 && samplersOf(program).length < this.#canvas.maxSamplers) {
+          programs.try();
+          return programs;
+        }
+      } catch {
+        // The driver does not take it: ops do.
+      }
+      return { refused: true } as const;
+    });
+    return found instanceof RulePrograms ? found : undefined;
+  }
+
+  check(items: readonly Item[], request: CheckRequest): Checked<StepScalar> {
+    this.#step = undefined;
+    checkAlive(items);
+    const drawn =
+      this.#canvas.active &&
+      items.some(({ parameter }) => parameter.length > 0) &&
+      items.every(({ program }) => this.programsOf(program) !== undefined);
+    if (!drawn) return this.#ops.check(items, request);
+    this.#step = {
+      request,
+      rescale: 1,
+      lossScale: undefined,
+      clipGrad: undefined,
+      norm: undefined,
+      finite: undefined,
+    };
+    return this.#step;
+  }
+
+  unscale(rescale: number, lossScale: StepScalar | undefined): StepScalar {
+    if (this.#step === undefined) return this.#ops.unscale(rescale, lossScale);
+    Object.assign(this.#step, { rescale, lossScale });
+    return rescale;
+  }
+
+  clip(factor: StepScalar, checked: Checked<StepScalar>, clipGrad: ClipGrad | undefined): StepScalar {
+    if (this.#step === undefined) return this.#ops.clip(factor, checked, clipGrad);
+    this.#step.clipGrad = clipGrad;
+    return factor;
+  }
+
+  update(
+    items: readonly Item[],
+    factor: StepScalar,
+    checked: Checked<StepScalar>,
+    clipGrad: ClipGrad | undefined,
+  ): void {
+    const step = this.#step;
+    this.#step = undefined;
+    if (step === undefined) return this.#ops.update(items, factor, checked, clipGrad);
+    const programs = (program: Program): RulePrograms => this.programsOf(program) as RulePrograms;
+    scoped(() => drawStep({ canvas: this.#canvas, ledger: this.#ledger, programs }, items, step));
+  }
+
+  readMetrics(): ReturnType<Stages["readMetrics"]> {
+    return this.#ops.readMetrics();
+  }
+
+  writeCounts(counts: { readonly steps: number; readonly skipped: number }): void {
+    this.#ops.writeCounts(counts);
+  }
+}

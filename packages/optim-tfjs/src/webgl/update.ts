@@ -1,0 +1,94 @@
+import type { ClipGrad } from "@mm/optim-core";
+import type { Program } from "@mm/optim-core/backend";
+import type * as tf from "@tensorflow/tfjs-core";
+import type { TensorCell } from "../ops/tensor-cell.ts";
+import type { Canvas, Linked } from "./canvas.ts";
+import { type Item, type Lane, registersOf } from "./lanes.ts";
+import { rowsAndColumns, type Source } from "./layout.ts";
+import type { Knowledge, RulePrograms, UpdateDraw } from "./programs.ts";
+
+/** A parameter with what its update reads: parameter, gradient, slots. */
+export interface Prepared {
+  readonly item: Item;
+  readonly inputs: readonly Source[];
+  readonly draws: readonly UpdateDraw[];
+}
+
+/** What all items of a lane have in common. */
+export interface LaneUniforms {
+  readonly host: Float32Array;
+  /** The lane's row in the record. */
+  readonly row: number;
+}
+
+/** The uniforms that the host sets. */
+export function hostUniforms(
+  lane: Lane,
+  programs: RulePrograms,
+  knowledge: Knowledge,
+  { factor, clipGrad }: { readonly factor: number; readonly clipGrad: ClipGrad | undefined },
+): Float32Array {
+  const registers = registersOf(lane);
+  const places = programs.places(knowledge);
+  const host = new Float32Array(4 * Math.max(1, Math.ceil(places.length / 4)));
+  for (const [index, place] of places.entries()) {
+    if (place.on === "record") continue;
+    const source = lane.program.uniforms[index] as Program["uniforms"][number];
+    host[place.index] =
+      source.from === "scalar"
+        ? (registers[source.register] as number)
+        : source.from === "clipValue" && clipGrad?.type === "value"
+          ? clipGrad.clipValue
+          : factor;
+  }
+  return host;
+}
+
+/**
+ * Draws the next values of one parameter into new textures, which take the place of the old ones. Clones, reshapes and slices keep what
+ * they had.
+ */
+export function drawUpdate(
+  canvas: Canvas,
+  { item, inputs, draws }: Prepared,
+  uniforms: LaneUniforms,
+  record: Source | undefined,
+): void {
+  const { parameter, slots } = item;
+  const { value: variable, shape } = parameter;
+  const made = [undefined, ...slots].map(() => canvas.output(shape));
+  const targets = made.map((info) => canvas.target(info));
+  const all = record === undefined ? inputs : [...inputs, record];
+  for (const { linked, outputs } of draws) {
+    canvas.draw({
+      linked,
+      inputs: all,
+      outputs: outputs.map((output) => targets[output] as (typeof targets)[number]),
+      set: (gl, into) => setUniforms(gl, into, uniforms, shape, (targets[0] as { width: number }).width),
+    });
+  }
+  const [next, ...nextSlots] = made.map((info) => canvas.tensor(info)) as [tf.Tensor, ...tf.Tensor[]];
+  variable.assign(next);
+  next.dispose();
+  // The old ones go back to the pool only now: until here they were read.
+  for (const [slot, tensor] of nextSlots.entries()) (slots[slot] as TensorCell).replace(tensor);
+}
+
+function setUniforms(
+  gl: WebGL2RenderingContext,
+  linked: Linked,
+  uniforms: LaneUniforms,
+  shape: readonly number[],
+  width: number,
+): void {
+  if (linked.holds !== uniforms) {
+    linked.holds = uniforms;
+    const { host, row } = uniforms;
+    gl.uniform4fv(linked.location("host"), host);
+    gl.uniform1i(linked.location("row"), row);
+  }
+  const location = linked.location("shape");
+  if (location === null) return;
+  const [rows, columns] = rowsAndColumns(shape);
+  gl.uniform3i(location, rows, columns, width);
+}
