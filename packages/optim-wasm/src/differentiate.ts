@@ -59,10 +59,11 @@ export function differentiate<V>(
     if (parameter === undefined || parameter.frozen) return dropped(name, index.lengthOf);
     const { accumulator, pending } = parameter;
     const reused = pending ? undefined : accumulator;
-    const gradient = reused ?? storage.allocate(parameter, 0);
+    const place = accumulator === undefined ? storage.gradientPlace?.(parameter) : undefined;
+    const gradient = reused ?? place ?? storage.allocate(parameter, 0);
     gradients.set(parameter, gradient);
     const view = storage.view(gradient);
-    if (reused !== undefined) view.fill(0);
+    if (reused !== undefined || place !== undefined) view.fill(0);
     return view;
   };
   const grad = (name: string): Float32Array => {
@@ -83,7 +84,8 @@ export function differentiate<V>(
     return { value: returnLoss ? value : undefined, gradients: [...gradients] };
   } catch (error) {
     for (const [parameter, gradient] of gradients) {
-      if (gradient !== parameter.accumulator) storage.release(gradient);
+      if (gradient === parameter.accumulator) storage.view(gradient).fill(0);
+      else storage.release(gradient);
     }
     throw error;
   } finally {

@@ -1,6 +1,7 @@
 import type { Capabilities } from "@mm/optim-core";
 import { type Engine, hostCapabilities, HostLossScaler, hostStages, packed } from "@mm/optim-core/backend";
 import { differentiate, type WasmLoss } from "./differentiate.ts";
+import type { GradientPlaces } from "./gradient-places.ts";
 import { requireApart } from "./overlap.ts";
 import { requireFloat32, requireUnchanged } from "./parameters.ts";
 import type { Storage } from "./storage.ts";
@@ -18,7 +19,10 @@ export interface WasmCapabilities extends Capabilities {
 
 const backend = "wasm";
 
-export function createEngine<V>(storage: Storage<V>): Engine<WasmLoss, number, Float32Array, V, V, number> {
+export function createEngine<V>(
+  storage: Storage<V>,
+  places: GradientPlaces<V>,
+): Engine<WasmLoss, number, Float32Array, V, V, number> {
   const { kernels } = storage;
   const capabilities: WasmCapabilities = {
     ...hostCapabilities,
@@ -55,9 +59,15 @@ export function createEngine<V>(storage: Storage<V>): Engine<WasmLoss, number, F
       storage.claim(added);
       for (const [name, value] of more) arrays.set(name, value);
     },
-    allocate: (parameter, initial) => storage.allocate(parameter, initial),
+    allocate(parameter, initial) {
+      places.see(parameter);
+      return storage.allocate(parameter, initial);
+    },
     release: (vector) => storage.release(vector),
-    write: (vector, data) => storage.view(vector).set(data),
+    write(vector, data) {
+      storage.view(vector).set(data);
+      places.note(vector);
+    },
     read: (vectors) => Promise.resolve(packed(vectors.map((vector) => storage.view(vector)))),
     async readParameters(parameters) {
       for (const parameter of parameters) requireUnchanged(parameter, "readParameters");
@@ -70,9 +80,11 @@ export function createEngine<V>(storage: Storage<V>): Engine<WasmLoss, number, F
     scalar: (value) => value,
     readScalars: (scalars) => Promise.resolve([...scalars]),
     differentiate(loss, request) {
+      places.settle();
       const found = differentiate(storage, index, loss, request);
       // A first gradient becomes the accumulator; nothing else changes what the parameter has.
       for (const [parameter, gradient] of found.gradients) parameter.accumulator ??= gradient;
+      places.take(found.gradients);
       return found;
     },
     accumulate(parameter, gradient) {

@@ -32,6 +32,12 @@ export interface Storage<V> {
   /** A vector of the parameter's length, filled with `initial`. @throws OptimError `arena-full` */
   allocate(parameter: Place, initial: number): V;
   release(vector: V): void;
+  /** Of an arena: the place of the parameter's gradient beside the others, where it is this optimizer's. It holds anything. */
+  gradientPlace?(parameter: Place): V | undefined;
+  /** Of an arena: whether a vector is such a place. */
+  isGradientPlace?(vector: V): boolean;
+  /** Of an arena: all these places, where this optimizer has all of them. */
+  gradients?(): Float32Array | undefined;
   /** The elements, to use at once: what is allocated without having been reserved may detach them. */
   view(vector: V): Float32Array;
   /** The parameter as a vector; one is open at a time. */

@@ -3,6 +3,7 @@ import { allSlots, createOptimizer, hyperparameterEntries, structureOf } from "@
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
+import { GradientPlaces } from "./gradient-places.ts";
 import { availableVectorMemory } from "./kernel/index.ts";
 import { arenaOf, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
 
@@ -21,6 +22,16 @@ export interface WasmOptimizer<
   H extends BaseHyperparameters = BaseHyperparameters,
 > extends Optimizer<WasmLoss<Name>, number, H> {
   readonly capabilities: WasmCapabilities;
+  /**
+   * All accumulated gradients in one array, of an optimizer that has exactly the parameters of an arena; `undefined` for every other, for a second
+   * one on the same arena, and after `dispose()`. For all-reduces that work in place.
+   *
+   * In the declared order of the arena, each padded with zeros to a multiple of 256 bytes, followed by room for 1 + n numbers of the caller's, n
+   * being the number of parameters. Gradients are as accumulated (window and loss scale included). A parameter without a pending gradient
+   * reads as zeros, which are written when this property is read: read it before anything is put there. The array stays the same
+   * through steps and loads. What is written for a parameter that has no gradient here is not stepped: hand it to `writeGradients`.
+   */
+  readonly gradientView?: Float32Array | undefined;
 }
 
 const who = "wasmOptimizer";
@@ -64,8 +75,12 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
   const arrays = arraysIn(parameters);
   const arena = arrays.map(arenaOf).find((found) => found !== undefined);
   const build = <V>(storage: Storage<V>): WasmOptimizer<string, H> => {
-    const engine = createEngine(storage);
+    const places = new GradientPlaces(storage);
+    const engine = createEngine(storage, places);
     const optimizer = createOptimizer(who, engine, rule, parameters as ParametersInput<Float32Array, H>);
+    if (storage.gradients !== undefined) {
+      Object.defineProperty(optimizer, "gradientView", { get: () => places.view(), configurable: true });
+    }
     // The engine's capabilities are the optimizer's.
     return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };
   };

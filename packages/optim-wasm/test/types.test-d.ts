@@ -50,3 +50,10 @@ test("a wrapper is of this backend: closures of another do not fit", () => {
   const other: OptimWrapper<WasmLoss<"v">, number> = optim;
   void other;
 });
+
+test("gradientView may be absent, and cannot be replaced", () => {
+  const optimizer = wasmOptimizer(adam(), createArena({ w: 1 }));
+  expectTypeOf(optimizer.gradientView).toEqualTypeOf<Float32Array | undefined>();
+  // @ts-expect-error: it is the arena's
+  optimizer.gradientView = new Float32Array(1);
+});
