@@ -9,6 +9,7 @@ import { page } from "./page.ts";
 import { addAdapters, markdown, writeReport } from "./report.ts";
 import { tfjs } from "./tfjs.ts";
 import { wasm } from "./wasm.ts";
+import { webgl } from "./webgl/index.ts";
 import { webgpuHere, webgpuInSoftware } from "./webgpu/index.ts";
 
 const effort: Effort = { smoke: process.argv.includes("--smoke") };
@@ -22,7 +23,7 @@ if (process.argv.includes("--webgpu")) {
 } else {
   const started = performance.now();
   const sections: Section[] = [];
-  for (const suite of [wasm, tfjs, overhead, page]) sections.push(...(await suite(effort)));
+  for (const suite of [wasm, tfjs, webgl, overhead, page]) sections.push(...(await suite(effort)));
   const adapters = await webgpuInSoftware(effort);
   if (effort.smoke) {
     const count = [sections, ...adapters.map((adapter) => adapter.sections)].flat().length;
