@@ -21,6 +21,8 @@ const ofParameters: Allowed = (expected) => 5e-6 + 1e-5 * Math.abs(expected);
 /** Of optimizer state, whose magnitude may be anything: relative to itself and to the largest of its tensor. */
 const ofSlots: Allowed = (expected, largest) => 1e-5 * Math.abs(expected) + 1e-6 * largest;
 
+const ofModernSlots: Allowed = (expected, largest) => 1e-5 * Math.abs(expected) + 4e-6 * largest;
+
 /**
  * Of scheduled hyperparameters. MMEngine multiplies from count to count, we compute every count from the start: they differ by
  * rounding, a few ulp a count, and where a cosine is near 0, by the rounding of 1 + cos.
@@ -31,8 +33,19 @@ const ofHyperparameters: Allowed = (expected, largest) => 1e-12 * Math.abs(expec
 export class Checks {
   readonly list: Check[] = [];
 
-  parameter(field: string, received: ArrayLike<number> | undefined, expected: GoldenData): void {
-    this.#numbers(field, received, decode(expected), ofParameters);
+  /** `slack`: how much further off it may be, where the recording itself strays from float64. */
+  parameter(
+    field: string,
+    received: ArrayLike<number> | undefined,
+    expected: GoldenData,
+    slack: number = 0,
+  ): void {
+    this.#numbers(field, received, decode(expected), (b, largest) => ofParameters(b, largest) + slack);
+  }
+
+  /** As {@link slot}, of recordings whose own slots stray from float64 by up to 1.5e-6 of the largest. */
+  modernSlot(field: string, received: ArrayLike<number> | undefined, expected: readonly number[]): void {
+    this.#numbers(field, received, Float32Array.from(expected), ofModernSlots);
   }
 
   slot(field: string, received: ArrayLike<number> | undefined, expected: GoldenData): void {

@@ -7,7 +7,8 @@ export interface GoldenFile {
 }
 
 export interface GoldenMeta {
-  readonly format: 1;
+  /** `"1-modern"`: optimizers of other libraries, see src/modern/format.ts. */
+  readonly format: 1 | "1-modern";
   /** The version that was recorded: `"1.13.1 …"`. */
   readonly torch: string;
 }
@@ -258,7 +259,10 @@ export function decode(data: GoldenData): Float32Array {
 /** Reads a parsed file. @throws Error that says what is wrong with it */
 export function parseGoldenFile(json: unknown): GoldenFile {
   const { meta, cases } = (json ?? {}) as Partial<GoldenFile>;
-  if (meta?.format !== 1) throw new Error(`golden file: expected meta.format 1, got ${String(meta?.format)}`);
+  if (meta?.format !== 1 && meta?.format !== "1-modern") {
+    const received = String((meta as { readonly format?: unknown } | undefined)?.format);
+    throw new Error(`golden file: expected meta.format 1 or "1-modern", got ${received}`);
+  }
   if (!Array.isArray(cases)) throw new Error("golden file: expected a list `cases`");
   for (const [index, entry] of cases.entries() as IterableIterator<[number, Partial<GoldenCase> | null]>) {
     if (typeof entry?.name !== "string" || typeof entry.kind !== "string") {

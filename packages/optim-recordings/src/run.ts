@@ -11,6 +11,9 @@ import { runRegression } from "./kinds/regression.ts";
 import { runScaler } from "./kinds/scaler.ts";
 import { runScheduler } from "./kinds/scheduler.ts";
 import { runWrapper } from "./kinds/wrapper.ts";
+import { isModern } from "./modern/format.ts";
+import { runModern } from "./modern/run.ts";
+import { reasonToSkip } from "./modern/skipped.ts";
 import type { Bench } from "./subject.ts";
 import type { RulesByName } from "./torch.ts";
 
@@ -88,7 +91,11 @@ export async function runGoldenCase<P, Loss extends LossClosure, LossValue>(
   const { name, kind } = recorded;
   const nothing = { name, kind, checks: 0, failures: [], exceptions: [], largestError: 0, largestShare: 0 };
   if (!isRunnable(recorded)) return { ...nothing, status: "skipped", reason: `kind ${kind} is not here yet` };
+  const modern = isModern(recorded, meta);
+  const reason = modern ? reasonToSkip(recorded) : undefined;
+  if (reason !== undefined) return { ...nothing, status: "skipped", reason };
   try {
+    if (modern) return resultOf(recorded, (await runModern(recorded, { factory, rules })).list, []);
     return await judge(recorded, meta, { factory, rules });
   } catch (error) {
     return { ...nothing, status: "failed", failures: [describeError(error)] };
@@ -116,13 +123,23 @@ async function judge<P, Loss extends LossClosure, LossValue>(
       if (!rows.some((row) => isNamedBy(row, check.field))) failures.push(...failureOf(check));
     }
   }
+  const because = rows.map((row) => `${row.because} (${row.decision})`);
+  return resultOf(recorded, list, because, failures);
+}
+
+function resultOf(
+  { name, kind }: GoldenCase,
+  list: readonly Check[],
+  because: readonly string[],
+  failures: readonly string[] = list.flatMap(failureOf),
+): GoldenResult {
   return {
-    name: recorded.name,
-    kind: recorded.kind,
+    name,
+    kind,
     status: failures.length > 0 ? "failed" : "passed",
     checks: list.length,
     failures,
-    exceptions: rows.map(({ because, decision }) => `${because} (${decision})`),
+    exceptions: because,
     largestError: Math.max(0, ...list.map(({ error }) => error)),
     largestShare: Math.max(0, ...list.map(({ share }) => share)),
   };

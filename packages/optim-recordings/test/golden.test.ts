@@ -371,7 +371,9 @@ function hasError({ steps }: WrapperCase): boolean {
 }
 
 test("a file that is none is refused in words", () => {
-  expect(() => parseGoldenFile({ meta: { format: 2 }, cases: [] })).toThrow("expected meta.format 1, got 2");
+  expect(() => parseGoldenFile({ meta: { format: 2 }, cases: [] })).toThrow(
+    'expected meta.format 1 or "1-modern", got 2',
+  );
   expect(() => parseGoldenFile({ meta: { format: 1 } })).toThrow("expected a list `cases`");
   expect(() => parseGoldenFile({ meta: { format: 1 }, cases: [{ name: "x" }] })).toThrow("cases[0]");
 });

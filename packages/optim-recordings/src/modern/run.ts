@@ -1,0 +1,258 @@
+import type { LossClosure } from "@mm/optim-conformance";
+import type { NamedTensors, Optimizer, OptimizerStateDict } from "@mm/optim-core";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import { averagedParameters, ema, sam, samAscent, type SamAscentHyperparameters } from "@mm/optim-rules";
+import { Checks } from "../checks.ts";
+import { decode, type GoldenGradients, type TorchOptions } from "../format.ts";
+import type { Bench } from "../subject.ts";
+import { camelCase, ruleOf } from "../torch.ts";
+import type { ModernCase, ModernStep } from "./format.ts";
+import { translations } from "./translate.ts";
+
+/** One of our optimizers: the tensors that one rule drives, in groups as recorded. */
+interface Part<Loss, LossValue> {
+  readonly optimizer: Optimizer<Loss, LossValue>;
+  readonly groups: readonly PartGroup[];
+  /** With SAM: its second optimizer. */
+  readonly ascent?: Optimizer<Loss, LossValue, SamAscentHyperparameters>;
+}
+
+interface PartGroup {
+  /** Its place among the recorded groups. */
+  readonly recorded: number;
+  readonly params: readonly string[];
+  readonly dimensions: number;
+}
+
+/** An optimizer of another library on given gradients. */
+export async function runModern<P, Loss extends LossClosure, LossValue>(
+  recorded: ModernCase,
+  { factory }: Bench<P, Loss, LossValue>,
+): Promise<Checks> {
+  const { optimizer, groups, init, steps, checkpoint, finalStateDict, special, maxAbsDiffVsFloat64 } =
+    recorded;
+  const checks = new Checks();
+  const parameters = new Map(
+    groups.flatMap(({ params }) =>
+      params.map((name) => {
+        const { data, shape } = init[name] as ModernCase["init"][string];
+        return [name, factory.createParameter(decode(data), shape)] as const;
+      }),
+    ),
+  );
+  const options: TorchOptions[] = groups.map((group) => ({ ...optimizer.args, ...group.options }));
+  const ruleFor = (group: number, dimensions: number): UpdateRule => {
+    const rule = translated(recorded, options[group] as TorchOptions, dimensions);
+    return special === "average" ? ema(rule, { emaDecay: Number(recorded.average?.decay) }) : rule;
+  };
+  const create = (): Part<Loss, LossValue>[] =>
+    partsOf(recorded, ruleFor).map(({ rule, groups: mine }) => {
+      const written = mine.map(({ recorded: group, params, dimensions }) => ({
+        params: Object.fromEntries(params.map((name) => [name, parameters.get(name) as P])),
+        ...ruleFor(group, dimensions).hyperparameters,
+      }));
+      const base = factory.createOptimizer(rule, written);
+      if (special !== "sam") return { optimizer: base, groups: mine };
+      const climbs = mine.map(({ recorded: group, params }) => ({
+        params: Object.fromEntries(params.map((name) => [name, parameters.get(name) as P])),
+        rho: Number(options[group]?.["rho"] ?? 0.05),
+      }));
+      const ascent = factory.createOptimizer(samAscent(), climbs);
+      return { optimizer: sam(base, ascent), groups: mine, ascent };
+    });
+
+  const lossOf = (grads: GoldenGradients, { groups: mine }: Part<Loss, LossValue>): Loss | undefined => {
+    const terms = mine
+      .flatMap(({ params }) => params)
+      .flatMap((name) => {
+        const data = grads[name] ?? null;
+        return data === null ? [] : [{ name, parameter: parameters.get(name) as P, gradient: decode(data) }];
+      });
+    return terms.length === 0 ? undefined : factory.linearLoss(terms);
+  };
+
+  let parts = create();
+  // Our averages follow a tensor's own updates: one that lacked a gradient is behind the authors' from there on.
+  const lagging = new Set<string>();
+  for (const [index, step] of steps.entries()) {
+    if (checkpoint?.beforeStep === index) {
+      const saved = await Promise.all(parts.map(({ optimizer: part }) => part.stateDict()));
+      compareSlots(checks, "checkpoint", saved, recorded, checkpoint.stateDict.state);
+      for (const part of parts) part.optimizer.dispose();
+      parts = create();
+      for (const [place, state] of saved.entries()) await load(parts[place], state);
+    }
+    for (const { group, ...changes } of step.set ?? []) {
+      options[group] = { ...options[group], ...(changes as TorchOptions) };
+      for (const part of parts)
+        for (const [place, mine] of part.groups.entries())
+          if (mine.recorded === group)
+            Object.assign(
+              part.optimizer.paramGroups[place] as object,
+              ruleFor(group, mine.dimensions).hyperparameters,
+            );
+    }
+    for (const [name, data] of Object.entries(step.grads)) if (data === null) lagging.add(name);
+    for (const part of parts) {
+      const loss = lossOf(step.grads, part);
+      if (loss === undefined) continue;
+      const second = lossOf(step.grads2 ?? step.grads, part) ?? loss;
+      for (const [name, data] of Object.entries(await climbed(part, loss))) {
+        const field = `steps[${index}].perturbed.${name}`;
+        checks.parameter(field, data, step.perturbed?.[name] ?? [], 4 * maxAbsDiffVsFloat64);
+      }
+      part.optimizer.backward(special === "sam" ? inTurn(loss, second) : loss);
+      part.optimizer.step(clipping(recorded));
+      part.optimizer.zeroGrad();
+      if (recorded.stepCounter === "group") await moveAlong(part, step);
+    }
+    for (const part of parts) {
+      const after = await part.optimizer.readParameters();
+      const averaged = special === "average" ? await averagedParameters(part.optimizer) : {};
+      for (const name of part.groups.flatMap(({ params }) => params)) {
+        const slack = 4 * maxAbsDiffVsFloat64;
+        checks.parameter(`steps[${index}].after.${name}`, after[name], step.after[name] ?? [], slack);
+        const average = step.averaged?.[name];
+        if (average && !lagging.has(name))
+          checks.parameter(`steps[${index}].averaged.${name}`, averaged[name], average, slack);
+      }
+    }
+  }
+  const states = await Promise.all(parts.map(({ optimizer: part }) => part.stateDict()));
+  compareSlots(checks, "finalStateDict", states, recorded, finalStateDict.state);
+  for (const part of parts) part.optimizer.dispose();
+  for (const parameter of parameters.values()) factory.disposeParameter?.(parameter);
+  return checks;
+}
+
+function translated(
+  { optimizer: { type, args }, special }: ModernCase,
+  options: TorchOptions,
+  dimensions: number,
+): UpdateRule {
+  if (special === "sam") {
+    const { base_optimizer: base, rho: _rho, adaptive: _adaptive, ...others } = options;
+    return ruleOf({ type: String(base), args: others });
+  }
+  const translate = translations[type];
+  if (translate === undefined) return ruleOf({ type, args: options });
+  return translate(options as never, { dimensions, args: args as never });
+}
+
+/** The tensors by the rule that drives them: MARS is for matrices, and gives others to AdamW. */
+function partsOf(
+  { groups, init }: ModernCase,
+  ruleFor: (group: number, dimensions: number) => UpdateRule,
+): { readonly rule: UpdateRule; readonly groups: readonly PartGroup[] }[] {
+  const parts = new Map<UpdateRule["definition"], { rule: UpdateRule; groups: PartGroup[] }>();
+  for (const [recorded, { params }] of groups.entries()) {
+    const byDimensions = new Map<number, string[]>();
+    for (const name of params) {
+      const dimensions = init[name]?.shape.length ?? 0;
+      byDimensions.set(dimensions, [...(byDimensions.get(dimensions) ?? []), name]);
+    }
+    for (const [dimensions, names] of byDimensions) {
+      const rule = ruleFor(recorded, dimensions);
+      const part = parts.get(rule.definition) ?? { rule, groups: [] };
+      part.groups.push({ recorded, params: names, dimensions });
+      parts.set(rule.definition, part);
+    }
+  }
+  return [...parts.values()];
+}
+
+/** timm's LAMB clips the norm of all gradients itself, to 1 unless it is told otherwise. */
+function clipping({ optimizer: { type, args } }: ModernCase): {
+  readonly clipGrad?: { readonly maxNorm: number };
+} {
+  const { max_grad_norm: maxNorm = 1 } = args;
+  return type === "timm.optim.lamb:Lamb" && maxNorm !== null
+    ? { clipGrad: { maxNorm: Number(maxNorm) } }
+    : {};
+}
+
+/** The point at which SAM takes its second gradient, found as `sam` finds it, and left again. Nothing without SAM. */
+async function climbed<Loss, LossValue>(
+  { ascent }: Part<Loss, LossValue>,
+  loss: Loss,
+): Promise<NamedTensors> {
+  if (ascent === undefined) return {};
+  const move = async (climbing: boolean): Promise<NamedTensors> => {
+    for (const group of ascent.paramGroups) group.climbing = climbing;
+    ascent.step(climbing ? { rescale: 2 ** 40, clipGrad: { maxNorm: 1 } } : {});
+    return ascent.readParameters();
+  };
+  ascent.backward(loss);
+  const point = await move(true);
+  await move(false);
+  ascent.zeroGrad();
+  return point;
+}
+
+/** A loss that is the first, then the second. */
+function inTurn<Loss extends LossClosure>(first: Loss, second: Loss): Loss {
+  let calls = 0;
+  return ((pass: never) => (calls++ === 0 ? first : second)(pass)) as Loss;
+}
+
+/**
+ * Where the authors count a group's steps, a tensor without a gradient goes along, while ours stays: it takes over the count, and what depends on
+ * counts alone, from a tensor that took the step.
+ */
+async function moveAlong<Loss, LossValue>(part: Part<Loss, LossValue>, { grads }: ModernStep): Promise<void> {
+  const names = part.groups.flatMap(({ params }) => params);
+  const leader = names.find((name) => (grads[name] ?? null) !== null);
+  const left = new Set(names.filter((name) => (grads[name] ?? null) === null));
+  if (leader === undefined || left.size === 0) return;
+  const state = await part.optimizer.stateDict();
+  const led = state.params.find(({ name }) => name === leader);
+  const params = state.params.map((entry) =>
+    left.has(entry.name) && led ? { ...entry, step: led.step, scalarSlots: led.scalarSlots } : entry,
+  );
+  await load(part, { ...state, params });
+}
+
+async function load<Loss, LossValue>(
+  part: Part<Loss, LossValue> | undefined,
+  state: OptimizerStateDict,
+): Promise<void> {
+  (await part?.optimizer.prepareLoad(state))?.commit();
+}
+
+/** Slots that we keep and the authors do not. */
+const ownSlots: ReadonlySet<string> = /* @__PURE__ */ new Set(["momentumStarted", "ema", "emaStarted"]);
+
+/** Holds our slots to the recorded ones. */
+function compareSlots(
+  checks: Checks,
+  at: string,
+  states: readonly OptimizerStateDict[],
+  { groups }: ModernCase,
+  recorded: ModernCase["finalStateDict"]["state"],
+): void {
+  const order = groups.flatMap(({ params }) => params);
+  for (const { params } of states) {
+    for (const { name, slots, scalarSlots } of params) {
+      const entry = recorded[String(order.indexOf(name))] ?? {};
+      const theirs = new Map(Object.entries(entry).map(([key, value]) => [camelCase(key), value]));
+      for (const [slot, values] of Object.entries<ArrayLike<number>>({
+        ...slots,
+        ...Object.fromEntries(Object.entries(scalarSlots).map(([key, value]) => [key, [value]])),
+      })) {
+        if (ownSlots.has(slot)) continue;
+        // A slot that the authors do without: AdEMAMix's fast average where β₁ = 0.
+        if (theirs.get(slot) === null) continue;
+        const negated = theirs.get("negPreGrad");
+        const value = theirs.get(slot) ?? (slot === "prev" ? negated : undefined);
+        const data =
+          typeof value === "object" && value !== null && "tensor" in value ? value.tensor : [value];
+        const sign = slot === "prev" && value === negated ? -1 : 1;
+        checks.modernSlot(
+          `${at}.${name}.${slot}`,
+          values,
+          data.map((x) => sign * Number(x)),
+        );
+      }
+    }
+  }
+}

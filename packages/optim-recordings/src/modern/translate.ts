@@ -1,0 +1,181 @@
+import type { UpdateRule } from "@mm/optim-core/rule";
+import {
+  adabelief,
+  adamw,
+  adamwEpsilonHat,
+  adan,
+  ademamix,
+  adopt,
+  cautious,
+  lamb,
+  laprop,
+  lars,
+  lion,
+  mars,
+  marsLion,
+  nadamw,
+  novograd,
+  sgdw,
+  stableAdamw,
+} from "@mm/optim-rules";
+import type { TorchOptions } from "../format.ts";
+
+/** Our rule for a tensor, with hyperparameters made of what its group says over what the constructor was given. */
+type Translate = (
+  options: Options,
+  tensor: { readonly dimensions: number; readonly args: Options },
+) => UpdateRule;
+
+/** Values of a recording, which the rule that takes them checks. */
+type Options = Readonly<Record<string, never>>;
+
+/** By class, as recordings name them. Defaults are the authors', where they differ from ours. */
+export const translations: { readonly [type: string]: Translate } = {
+  "timm.optim.lion:Lion": (o) => timmCautious(o, lion(common(o))),
+  "lion_pytorch:Lion": (o, { args }) => lion(luciDecay(o, args)),
+  "lion_pytorch.cautious_lion:Lion": (o, { args }) => {
+    const uphill = number(o, "cautious_factor", 0);
+    return uphill < 1
+      ? cautious(lion(luciDecay(o, args)), { uphill, floor: 1e-5 })
+      : lion(luciDecay(o, args));
+  },
+  "c_lion:Lion": (o) => cautious(lion({ betas: [0.95, 0.98], ...common(o) })),
+  "timm.optim.lamb:Lamb": (o) =>
+    lamb({
+      ...common(o),
+      gradAveraging: flag(o, "grad_averaging", true),
+      biasCorrected: flag(o, "bias_correction", true),
+      trustClip: flag(o, "trust_clip"),
+      alwaysAdapt: flag(o, "always_adapt"),
+      decoupledWeightDecay: flag(o, "decoupled_decay"),
+    }),
+  "timm.optim.adan:Adan": (o) => adan({ ...common(o), noProx: flag(o, "no_prox") }),
+  "timm.optim.adabelief:AdaBelief": (o) =>
+    adabelief({
+      ...common(o),
+      rectify: flag(o, "rectify", true),
+      decoupledWeightDecay: flag(o, "decoupled_decay", true),
+      amsgrad: flag(o, "amsgrad"),
+    }),
+  "timm.optim.nadamw:NAdamW": (o) => timmCautious(o, nadamw(common(o))),
+  "timm.optim.adamw:AdamWLegacy": (o) =>
+    timmCautious(o, adamw({ ...common(o), amsgrad: flag(o, "amsgrad") })),
+  "coptim_pkg.c_adamw:AdamW": (o) =>
+    cautious(adamwEpsilonHat({ ...common(o), biasCorrected: flag(o, "correct_bias", true) }), {
+      floor: 1e-3,
+    }),
+  "timm.optim.nvnovograd:NvNovoGrad": (o) =>
+    novograd({ ...common(o), gradAveraging: flag(o, "grad_averaging"), amsgrad: flag(o, "amsgrad") }),
+  "timm.optim.lars:Lars": (o) =>
+    lars({
+      momentum: 0,
+      weightDecay: 0,
+      eps: 1e-8,
+      ...common(o),
+      nesterov: flag(o, "nesterov"),
+      trustCoefficient: number(o, "trust_coeff", 1e-3),
+      trustClip: flag(o, "trust_clip"),
+      alwaysAdapt: flag(o, "always_adapt"),
+      lrInMomentum: false,
+    }),
+  "timm.optim.laprop:LaProp": (o) => timmCautious(o, laprop(common(o))),
+  "timm.optim.sgdw:SGDW": (o) =>
+    timmCautious(
+      o,
+      sgdw({ ...common(o), nesterov: flag(o, "nesterov"), dampening: number(o, "dampening", 0) }),
+    ),
+  "timm.optim.adopt:Adopt": (o) =>
+    timmCautious(
+      o,
+      adopt({
+        ...common(o),
+        ...clip("clip_exp" in o ? o["clip_exp"] : 0.333),
+        decoupledWeightDecay: flag(o, "decoupled"),
+      }),
+    ),
+  "adopt_author:ADOPT": (o, { args }) =>
+    // Python's function of the step cannot be written down: it is there, t ↦ t^0.25, or null.
+    adopt({
+      ...common(o),
+      ...clip("clip_lambda" in args && (args["clip_lambda"] as unknown) === null ? null : 0.25),
+      decoupledWeightDecay: flag(o, "decouple"),
+    }),
+  "ademamix:AdEMAMix": (o) =>
+    ademamix({
+      ...common(o),
+      alpha: number(o, "alpha", 2),
+      alphaWarmup: number(o, "alpha_warmup", 0),
+      beta3Warmup: number(o, "beta3_warmup", 0),
+    }),
+  "optimi.stableadamw:StableAdamW": (o, { args }) => {
+    const { weightDecay = 1e-2, ...others } = common(o);
+    const scale = flag(o, "decouple_lr") ? number(args, "lr", 1) : 1;
+    return stableAdamw({ ...others, weightDecay: weightDecay / scale });
+  },
+  "timm.optim.mars:Mars": (o, { dimensions }) => {
+    const { betas: _betas, ...others } = common(o);
+    const betas = pair(o, "betas") ?? [0.9, 0.99];
+    if (dimensions < 2 && !flag(o, "optimize_1d")) {
+      const lr = number(o, "lr", 3e-3) * number(o, "lr_1d_factor", 1);
+      return timmCautious(o, adamw({ weightDecay: 0, ...others, lr, betas: pair(o, "betas_1d") ?? betas }));
+    }
+    const options = { ...others, gamma: number(o, "gamma", 0.025), correctsFirst: false };
+    if ((o["mars_type"] as unknown) !== "lion") return timmCautious(o, mars({ ...options, betas }));
+    const { eps: _eps, ...rest } = options;
+    return timmCautious(o, marsLion({ ...rest, momentum: betas[0] }));
+  },
+  "mars_author:MARS": (o, { dimensions, args }) => {
+    const { betas: _betas, ...others } = common(o);
+    const betas = pair(o, "betas") ?? [0.95, 0.99];
+    const amsgrad = flag(o, "amsgrad");
+    if (dimensions !== 2 && !flag(o, "optimize_1d")) {
+      return adamw({
+        ...others,
+        lr: number(o, "lr", 3e-3) * (number(args, "lr_1d", 3e-3) / number(args, "lr", 3e-3)),
+        betas: pair(args, "betas_1d") ?? [0.9, 0.95],
+        weightDecay: number(o, "weight_decay_1d", 0.1),
+        amsgrad,
+      });
+    }
+    const gamma = number(args, "gamma", 0.025);
+    if ((args["mars_type"] as unknown) !== "mars-lion") return mars({ ...others, betas, gamma, amsgrad });
+    const { eps: _eps, ...rest } = others;
+    return marsLion({ ...rest, momentum: betas[0], gamma });
+  },
+};
+
+interface Common {
+  readonly lr?: number;
+  readonly betas?: readonly [number, number] & readonly [number, number, number];
+  readonly eps?: number;
+  readonly weightDecay?: number;
+  readonly momentum?: number;
+  readonly maximize?: boolean;
+}
+
+/** The options that have the same meaning everywhere. */
+function common(o: TorchOptions): Common {
+  const named = { lr: "lr", betas: "betas", eps: "eps", weight_decay: "weightDecay", momentum: "momentum" };
+  const values = Object.entries({ ...named, maximize: "maximize" }).flatMap(([theirs, ours]) =>
+    theirs in o ? [[ours, o[theirs]]] : [],
+  );
+  return Object.fromEntries(values) as Common;
+}
+
+const pair = (o: TorchOptions, name: string): readonly [number, number] | undefined =>
+  (o[name] ?? undefined) as readonly [number, number] | undefined;
+const flag = (o: TorchOptions, name: string, otherwise = false): boolean => Boolean(o[name] ?? otherwise);
+const number = (o: TorchOptions, name: string, otherwise: number): number => Number(o[name] ?? otherwise);
+
+const timmCautious = (o: TorchOptions, rule: UpdateRule): UpdateRule =>
+  flag(o, "caution") ? cautious(rule, { floor: 1e-3 }) : rule;
+
+/** lion-pytorch divides λ by the constructor's learning rate where it is told to decouple them. */
+function luciDecay(o: TorchOptions, args: TorchOptions): Common {
+  const { weightDecay = 0, ...others } = common(o);
+  const scale = flag(o, "decoupled_weight_decay") ? number(args, "lr", 1e-4) : 1;
+  return { ...others, weightDecay: weightDecay / scale };
+}
+
+const clip = (exponent: number | null): { readonly clips: boolean; readonly clipExponent?: number } =>
+  exponent === null ? { clips: false } : { clips: true, clipExponent: exponent };
