@@ -28,8 +28,7 @@ describe("a recording that is wrong", () => {
     expect(status).toBe("failed");
     return failures.join("\n");
   };
-  const options = (copy: ModernCase): Record<string, unknown> =>
-    copy.optimizer.args as Record<string, unknown>;
+  const options = (copy: ModernCase): Record<string, unknown> => copy.optimizer.args;
 
   test("in one element of one step", async () => {
     const words = await fails("lamb/timm", ({ steps }) => {
@@ -92,9 +91,9 @@ describe("what is not followed", () => {
   test.each(
     all.filter((recorded) => !followed.includes(recorded)).map((recorded) => [recorded.name, recorded]),
   )("%s is skipped, with its class and the record that says why", async (_, recorded) => {
-    const result = await run(recorded as ModernCase);
+    const result = await run(recorded);
     expect(result).toMatchObject({ status: "skipped", checks: 0 });
-    expect(result.reason).toContain((recorded as ModernCase).optimizer.type);
+    expect(result.reason).toContain(recorded.optimizer.type);
     expect(result.reason).toContain("0080-recordings-of-other-libraries");
   });
 

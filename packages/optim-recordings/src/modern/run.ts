@@ -132,7 +132,7 @@ function translated(
 ): UpdateRule {
   if (special === "sam") {
     const { base_optimizer: base, rho: _rho, adaptive: _adaptive, ...others } = options;
-    return ruleOf({ type: String(base), args: others });
+    return ruleOf({ type: base as string, args: others });
   }
   const translate = translations[type];
   if (translate === undefined) return ruleOf({ type, args: options });
