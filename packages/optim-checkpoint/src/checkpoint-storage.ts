@@ -21,6 +21,12 @@ export interface CheckpointStorage {
     nameAfter: (taken: readonly string[]) => string,
     options: ProgressOptions,
   ): Promise<string>;
+  /**
+   * Writes a file in the place of the one of that name, if there is one, and resolves when it would survive the loss of power.
+   *
+   * @throws OptimError `storage-error`, and then what was there is as it was
+   */
+  replace(name: string, file: SafetensorsFile, options: ProgressOptions): Promise<void>;
   /** Opens a file for the time of `use`. @throws OptimError `storage-error` */
   read<T>(name: string, use: (source: ByteSource) => Promise<T>): Promise<T>;
   /** Removes a file. One that is gone already is no error. @throws OptimError `storage-error` */

@@ -1,17 +1,28 @@
 import { isOptimError, OptimError } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
 import type { CheckpointStorage } from "./checkpoint-storage.ts";
 import { type Checkpoint, decodeCheckpoint, type DecodedCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import type { SafetensorsFile } from "./encode.ts";
-import { newestFirst, nextName, requireFileName } from "./file-names.ts";
+import { fileNamed, newestFirst, nextName, requireFileName } from "./file-names.ts";
+import { checkedKeep, type Keep, type KeepOptions } from "./keep.ts";
 import type { ProgressOptions } from "./progress.ts";
 import { Wholeness } from "./wholeness.ts";
 
 export interface CheckpointsOptions {
-  /** How many are kept: the newest that are whole. At least 1; default 3; `Infinity` for all. */
-  readonly keep?: number;
+  /**
+   * How many are kept: the newest that are whole. At least 1; default 3; `Infinity` for all. With `{ newest, every }` those whose number is a
+   * multiple of `every` stay too.
+   */
+  readonly keep?: number | KeepOptions;
   /** Told of an old checkpoint that could not be removed after a save, which succeeded. The next save tries again. */
   readonly onNotRemoved?: (left: SkippedCheckpoint) => void;
+}
+
+export interface SaveOptions extends ProgressOptions {
+  /**
+   * A name of its own: `"best"` is saved as `best.safetensors`, in the place of the one before. It is not numbered, `keep` does not count it and
+   * `latest()` does not find it: `read("best.safetensors")` does.
+   */
+  readonly as?: string;
 }
 
 export interface FoundCheckpoint {
@@ -36,18 +47,15 @@ export interface SkippedCheckpoint {
  */
 export class Checkpoints {
   readonly #storage: CheckpointStorage;
-  readonly #keep: number;
+  readonly #keep: Keep;
   readonly #onNotRemoved: CheckpointsOptions["onNotRemoved"];
   readonly #wholeness: Wholeness;
   #saving: Promise<unknown> = Promise.resolve();
 
-  /** @throws OptimError `invalid-option` */
+  /** @throws OptimError `invalid-option`, `unknown-option` */
   constructor(storage: CheckpointStorage, { keep = 3, onNotRemoved }: CheckpointsOptions = {}) {
-    if (!(keep >= 1 && (Number.isInteger(keep) || keep === Number.POSITIVE_INFINITY))) {
-      refuse("invalid-option", "openCheckpoints: keep", "an integer of at least 1", keep);
-    }
     this.#storage = storage;
-    this.#keep = keep;
+    this.#keep = checkedKeep(keep);
     this.#onNotRemoved = onNotRemoved;
     this.#wholeness = new Wholeness(storage);
   }
@@ -65,11 +73,14 @@ export class Checkpoints {
    * the other.
    *
    * @returns the name of its file
-   * @throws OptimError errors of `encodeCheckpoint`; `storage-error` where it was not saved, and then those before it are as they were
+   * @throws OptimError errors of `encodeCheckpoint`; `invalid-name` for an `as` that is no name of a file; `storage-error` where it was not saved, and then those before it are as they were
    */
-  async save(checkpoint: Checkpoint, options: ProgressOptions = {}): Promise<string> {
+  async save(checkpoint: Checkpoint, { as, ...options }: SaveOptions = {}): Promise<string> {
+    const name = as === undefined ? undefined : fileNamed(as, "checkpoints.save: as");
     const file = encodeCheckpoint(checkpoint);
-    const saving = this.#saving.then(() => this.#save(file, options));
+    const saving = this.#saving.then(() =>
+      name === undefined ? this.#save(file, options) : this.#saveAs(name, file, options),
+    );
     this.#saving = saving.catch(() => undefined);
     return saving;
   }
@@ -83,14 +94,19 @@ export class Checkpoints {
     return name;
   }
 
+  async #saveAs(name: string, file: SafetensorsFile, options: ProgressOptions): Promise<string> {
+    await this.#storage.replace(name, file, options);
+    return name;
+  }
+
   async #removeOld(saved: string): Promise<void> {
     await this.#wholeness.note(saved);
     let kept = 0;
     const names = await this.list();
     for (const name of names) {
-      if (kept < this.#keep) kept += name === saved || (await this.#wholeness.isWhole(name)) ? 1 : 0;
+      if (kept < this.#keep.newest) kept += name === saved || (await this.#wholeness.isWhole(name)) ? 1 : 0;
       // Another process may have saved later ones already: ours stays all the same.
-      else if (name !== saved) await this.#remove(name);
+      else if (name !== saved && !this.#keep.forGood(name)) await this.#remove(name);
     }
     this.#wholeness.keepOnly(names);
   }

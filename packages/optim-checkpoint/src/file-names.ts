@@ -32,3 +32,18 @@ export function requireFileName(name: unknown, who: string): asserts name is str
   if (typeof name === "string" && /^[^/\\:\0]+$/.test(name) && name !== "." && name !== "..") return;
   refuse("invalid-name", who, "the name of a file in the folder, without a path", name);
 }
+
+/**
+ * The file of a checkpoint that a person names.
+ *
+ * @throws OptimError `invalid-name` for a path, and for a name that checkpoints have by their number
+ */
+export function fileNamed(name: unknown, who: string): string {
+  requireFileName(name, who);
+  const file = name.endsWith(ending) ? name : name + ending;
+  if (numberOf(file.toLowerCase()) !== undefined)
+    refuse("invalid-name", who, "a name that is not that of a numbered checkpoint", name);
+  return file;
+}
+
+const ending = ".safetensors";

@@ -18,6 +18,7 @@ export function directoryStorage(directory: FileSystemDirectoryHandle): Checkpoi
         await writeNew(directory, name, file, options);
         return name;
       }),
+    replace: (name, file, options) => alone(directory.name, () => writeNamed(directory, name, file, options)),
     async read(name, use) {
       const source = await sourceOf(await fileOf(name), "read");
       return use({
@@ -71,6 +72,18 @@ async function writeNew(
     await directory.removeEntry(name).catch(() => undefined);
     throw error;
   }
+}
+
+/** What was there stays until the new file is whole. Where there was nothing, a write that fails leaves nothing. */
+async function writeNamed(
+  directory: FileSystemDirectoryHandle,
+  name: string,
+  file: SafetensorsFile,
+  options: ProgressOptions,
+): Promise<void> {
+  const known = await attempt(`writing ${name}`, () => directory.getFileHandle(name).catch(unlessMissing));
+  if (known === undefined) await writeNew(directory, name, file, options);
+  else await writeHandle(known, file, options);
 }
 
 function unlessMissing(error: unknown): undefined {

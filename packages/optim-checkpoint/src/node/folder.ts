@@ -1,18 +1,25 @@
 import { link, open, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { CheckpointStorage } from "../checkpoint-storage.ts";
-import { attempt, filesIn, makeFolder, namesIn, publish, removeFile, withFile } from "./files.ts";
+import { attempt, filesIn, makeFolder, namesIn, publish, removeFile, withFile, writeFile } from "./files.ts";
 import { removeUnfinished } from "./unfinished.ts";
 
 /** A folder on a disk. */
 export function folderStorage(folder: string): CheckpointStorage {
   let made = false;
+  const prepare = async (): Promise<void> => {
+    if (!made) await makeFolder(folder);
+    made = true;
+    await removeUnfinished(folder);
+  };
   return {
     list: () => filesIn(folder),
+    async replace(name, file, options) {
+      await prepare();
+      await writeFile(join(folder, name), file, options);
+    },
     async create(file, nameAfter, options) {
-      if (!made) await makeFolder(folder);
-      made = true;
-      await removeUnfinished(folder);
+      await prepare();
       return publish(folder, file, options, (unfinished) => nameAnew(folder, unfinished, nameAfter));
     },
     read: (name, use) => withFile(join(folder, name), use),

@@ -130,6 +130,20 @@ test("an old one that cannot be removed is told, and does not fail the save", as
   expect(await checkpoints.list()).toEqual(["checkpoint-000003.safetensors"]);
 });
 
+test("one under a name of its own replaces the one before; where it fails, that one stays, or nothing is left", async () => {
+  const checkpoints = openCheckpoints(directory);
+  const onProgress = (): never => {
+    throw new Error("stop");
+  };
+  const fail = () => checkpoints.save({ extra: 0 }, { as: "best", onProgress });
+  await expect(fail()).rejects.toThrow("stop");
+  expect((await refusal(() => checkpoints.read("best.safetensors"))).code).toBe("storage-error");
+  for (const extra of [1, 2]) await checkpoints.save({ extra }, { as: "best" });
+  await expect(fail()).rejects.toThrow("stop");
+  expect((await checkpoints.read("best.safetensors")).extra).toBe(2);
+  expect(await checkpoints.latest()).toBeUndefined();
+});
+
 test("a damaged file does not count towards keep", async () => {
   const checkpoints = openCheckpoints(directory, { keep: 2 });
   for (const extra of [1, 2, 3]) await checkpoints.save({ extra });
