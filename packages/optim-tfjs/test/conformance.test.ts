@@ -1,7 +1,7 @@
 import { testOptimizer } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
 import { describe, expect, test } from "vitest";
-import { fixtures } from "../../optim-recordings/test/fixtures.ts";
+import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { paths } from "./backends.ts";
 import { nativeFactory, tfjsFactory } from "./factory.ts";
@@ -11,7 +11,7 @@ describe.each(paths)("$name", async (path) => {
 
   testOptimizer({ test, factory });
 
-  for (const file of fixtures.values()) testGolden({ test, factory, file });
+  for (const file of everyFixture) testGolden({ test, factory, file });
 
   test("any training run equals the reference", async () => {
     const search = path.inPlace

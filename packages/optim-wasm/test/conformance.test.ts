@@ -1,13 +1,13 @@
 import { testOptimizer } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
 import { expect, test } from "vitest";
-import { fixtures } from "../../optim-recordings/test/fixtures.ts";
+import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { wasmFactory } from "./factory.ts";
 
 testOptimizer({ test, factory: wasmFactory });
 
-for (const file of fixtures.values()) testGolden({ test, factory: wasmFactory, file });
+for (const file of everyFixture) testGolden({ test, factory: wasmFactory, file });
 
 test("wasm: any training run equals the reference to the bit", async () => {
   expect(await searchDifference(wasmFactory, { withEdges: true, numRuns: 200 })).toBeUndefined();

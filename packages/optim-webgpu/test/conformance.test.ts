@@ -1,7 +1,7 @@
 import { testOptimizer } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
 import { expect, test } from "vitest";
-import { fixtures } from "../../optim-recordings/test/fixtures.ts";
+import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { type Home, webgpuFactory } from "./factory.ts";
 import { countDevice } from "./support/counted.ts";
@@ -14,7 +14,7 @@ const refusals = refusalsOf(device);
 const factoryOf = (home: Home) => webgpuFactory(device, { name: `webgpu, ${home}`, home }, counted);
 
 for (const home of ["buffers", "everywhere"] as const) testOptimizer({ test, factory: factoryOf(home) });
-for (const file of fixtures.values()) testGolden({ test, factory: factoryOf("buffers"), file });
+for (const file of everyFixture) testGolden({ test, factory: factoryOf("buffers"), file });
 
 test("webgpu: training runs of any kind stay beside the reference", { timeout: 120_000 }, async () => {
   // Always the same ones: sums that cancel and loss scales near the end of float32 could exceed a tolerance by chance.

@@ -1,7 +1,7 @@
 import { testOptimizer } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
 import { expect, test } from "vitest";
-import { fixtures } from "../../../optim-recordings/test/fixtures.ts";
+import { everyFixture } from "../../../optim-recordings/test/fixtures.ts";
 import { refusalsOf } from "../support/refusals.ts";
 import { useTfjs } from "../support/tfjs.ts";
 import { tfjsFactory } from "./factory.ts";
@@ -11,7 +11,7 @@ const refusals = refusalsOf(device);
 const factory = tfjsFactory("tfjs on webgpu, in place");
 
 testOptimizer({ test, factory });
-for (const file of fixtures.values()) testGolden({ test, factory, file });
+for (const file of everyFixture) testGolden({ test, factory, file });
 
 test("the device refused nothing of all that", async () => {
   await device.queue.onSubmittedWorkDone();
