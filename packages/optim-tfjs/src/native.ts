@@ -56,8 +56,7 @@ function nativeEngine(native: NativeOptimizer): {
   const latch = new Latch();
   const stages = new OpsStages(latch, {
     decides: "host",
-    apply(items, factors) {
-      learningRate.set(items[0]?.parameter.group.values["lr"] as number);
+    prepare(items, factors) {
       const gradients = new Map<tf.Variable, tf.Tensor>();
       for (const item of items) gradients.set(item.parameter.value, handedOver(item, factors));
       // State is by position: every variable keeps its place, with or without a gradient.
@@ -65,8 +64,17 @@ function nativeEngine(native: NativeOptimizer): {
         name: variable.name,
         tensor: (gradients.get(variable) ?? null) as tf.Tensor,
       }));
-      native.applyGradients(list);
-      for (const { parameter } of items) parameter.step = (parameter.step as number) + 1;
+      const restore = rememberAll(native, [...gradients.keys()]);
+      return () => {
+        learningRate.set(items[0]?.parameter.group.values["lr"] as number);
+        try {
+          native.applyGradients(list);
+        } catch (error) {
+          restore();
+          throw error;
+        }
+        for (const { parameter } of items) parameter.step = (parameter.step as number) + 1;
+      };
     },
   });
   const engine: OpsEngine = {
@@ -194,6 +202,24 @@ async function readState(native: NativeOptimizer): Promise<{ readonly [name: str
   const tensors = await reading;
   const all = packed([...tensors, Float32Array.of(count)]);
   return Object.fromEntries([...names, iterations].map((name, index) => [name, all[index] as Float32Array]));
+}
+
+/**
+ * What a step of a `tf.Optimizer` may change: the variables given, its own, and its numbers. The function that is returned puts all of it
+ * back. Until the tidy around ends, a second handle keeps the values that the step replaces.
+ */
+function rememberAll(native: object, trained: readonly tf.Variable[]): () => void {
+  const fields = stateFields(native);
+  const lists = fields.flatMap(([, state]) => (Array.isArray(state) ? [[state, state.length] as const] : []));
+  const variables = [...trained, ...fields.flatMap(([, state]) => momentsOf(state))];
+  // A clone would be a copy on tfjs-wasm.
+  const values = variables.map((variable) => [variable, tf.reshape(variable, variable.shape)] as const);
+  const numbers = Object.entries(native).filter(([, value]) => typeof value === "number");
+  return () => {
+    for (const [list, length] of lists) for (const { variable } of list.splice(length)) variable.dispose();
+    for (const [variable, value] of values) variable.assign(value);
+    Object.assign(native, Object.fromEntries(numbers));
+  };
 }
 
 const momentsOf = (state: tf.Variable | readonly Moment[]): readonly tf.Variable[] =>

@@ -7,7 +7,7 @@ export async function readTensors(tensors: readonly tf.Tensor[]): Promise<Float3
   return packed(await Promise.all(tensors.map((tensor) => tensor.data<"float32">())));
 }
 
-/** Overwrites a variable. The data is copied: tfjs-cpu keeps the very array that it is given. */
+/** Overwrites a variable, by a copy of the data. */
 export function writeVariable(variable: tf.Variable, data: Float32Array): void {
   scoped(() => variable.assign(tensorOf(data, variable.shape)));
 }
@@ -17,6 +17,10 @@ export function filled(shape: readonly number[], value: number): tf.Tensor {
   return tf.fill(shape.slice(), value);
 }
 
+/**
+ * A tensor of a copy of the data: tfjs-cpu keeps the very array that it is given. Not `tf.tensor`, which in tfjs's debug mode refuses NaN and
+ * infinities. These are values that there are already, on their way from one place to another.
+ */
 export function tensorOf(data: Float32Array, shape: readonly number[]): tf.Tensor {
-  return tf.tensor(data.slice(), [...shape], "float32");
+  return tf.engine().makeTensor(data.slice(), [...shape], "float32");
 }

@@ -1,5 +1,6 @@
 import { OptimError, type OptimWrapperStateDict } from "@mm/optim-core";
 import * as tf from "@tensorflow/tfjs-core";
+import { tensorOf } from "./transfer.ts";
 
 /** What tfjs saves: tensors with names that no weight of the model has. */
 export interface NamedWeight {
@@ -15,7 +16,7 @@ export function weightsOf(state: OptimWrapperStateDict): NamedWeight[] {
   const rest = JSON.stringify(state, (key, value: unknown) => {
     if (value instanceof Float32Array) {
       const name = `${stateName}/${weights.length}/${key}`;
-      weights.push({ name, tensor: tf.tensor1d(value) });
+      weights.push({ name, tensor: tensorOf(value, [value.length]) });
       return { $tensor: name };
     }
     // What JSON has no number for.

@@ -1,7 +1,8 @@
+import { memo } from "@mm/optim-core/backend";
 import { availableVectorMemory, createVectorArrays, type VectorStore } from "@mm/optim-wasm/kernel";
 import * as tf from "@tensorflow/tfjs-core";
 import { scoped } from "../scope.ts";
-import { tensorOf } from "../transfer.ts";
+import { writeVariable } from "../transfer.ts";
 import type { VariableStorage } from "./storage.ts";
 
 /** The private parts of tfjs-cpu that are used: the typed array of a tensor. */
@@ -53,6 +54,8 @@ class ArrayStorage<V> implements VariableStorage<V> {
   readonly #store: VectorStore<V>;
   /** One vector per length, for what is copied in. */
   readonly #scratch = new Map<number, V>();
+  /** The arrays that the variables of a step will have after it. */
+  readonly #next = new Map<tf.Variable, Float32Array>();
 
   constructor(backend: CpuBackend, store: VectorStore<V>) {
     this.#backend = backend;
@@ -72,6 +75,11 @@ class ArrayStorage<V> implements VariableStorage<V> {
     return this.#store.view(vector);
   }
 
+  receive(gradient: tf.Tensor): void {
+    gradient.dataSync();
+    this.#scratchOf(gradient.size);
+  }
+
   accumulate(accumulator: V, gradient: tf.Tensor, scale: number, overwrite: boolean): void {
     // tfjs-cpu hands out the array itself.
     const values = gradient.dataSync<"float32">();
@@ -83,26 +91,39 @@ class ArrayStorage<V> implements VariableStorage<V> {
     gradient.dispose();
   }
 
+  /**
+   * Each variable gets a new array: the old one may be in other hands, since `tf.tensor(array)` keeps the caller's array and `dataSync()`
+   * gives out its own.
+   */
+  prepare(variables: readonly tf.Variable[]): void {
+    this.#next.clear();
+    for (const variable of variables) {
+      const values = variable.dataSync<"float32">();
+      this.#scratchOf(values.length);
+      // A clone or a reshape, or the tensor that it was made from, shares the data and must keep its values.
+      if (this.#backend.refCount(variable.dataId) !== 1) writeVariable(variable, values);
+      this.#next.set(variable, new Float32Array(values.length));
+    }
+  }
+
   open(variable: tf.Variable): V {
     return this.#copy(variable.dataSync<"float32">());
   }
 
-  /**
-   * The variable gets a new array: the old one may be in other hands, since `tf.tensor(array)` keeps the caller's array and `dataSync()`
-   * gives out its own.
-   */
   close(variable: tf.Variable, vector: V): void {
-    const values = this.view(vector).slice();
-    if (this.#backend.refCount(variable.dataId) === 1) recordOf(this.#backend, variable).values = values;
-    // A clone or a reshape, or the tensor that it was made from, shares the data and must keep its values.
-    else scoped(() => variable.assign(tensorOf(values, variable.shape)));
+    const next = this.#next.get(variable) as Float32Array;
+    next.set(this.view(vector));
+    recordOf(this.#backend, variable).values = next;
+    this.#next.delete(variable);
   }
 
   #copy(values: Float32Array): V {
-    let vector = this.#scratch.get(values.length);
-    if (vector === undefined)
-      this.#scratch.set(values.length, (vector = this.#store.allocate(values.length, 0)));
+    const vector = this.#scratchOf(values.length);
     this.view(vector).set(values);
     return vector;
+  }
+
+  #scratchOf(length: number): V {
+    return memo(this.#scratch, length, () => this.#store.allocate(length, 0));
   }
 }

@@ -5,7 +5,7 @@ import {
   hostStages,
   packed,
 } from "@mm/optim-core/backend";
-import type * as tf from "@tensorflow/tfjs-core";
+import * as tf from "@tensorflow/tfjs-core";
 import { differentiate, scaleLeft, seedOf, type TfjsLoss } from "../gradients.ts";
 import { TfjsLossScaler } from "../ops/loss-scaler.ts";
 import { checkAlive, describeVariable, namedParams } from "../parameters.ts";
@@ -41,7 +41,14 @@ export function inPlaceEngine<V>(
 
     differentiate(loss, request) {
       latch.hold(request.lossScale);
-      return differentiate(loss, request, seedOf(request));
+      const result = differentiate(loss, request, seedOf(request));
+      try {
+        for (const [, gradient] of result.gradients) storage.receive(gradient);
+      } catch (error) {
+        tf.dispose([result.value ?? [], ...result.gradients.map(([, gradient]) => gradient)]);
+        throw error;
+      }
+      return result;
     },
     accumulate({ accumulator, pending }, gradient, request) {
       storage.accumulate(accumulator as V, gradient, scaleLeft(request), !pending);
@@ -51,7 +58,13 @@ export function inPlaceEngine<V>(
       ...stages,
       check(items, request) {
         checkAlive(items);
-        return stages.check(items, request);
+        const checked = stages.check(items, request);
+        if (checked.finite !== 0) {
+          // Nothing fails after this, so that a step is taken by all variables or by none.
+          storage.prepare(items.map(({ parameter }) => parameter.value));
+          for (const { program } of items) kernels.compile?.(program);
+        }
+        return checked;
       },
       // A scaler that is shared with an optimizer lowered to ops holds its scale in a tensor.
       unscale: (rescale, lossScale) =>

@@ -1,7 +1,7 @@
 import { kernelsAvailable, type Vector, type WasmMemory, wasmKernels } from "@mm/optim-wasm/kernel";
 import * as tf from "@tensorflow/tfjs-core";
 import { scoped } from "../scope.ts";
-import { filled, tensorOf } from "../transfer.ts";
+import { filled, writeVariable } from "../transfer.ts";
 import type { VariableStorage } from "./storage.ts";
 
 /** The private parts of tfjs-wasm that are used: its memory, where in it a tensor is, and its kernels' register of tensors. */
@@ -91,6 +91,10 @@ class HeapStorage implements VariableStorage<Vector> {
     return new Float32Array(this.#memory.buffer, pointer, length);
   }
 
+  receive(gradient: tf.Tensor): void {
+    recordOf(this.#backend, gradient);
+  }
+
   accumulate(accumulator: Vector, gradient: tf.Tensor, scale: number, overwrite: boolean): void {
     const vector = this.#vector(gradient);
     if (overwrite && scale === 1 && this.#isOwned(gradient)) {
@@ -103,12 +107,16 @@ class HeapStorage implements VariableStorage<Vector> {
     }
   }
 
+  prepare(variables: readonly tf.Variable[]): void {
+    for (const variable of variables) {
+      // Looked up first: where another backend has the data, that brings it here.
+      const vector = this.#vector(variable);
+      // A clone or a reshape, or the tensor that it was made from, shares the data and must keep its values.
+      if (!this.#isOwned(variable)) writeVariable(variable, this.view(vector));
+    }
+  }
+
   open(variable: tf.Variable): Vector {
-    // Looked up first: where another backend has the data, that brings it here.
-    const vector = this.#vector(variable);
-    if (this.#isOwned(variable)) return vector;
-    // A clone or a reshape, or the tensor that it was made from, shares the data and must keep its values.
-    scoped(() => variable.assign(tensorOf(this.view(vector), variable.shape)));
     return this.#vector(variable);
   }
 

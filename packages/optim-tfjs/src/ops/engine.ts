@@ -25,7 +25,7 @@ import { Ledger, nonFinite } from "./ledger.ts";
 import { TfjsLossScaler } from "./loss-scaler.ts";
 import { TensorCell } from "./tensor-cell.ts";
 import { unscaleFactor } from "./unscale.ts";
-import { type StepFactors, updateAll } from "./update.ts";
+import { prepareUpdates, type StepFactors } from "./update.ts";
 
 export type OpsParameter = Parameter<tf.Variable, TensorCell, StepScalar>;
 export type OpsItem = StepItem<tf.Variable, TensorCell, StepScalar>;
@@ -63,20 +63,36 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
       request: GradientRequest<tf.Variable, TensorCell, StepScalar>,
     ): OpsGradients {
       latch.hold(request.lossScale);
-      return differentiate(loss, request, seedOf(request));
+      return added(differentiate(loss, request, seedOf(request)), scaleLeft(request));
     },
-    accumulate({ accumulator, pending }, gradient, request) {
-      const cell = accumulator as TensorCell;
-      const scale = scaleLeft(request);
-      if (scale === 1 && !pending) return cell.replace(gradient);
-      tf.tidy(() => {
-        const scaled = scale === 1 ? gradient : tf.mul(gradient, scale);
-        cell.replace(pending ? tf.add(cell.tensor, scaled) : scaled);
-      });
-      gradient.dispose();
-    },
+    // It has been added, see `added`.
+    accumulate: ({ accumulator }, sum) => (accumulator as TensorCell).take(sum),
     createLossScaler: (settings) => new TfjsLossScaler(settings),
   };
+}
+
+/**
+ * Gradients as what their accumulators will be: all of them are added before the first accumulator is replaced, so that a sum that fails
+ * leaves all as they were. A gradient is freed as soon as its sum is there.
+ */
+function added({ value, gradients }: OpsGradients, scale: number): OpsGradients {
+  const sums: (readonly [OpsParameter, tf.Tensor])[] = [];
+  try {
+    for (const [parameter, gradient] of gradients) {
+      const sum = scoped(() => {
+        const scaled = scale === 1 ? gradient : tf.mul(gradient, scale);
+        return tf.keep(
+          parameter.pending ? tf.add((parameter.accumulator as TensorCell).tensor, scaled) : scaled,
+        );
+      });
+      sums.push([parameter, sum]);
+      if (sum !== gradient) gradient.dispose();
+    }
+  } catch (error) {
+    tf.dispose([value ?? [], ...[...gradients, ...sums].map(([, tensor]) => tensor)]);
+    throw error;
+  }
+  return { value, gradients: sums };
 }
 
 type OpsGradients = Gradients<tf.Variable, TensorCell, tf.Tensor, StepScalar, tf.Scalar>;
@@ -85,11 +101,14 @@ type OpsGradients = Gradients<tf.Variable, TensorCell, tf.Tensor, StepScalar, tf
 export interface StepEnd {
   /** `"host"`: the step waits for whether it must be skipped, and throws where that is an error. */
   readonly decides: "device" | "host";
-  /** The last stage. `finite` is absent where the host decided. */
-  readonly apply: (items: readonly OpsItem[], step: StepFactors) => void;
+  /**
+   * The last stage, in two halves: computes what comes next, and returns what puts it there, which leaves all as it was where it fails.
+   * `finite` is absent where the host decided.
+   */
+  readonly prepare: (items: readonly OpsItem[], step: StepFactors) => () => void;
 }
 
-export const byRule: StepEnd = { decides: "device", apply: updateAll };
+export const byRule: StepEnd = { decides: "device", prepare: prepareUpdates };
 
 /** The stages in tfjs ops. */
 export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar> {
@@ -138,16 +157,21 @@ export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar
   ): void {
     const ledger = this.#ledger;
     ledger.take(items);
-    scoped(() => {
-      const own = (value: Value): StepScalar => ledger.own(value);
-      const decision = finite instanceof SharedScalar ? finite.tensor : undefined;
-      if (finite !== 0) {
+    try {
+      scoped(() => {
+        const own = (value: Value): StepScalar => ledger.own(value);
+        const decision = finite instanceof SharedScalar ? finite.tensor : undefined;
         const factors = { factor: operand(factor), clipGrad, finite: decision, own };
-        withConstants((constant) => this.#end.apply(items, { ...factors, constant }));
-      }
-      ledger.count(finite);
-    });
-    ledger.release();
+        withConstants((constant) => {
+          const commit = finite === 0 ? undefined : this.#end.prepare(items, { ...factors, constant });
+          const count = ledger.prepareCount(finite);
+          commit?.();
+          count();
+        });
+      });
+    } finally {
+      ledger.release();
+    }
   }
 
   readMetrics(): ReturnType<Ledger["readMetrics"]> {

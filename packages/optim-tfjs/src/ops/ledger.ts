@@ -41,10 +41,19 @@ export class Ledger {
 
   /** Counts a step by whether it was taken, 1 or 0; absent where nothing could skip it. */
   count(finite: StepScalar | undefined): void {
-    this.asked += 1;
-    if (finite === undefined || finite === 1) return;
-    this.skipped = this.own(added(this.skipped, finite));
-    if (this.orThrow) this.failed = this.own(added(this.failed, finite));
+    this.prepareCount(finite)();
+  }
+
+  /** The same in two halves: computes the counts, and returns what puts them in place, which cannot fail. */
+  prepareCount(finite: StepScalar | undefined): () => void {
+    const isCounted = finite !== undefined && finite !== 1;
+    const skipped = isCounted ? this.own(added(this.skipped, finite)) : this.skipped;
+    const failed = isCounted && this.orThrow ? this.own(added(this.failed, finite)) : this.failed;
+    return () => {
+      this.asked += 1;
+      this.skipped = skipped;
+      this.failed = failed;
+    };
   }
 
   /** Lets go of the scalars that nothing here refers to any more. A load replaces steps and slots without saying so. */

@@ -21,7 +21,8 @@ interface NextScale {
 
 /**
  * The loss scaler of all tfjs optimizers: numbers as long as its steps tell it numbers, scalar tensors from the first step that was
- * decided on the device. Then `update()` only enqueues.
+ * decided on the device. Then nothing waits, and what no step has computed is computed when the scale is asked for next: recording and
+ * updating come after parameters were written, where nothing may fail any more.
  */
 export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   readonly kind = "loss-scaler";
@@ -29,8 +30,10 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   readonly settings: LossScaleSettings;
   #scale: StepScalar;
   #growthTracker: StepScalar = 0;
-  /** 1 while all steps since the last update found only finite gradients; absent when there was none. */
-  #finite: StepScalar | undefined;
+  /** For each step since the last update 1 or 0: whether it found only finite gradients. Two at most: asking for the scale joins them. */
+  readonly #found: StepScalar[] = [];
+  /** Whether they will make the next scale. */
+  #due = false;
   /** What `update()` leads to, where a step has computed it already. */
   #next: NextScale | undefined;
   #disposed = false;
@@ -42,23 +45,18 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
 
   current(): StepScalar {
     this.#guard("a backward or a step");
-    return this.#scale;
+    return this.#settled().scale;
   }
 
   record(finite: StepScalar): void {
     this.#guard("a step");
-    const before = this.#finite;
-    if (before === undefined) this.#set(finite instanceof SharedScalar ? finite.retain() : finite);
-    else if (typeof before === "number" && typeof finite === "number")
-      this.#finite = Math.min(before, finite);
-    else this.#set(scoped(() => new SharedScalar(tf.mul(operand(before), operand(finite)))));
+    this.#found.push(finite instanceof SharedScalar ? finite.retain() : finite);
   }
 
   /** Scale and count of steps since the last change; absent while it knows of a step that `update()` has not taken in. */
   get pending(): { readonly scale: StepScalar; readonly growthTracker: StepScalar } | undefined {
-    return this.#finite === undefined
-      ? { scale: this.#scale, growthTracker: this.#growthTracker }
-      : undefined;
+    const settled = this.#settled();
+    return this.#found.length === 0 ? settled : undefined;
   }
 
   /** What the next `update()` leads to if the step that found this is the only one until then. Takes the scalars. */
@@ -73,27 +71,29 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   update(newScale?: number): void {
     this.#guard("update");
     const next = this.#next;
-    if (newScale !== undefined) this.#install(checkedScale(newScale), this.#growthTracker);
-    else if (this.#finite !== undefined && this.settings.dynamic) {
-      if (next?.finite === this.#finite) {
-        this.#next = undefined;
-        this.#install(next.scale, next.growthTracker);
-      } else this.#advance(this.#finite);
-    }
+    const [finite, ...others] = this.#found;
+    if (newScale !== undefined) {
+      const scale = checkedScale(newScale);
+      this.#install(scale, this.#settled().growthTracker);
+    } else if (finite === undefined || !this.settings.dynamic) this.#forget();
+    else if (others.length === 0 && next?.finite === finite) {
+      this.#next = undefined;
+      this.#install(next.scale, next.growthTracker);
+    } else this.#due = true;
     this.#drop();
-    this.#set(undefined);
   }
 
   async readScale(): Promise<number> {
     this.#guard("readScale");
-    const [scale] = await readOnContext("readScale", () => readScalars([this.#scale]));
+    const [scale] = await readOnContext("readScale", () => readScalars([this.#settled().scale]));
     return scale as number;
   }
 
   async stateDict(): Promise<LossScalerStateDict> {
     this.#guard("stateDict");
+    const settled = this.#settled();
     const [scale, growthTracker] = await readOnContext("stateDict", () =>
-      readScalars([this.#scale, this.#growthTracker]),
+      readScalars([settled.scale, settled.growthTracker]),
     );
     return lossScalerState(this.settings, scale as number, growthTracker as number);
   }
@@ -105,7 +105,6 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
       if (this.#disposed || !this.settings.dynamic) return;
       this.#install(scale, growthTracker);
       this.#drop();
-      this.#set(undefined);
     };
   }
 
@@ -113,7 +112,6 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     if (this.#disposed) return;
     this.#install(1, 0);
     this.#drop();
-    this.#set(undefined);
     this.#disposed = true;
   }
 
@@ -130,12 +128,27 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     }
   }
 
+  /** The state after all updates that were asked for. */
+  #settled(): { readonly scale: StepScalar; readonly growthTracker: StepScalar } {
+    const [before, last] = this.#found;
+    if (before !== undefined && last !== undefined) {
+      const both = bothOf(before, last);
+      for (const finite of this.#found.splice(0, 2, both))
+        if (finite instanceof SharedScalar) finite.release();
+    }
+    const [finite] = this.#found;
+    if (this.#due && finite !== undefined) this.#advance(finite);
+    return { scale: this.#scale, growthTracker: this.#growthTracker };
+  }
+
+  /** Takes over a state, after which no step was taken yet. */
   #install(scale: StepScalar, growthTracker: StepScalar): void {
     if (scale !== this.#scale && this.#scale instanceof SharedScalar) this.#scale.release();
     if (growthTracker !== this.#growthTracker && this.#growthTracker instanceof SharedScalar)
       this.#growthTracker.release();
     this.#scale = scale;
     this.#growthTracker = growthTracker;
+    this.#forget();
   }
 
   #drop(): void {
@@ -144,9 +157,9 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     this.#next = undefined;
   }
 
-  #set(finite: StepScalar | undefined): void {
-    if (this.#finite instanceof SharedScalar) this.#finite.release();
-    this.#finite = finite;
+  #forget(): void {
+    for (const finite of this.#found.splice(0)) if (finite instanceof SharedScalar) finite.release();
+    this.#due = false;
   }
 
   #guard(call: string): void {
@@ -156,6 +169,12 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
       });
     }
   }
+}
+
+/** 1 where both are 1, else 0. */
+function bothOf(a: StepScalar, b: StepScalar): StepScalar {
+  if (typeof a === "number" && typeof b === "number") return Math.min(a, b);
+  return scoped(() => new SharedScalar(tf.mul(operand(a), operand(b))));
 }
 
 /** GPUs take numbers below 2⁻¹²⁶ for 0, and a scale of 0 would skip every step from then on. */

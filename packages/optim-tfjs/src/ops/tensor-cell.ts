@@ -32,6 +32,12 @@ export class TensorCell {
     this.#scale = scale;
   }
 
+  /** {@link replace} without a handle of its own: the value is the cell's from here. Cannot fail. */
+  take(value: tf.Tensor): void {
+    this.#tensor.dispose();
+    this.#tensor = tf.keep(value);
+  }
+
   dispose(): void {
     this.#tensor.dispose();
   }

@@ -1,5 +1,5 @@
 import type { ClipGrad } from "@mm/optim-core";
-import type { Program, StepItem } from "@mm/optim-core/backend";
+import { memo, type Program, type StepItem } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, type StepScalar } from "../scalar.ts";
 import { filled } from "../transfer.ts";
@@ -24,10 +24,16 @@ export interface StepFactors {
   own(value: Value): StepScalar;
 }
 
-/** Update: each item's program as tfjs ops. A skipped step assigns what was there. */
-export function updateAll(items: readonly Item[], step: StepFactors): void {
+/**
+ * Update: each item's program as tfjs ops. A skipped step assigns what was there. Computes all of them, and returns what puts them in place,
+ * which cannot fail: variables take a step together or not at all. Call both in one tidy.
+ */
+export function prepareUpdates(items: readonly Item[], step: StepFactors): () => void {
   const counts = new Map<StepScalar, StepScalar>();
   const taken = step.finite && tf.greater(step.finite, 0.5);
+  const updates: Update[] = [];
+  /** Tensors that have an owner when the step is done. */
+  const given = new Set<tf.Tensor>();
   // Parameters of one group that took as many steps have the same scalars, unless they have scalars of their own.
   let last: { readonly item: Item; readonly uniforms: readonly Value[] } | undefined;
   for (const item of items) {
@@ -39,14 +45,30 @@ export function updateAll(items: readonly Item[], step: StepFactors): void {
       last.item.parameter.step === parameter.step &&
       program.scalarSlots.length + program.norms.length === 0;
     const uniforms = shares ? last?.uniforms : undefined;
-    last = { item, uniforms: updateOne(item, step, taken, uniforms) };
+    const update = computed(item, { ...step, taken, given }, uniforms);
+    updates.push(update);
+    last = { item, uniforms: update.uniforms };
   }
-  for (const { parameter } of items) {
-    const { step: count } = parameter;
-    let next = counts.get(count);
-    if (next === undefined) counts.set(count, (next = step.own(nextCount(count, step.finite))));
-    parameter.step = next;
-  }
+  const next = items.map(({ parameter }) =>
+    memo(counts, parameter.step, () => step.own(nextCount(parameter.step, step.finite))),
+  );
+  return () => {
+    for (const [index, { parameter, slots }] of items.entries()) {
+      const update = updates[index] as Update;
+      for (const [slot, tensor] of update.slots.entries()) (slots[slot] as TensorCell).take(tensor);
+      parameter.value.assign(update.param);
+      for (const [name, scalar] of update.scalarSlots) parameter.scalarSlots.set(name, scalar);
+      parameter.step = next[index] as StepScalar;
+    }
+  };
+}
+
+/** What a step will put in the place of a parameter and of its state. */
+interface Update {
+  readonly uniforms: readonly Value[];
+  readonly param: tf.Tensor;
+  readonly slots: readonly tf.Tensor[];
+  readonly scalarSlots: readonly (readonly [name: string, scalar: StepScalar])[];
 }
 
 /** Exact up to 2²⁴ where the device counts. */
@@ -55,14 +77,12 @@ function nextCount(count: StepScalar, finite: tf.Tensor | undefined): Value {
   return typeof count === "number" ? count + 1 : tf.add(operand(count), 1);
 }
 
-function updateOne(
-  item: Item,
-  factors: StepFactors,
-  taken: tf.Tensor | undefined,
+function computed(
+  { parameter, program, slots }: Item,
+  factors: StepFactors & { readonly taken: tf.Tensor | undefined; readonly given: Set<tf.Tensor> },
   known?: readonly Value[],
-): readonly Value[] {
-  const { constant, own } = factors;
-  const { parameter, program, slots } = item;
+): Update {
+  const { constant, own, taken, given } = factors;
   const { value: variable, accumulator, shape, step: count } = parameter;
   const tensors = {
     param: variable as tf.Tensor,
@@ -84,26 +104,28 @@ function updateOne(
     const norms = program.norms.map((node) => pNorm([spread(values[node] as Value, shape)], 2).norm);
     uniforms = evaluate(norms);
   }
-  tf.tidy(() => {
+  const { param, next } = tf.tidy(() => {
     const values = evaluateElements(program, { ...tensors, uniforms }, program.nodes.length - 1);
     const decision = taken && spread(taken, shape);
     const at = (node: number, before: tf.Tensor): tf.Tensor => {
-      const value = spread(values[node] as Value, shape);
-      if (decision !== undefined) return select(decision, value, before);
+      let value = spread(values[node] as Value, shape);
+      if (decision !== undefined) value = select(decision, value, before);
       // A handle of its own where the next value was there before, in another slot or in the parameter, which lets go of it.
-      return hasOwner(value) ? tf.clone(value) : value;
+      else if (hasOwner(value) || given.has(value)) value = tf.clone(value);
+      given.add(value);
+      return value;
     };
-    const param = at(program.outputs.param, tensors.param);
-    const next = program.outputs.slots.map((node, slot) => at(node, tensors.slots[slot] as tf.Tensor));
-    for (const [slot, tensor] of next.entries()) (slots[slot] as TensorCell).replace(tensor);
-    variable.assign(param);
+    return {
+      param: at(program.outputs.param, tensors.param),
+      next: program.outputs.slots.map((node, slot) => at(node, tensors.slots[slot] as tf.Tensor)),
+    };
   });
-  for (const [index, name] of program.scalarSlots.entries()) {
-    const next = registers[program.scalarOutputs[index] as number] as Value;
+  const scalarSlots = program.scalarSlots.map((name, index) => {
+    const scalar = registers[program.scalarOutputs[index] as number] as Value;
     const before = operand(parameter.scalarSlots.get(name) as StepScalar);
-    parameter.scalarSlots.set(name, own(taken === undefined ? next : select(taken, next, before)));
-  }
-  return uniforms;
+    return [name, own(taken === undefined ? scalar : select(taken, scalar, before))] as const;
+  });
+  return { uniforms, param, slots: next, scalarSlots };
 }
 
 /** One value per uniform of the program. */

@@ -84,7 +84,13 @@ interface Bound {
 
 const boundTo = /* @__PURE__ */ new WeakMap<WasmMemory, Bound>();
 
-export class WasmKernels implements VectorKernels<Vector> {
+/** Kernels of which some compile programs: when a program is first used, or before. */
+export interface ProgramKernels<V> extends VectorKernels<V> {
+  /** Compiles a program that is not compiled yet, so that `norms` and `update` cannot fail. Absent where nothing is compiled. */
+  compile?(program: Program): void;
+}
+
+export class WasmKernels implements ProgramKernels<Vector> {
   readonly #compiler: Compiler;
   /** Reused from call to call. */
   readonly #args: number[] = [];
@@ -144,6 +150,10 @@ export class WasmKernels implements VectorKernels<Vector> {
     this.#exportsOf(program).update(...this.#arguments(param, grad, slots, uniforms));
   }
 
+  compile(program: Program): void {
+    this.#exportsOf(program);
+  }
+
   /** Lets go of the memory. Nothing is called after it. */
   unbind(): void {
     this.#bound = undefined;
@@ -174,7 +184,7 @@ export class WasmKernels implements VectorKernels<Vector> {
   }
 }
 
-const kernelsOf = /* @__PURE__ */ new WeakMap<WasmMemory, VectorKernels<Vector>>();
+const kernelsOf = /* @__PURE__ */ new WeakMap<WasmMemory, ProgramKernels<Vector>>();
 
 /**
  * Kernels over the vectors of one memory, equal to the reference to the bit. Allocates nothing in the memory and keeps no view of it,
@@ -185,6 +195,6 @@ const kernelsOf = /* @__PURE__ */ new WeakMap<WasmMemory, VectorKernels<Vector>>
 export function wasmKernels(
   memory: WasmMemory,
   { shared = false }: KernelOptions = {},
-): VectorKernels<Vector> {
+): ProgramKernels<Vector> {
   return memo(kernelsOf, memory, () => new WasmKernels(memory, shared));
 }

@@ -1,8 +1,8 @@
-import type { VectorKernels } from "@mm/optim-core/backend";
+import type { ProgramKernels } from "./kernels.ts";
 
 /** Vectors of float32, with the kernels that work on them. */
 export interface VectorStore<V> {
-  readonly kernels: VectorKernels<V>;
+  readonly kernels: ProgramKernels<V>;
   /**
    * A vector of `length` elements, filled with `initial`. May grow the memory, which detaches views made before.
    *
