@@ -168,6 +168,7 @@ describe("what it cannot do", () => {
     expect(optimizer.rule).toBe("tf.train Adam");
     expect(optimizer.capabilities).toEqual({
       decides: "host",
+      fused: false,
       inPlace: false,
       rules: false,
       liveHyperparameters: false,
