@@ -130,16 +130,22 @@ export class TfOptimizer<W extends TfjsWrapper = TfjsWrapper> extends tf.Optimiz
     }
   }
 
-  /** One micro-batch whose gradients are there already: they are read, and stay the caller's. @throws OptimError as `minimize` */
+  /**
+   * One micro-batch whose gradients are there already: they are read, and stay the caller's. Without a gradient, `{}` or all `null`, it is
+   * none: nothing is counted or made.
+   *
+   * @throws OptimError as `minimize`
+   */
   override applyGradients(gradients: tf.NamedTensorMap | NamedWeight[]): void {
     const entries = Array.isArray(gradients)
       ? gradients.map(({ name, tensor }) => [name, tensor] as const)
       : Object.entries(gradients);
     const variables = entries.map(([name]) => registeredVariable(name));
-    this.#bind("applyGradients", variables);
     const given = entries.flatMap(([, tensor], index) =>
       (tensor as tf.Tensor | null | undefined) ? [[variables[index] as tf.Variable, tensor] as const] : [],
     );
+    if (given.length === 0) return this.#requireLive("applyGradients");
+    this.#bind("applyGradients", variables);
     const fixed = tf.customGrad<tf.Scalar>(() => ({
       value: tf.scalar(0),
       gradFunc: (seed) => given.map(([, gradient]) => tf.mul(gradient, seed)),
@@ -192,9 +198,15 @@ export class TfOptimizer<W extends TfjsWrapper = TfjsWrapper> extends tf.Optimiz
     tf.dispose([...this.#weights]);
   }
 
+  #requireLive(call: string): void {
+    if (!this.#disposed) return;
+    const who = `${this.#name}: ${call}`;
+    throw new OptimError("disposed", who, { expected: "one that was not disposed" });
+  }
+
   #bind(call: string, wanted?: readonly tf.Variable[]): Bound<W> {
     const who = `${this.#name}: ${call}`;
-    if (this.#disposed) throw new OptimError("disposed", who, { expected: "one that was not disposed" });
+    this.#requireLive(call);
     this.#bound ??= this.#made(who, new Set(wanted ?? trainableVariables()));
     const { variables } = this.#bound;
     const unknown = (wanted ?? []).filter((variable) => !variables.has(variable));

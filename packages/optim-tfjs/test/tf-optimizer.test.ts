@@ -372,6 +372,29 @@ describe("a tf.Optimizer without a model", () => {
     expect(thrownBy(() => optimizer.applyGradients({ nobody: variables.a })).code).toBe("unknown-parameter");
   });
 
+  test("no gradient at all is no micro-batch, before the first one and in a window", async () => {
+    await use(path);
+    const variables = pair();
+    const optimizer = descent({ accumulativeCounts: 2 });
+    const none = null as unknown as tf.Tensor;
+    const nothing = (): void => {
+      optimizer.applyGradients({});
+      optimizer.applyGradients([]);
+      optimizer.applyGradients({ [variables.a.name]: none, [variables.b.name]: none });
+    };
+    nothing();
+    expect(optimizer.wrapper).toBeUndefined();
+    const gradient = keep(tf.tensor1d([1, 3]));
+    optimizer.applyGradients({ [variables.a.name]: gradient });
+    nothing();
+    expect(optimizer.iterations).toBe(1);
+    optimizer.applyGradients({ [variables.a.name]: gradient });
+    // The mean of two equal gradients, from (1, 2).
+    expect(read(variables)).toEqual([0, -1, -1]);
+    optimizer.dispose();
+    expect(thrownBy(() => optimizer.applyGradients({})).code).toBe("disposed");
+  });
+
   test("what goes wrong is refused with a code", async () => {
     await use(path);
     const variables = pair();
