@@ -33,7 +33,8 @@ function failingAt(at: number, host: object, member: string, run: () => void): n
   const failing = function (this: unknown, ...given: unknown[]): unknown {
     calls += 1;
     if (calls === at) throw new Fault(member);
-    return new.target === undefined
+    const constructed: unknown = new.target;
+    return constructed === undefined
       ? Reflect.apply(real, this, given)
       : (Reflect.construct(real, given) as object);
   };
@@ -102,13 +103,10 @@ async function survive(make: Make, host: object, member: string): Promise<number
     const attempt = async (call: "backward" | "step", perform: () => void): Promise<number> => {
       const before = await everything(wrapper);
       const calls = failingAt(at[call], host, member, perform);
-      if (at[call] <= calls) {
-        expect(
-          await everything(wrapper),
-          `${call}, ${member} ${String(at[call])} of ${String(calls)}`,
-        ).toEqual(before);
-        perform();
-      }
+      const failed = at[call] <= calls;
+      const after = failed ? await everything(wrapper) : before;
+      expect(after, `${call}, ${member} ${String(at[call])} of ${String(calls)}`).toEqual(before);
+      if (failed) perform();
       return calls;
     };
     const calls = {
@@ -124,7 +122,8 @@ async function survive(make: Make, host: object, member: string): Promise<number
     tf.dispose(others);
     free();
     // Where a kernel fails in a closure, tfjs itself leaves the inputs that it saved half-way.
-    if (at.backward > calls.backward) expect(tf.memory().numTensors).toBe(numTensors);
+    const leaks = at.backward <= calls.backward;
+    expect(leaks ? numTensors : tf.memory().numTensors).toBe(numTensors);
     return calls;
   };
   let expected: Everything | undefined;
@@ -162,7 +161,9 @@ test.each([
 ])("%s in a wrapper: a step that throws half-way has changed nothing", async (_, create) => {
   await use({ backend: "cpu" });
   const make: Make = (variables) => createOptimWrapper(tfjsOptimizer(create(), variables), clipped);
-  for (const [, host, member] of faults.slice(0, 3)) await survive(make, host(), member);
+  let reached = 0;
+  for (const [, host, member] of faults.slice(0, 3)) reached += await survive(make, host(), member);
+  expect(reached).toBeGreaterThan(5);
 });
 
 test("a compiler that fails in the middle of a step, at the program of the second group, has changed nothing", async () => {
