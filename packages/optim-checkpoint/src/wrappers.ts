@@ -62,7 +62,7 @@ export interface RestoreCheckpointOptions extends Omit<LoadOptions, "rename"> {
 /**
  * Loads what `takeCheckpoint` took: parameters and state of every wrapper, or nothing. Waits for the device.
  *
- * @throws OptimError what `prepareLoad()` rejects with; `state-mismatch` for parameters that are not in the checkpoint or of another
+ * @throws OptimError what `prepareLoad()` throws; `state-mismatch` for parameters that are not in the checkpoint or of another
  * size; `invalid-parameter` for one that was disposed. Nothing has changed then.
  */
 export async function restoreCheckpoint(
@@ -72,7 +72,7 @@ export async function restoreCheckpoint(
 ): Promise<LoadReport> {
   const { parameters = true, ...loadOptions } = options;
   const members = membersOf(optim);
-  const prepared = await wholeOf(members).prepareLoad(checkpoint.optim, loadOptions);
+  const prepared = wholeOf(members).prepareLoad(checkpoint.optim, loadOptions);
   try {
     const { writes, missing, mismatched } = parameters
       ? findParameters(members, checkpoint, loadOptions)
@@ -88,6 +88,7 @@ export async function restoreCheckpoint(
     await writeAll(writes);
     const report = prepared.commit();
     return {
+      ...report,
       missing: [...report.missing, ...missing],
       unexpected: [...report.unexpected, ...mismatched],
     };
@@ -106,7 +107,7 @@ export interface Member {
 /** Wrapper and dict save and load with the same calls. */
 interface Whole {
   stateDict(options: StateDictOptions): Promise<SavedState>;
-  prepareLoad(state: SavedState | undefined, options: RestoreCheckpointOptions): Promise<PreparedLoad>;
+  prepareLoad(state: SavedState | undefined, options: RestoreCheckpointOptions): PreparedLoad;
 }
 
 /** The wrappers by name. @throws OptimError `invalid-option` */

@@ -155,8 +155,11 @@ const damages: readonly (readonly [string, Wrapper, RegExp])[] = [
   ["a step that is none", parameter((last) => ({ ...last, step: -1 })), /invalid-state/],
   ["the wrong rule", optimizer((state) => ({ ...state, rule: "Lion" })), /state-mismatch/],
   [
-    "a group of another name",
-    optimizer((state) => ({ ...state, groups: state.groups.map((group) => ({ ...group, name: "?" })) })),
+    "a group of another name, and of none of its parameters",
+    optimizer((state) => ({
+      ...state,
+      groups: state.groups.map((group) => ({ ...group, name: "?", params: [] })),
+    })),
     /state-mismatch/,
   ],
   [
@@ -229,7 +232,7 @@ describe.each(names)("a load that fails at %s leaves every wrapper as it was, to
     const { optim } = await later();
     const target = trained(3);
     const before = await bytesOf(target);
-    const pending = await target.optim.get(name).prepareLoad(partOf(optim, name));
+    const pending = target.optim.get(name).prepareLoad(partOf(optim, name));
     expect(await refusalOf(() => target.optim.loadStateDict(optim))).toBe("load-pending");
     expect(await bytesOf(target)).toEqual(before);
     pending.dispose();
@@ -253,15 +256,15 @@ describe.each(names)("a load that fails at %s leaves every wrapper as it was, to
     const target = trained(3);
     const before = await bytesOf(target);
     const wrapper = target.optim.get(name);
-    const { prepareLoadSync } = wrapper.optimizer;
+    const { prepareLoad } = wrapper.optimizer;
     // After it has staged all of it.
-    wrapper.optimizer.prepareLoadSync = (...given) => {
-      prepareLoadSync(...given).dispose();
+    wrapper.optimizer.prepareLoad = (...given) => {
+      prepareLoad(...given).dispose();
       throw new RangeError("out of memory");
     };
     expect(await refusalOf(() => target.optim.loadStateDict(optim))).toContain("out of memory");
     expect(await bytesOf(target)).toEqual(before);
-    wrapper.optimizer.prepareLoadSync = prepareLoadSync;
+    wrapper.optimizer.prepareLoad = prepareLoad;
     await expectLoadable(target);
   });
 

@@ -35,7 +35,12 @@ test("a run that is saved to a file anywhere and resumed equals one that is not,
     const first = trained(interrupted);
     const file = await throughFile(await takeCheckpoint(first.optim, { extra: { interrupted } }));
     const second = gan();
-    expect(await restoreCheckpoint(second.optim, file)).toEqual({ missing: [], unexpected: [] });
+    expect(await restoreCheckpoint(second.optim, file)).toEqual({
+      missing: [],
+      unexpected: [],
+      changed: [],
+      defaulted: [],
+    });
     expect(file.extra).toEqual({ interrupted });
     for (let n = interrupted; n < iterations; n += 1) second.train(n);
     expect(await second.all()).toEqual(await whole.all());

@@ -42,7 +42,7 @@ test("AdamW of PyTorch, by name, with its groups", async () => {
   const state = (await decodeTorchState(fixture("torch-adamw"), wrapper, {
     innerCount: 9,
   })) as OptimWrapperStateDict;
-  expect(state.counts).toEqual({ innerCount: 9, windowStart: 9, scaleSum: 0, weighted: false });
+  expect(state.counts).toEqual({ innerCount: 9, windowStart: 9, weightSum: 0 });
   await wrapper.loadStateDict(state);
   const { optimizer } = await wrapper.stateDict();
   expect(optimizer.params).toEqual(
@@ -172,6 +172,9 @@ test("an option that is on there and unknown here is kept for the load to tell; 
   const { hyperparameters } = optimizer.groups[0]!;
   expect(hyperparameters).toMatchObject({ lr: 0.1, ofALaterVersion: true });
   expect(hyperparameters).not.toHaveProperty("another");
+  const state = await decode({ of_a_later_version: true });
+  expect((await wrapper.loadStateDict(state)).unexpected).toContain('group "kernels".ofALaterVersion');
+  expect(wrapper.getLr().lr[0]).toBe(0.1);
 });
 
 const gan = () => {
@@ -287,9 +290,7 @@ test("any character of the JSON replaced by any of these: refused with a code, o
       const edited = text.slice(0, at) + other + text.slice(at + 1);
       const bytes = encodeSafetensors(tensors, { "torch-optimizer": edited }).bytes();
       try {
-        (
-          await wrapper.prepareLoad((await decodeTorchState(bytes, wrapper)) as OptimWrapperStateDict)
-        ).dispose();
+        wrapper.prepareLoad((await decodeTorchState(bytes, wrapper)) as OptimWrapperStateDict).dispose();
       } catch (error) {
         if (!isOptimError(error)) throw error;
       }

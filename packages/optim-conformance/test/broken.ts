@@ -170,13 +170,13 @@ export const brokenBackends: readonly BrokenBackend[] = [
     fault: "stops half way through a load",
     caughtBy: "state: a load that is refused changes nothing",
     factory: withOptimizer((optimizer) => ({
-      async prepareLoad(state, options) {
+      prepareLoad(state, options) {
         try {
-          return await optimizer.prepareLoad(state, options);
+          return optimizer.prepareLoad(state, options);
         } catch (error) {
           // What fits is installed before the rest is refused.
           if (error instanceof OptimError && error.code === "state-mismatch") {
-            (await optimizer.prepareLoad(state, { ...options, strict: false })).commit();
+            optimizer.prepareLoad(state, { ...options, strict: false }).commit();
           }
           throw error;
         }
@@ -202,8 +202,9 @@ export const brokenBackends: readonly BrokenBackend[] = [
     caughtBy: "accumulation: backwards add up until zeroGrad",
     factory: withOptimizer((optimizer) => ({
       step(options) {
-        optimizer.step(options);
+        const stepped = optimizer.step(options);
         optimizer.zeroGrad();
+        return stepped;
       },
     })),
   },
@@ -317,9 +318,10 @@ export const brokenBackends: readonly BrokenBackend[] = [
         step(options) {
           const assigned = optimizer.paramGroups.map((group) => group.lr);
           for (const group of optimizer.paramGroups) if (optimizer.paramGroups.length === 1) group.lr = lr;
-          optimizer.step(options);
+          const stepped = optimizer.step(options);
           for (const [index, value] of assigned.entries())
             Object.assign(optimizer.paramGroups[index] as object, { lr: value });
+          return stepped;
         },
       };
     }),

@@ -1,17 +1,19 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { checkArguments } from "./arguments.ts";
-import { refuse } from "./errors.ts";
+import { checkedWrapperOptions, checkOptions } from "./arguments.ts";
+import { requireContract } from "./contract.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
 import type { OptimWrapper, UpdateParamsResult, WithLoss } from "./optim-wrapper.ts";
-import type { CheckedCall, Optimizer, WrapperCalls } from "./optimizer.ts";
+import type { Optimizer } from "./optimizer.ts";
 import type {
   CountStatus,
   OptimWrapperOptions,
   UpdateParamsOptions,
   WrapperBackwardOptions,
 } from "./options.ts";
-import type { LoadOptions, OptimWrapperStateDict, PreparedLoad, WindowCounts } from "./state.ts";
+import type { LoadOptions, OptimWrapperStateDict, PreparedLoad } from "./state.ts";
+import { Window } from "./window.ts";
+import { prepareWrapperState, saveWrapperState } from "./wrapper-state.ts";
 
 /** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
 export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
@@ -28,61 +30,65 @@ export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparame
 /**
  * Wraps an optimizer of any backend. The wrapper owns it from here: `wrapper.dispose()` disposes it.
  *
- * @throws OptimError `invalid-option`, `unknown-option`
+ * @throws OptimError `invalid-option`, `unknown-option`, `contract-mismatch`, `duplicate-wrapper` for an optimizer that is wrapped already
  */
 export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
   optimizer: Optimizer<Loss, LossValue, H>,
   options: OptimWrapperOptions = {},
 ): OptimWrapper<Loss, LossValue, H> {
-  if ((optimizer as Partial<typeof optimizer> | undefined)?.kind !== "optimizer") {
-    refuse("invalid-option", "createOptimWrapper", "an optimizer", optimizer);
-  }
-  const check = <C extends keyof WrapperCalls>(call: C, ...given: WrapperCalls[C]): CheckedCall<C> => {
-    optimizer.guard(call);
-    return checkArguments(optimizer.backend, call, given);
-  };
-  const { accumulativeCounts = 1, lossScale, ...settings } = check("createOptimWrapper", options);
-  let own: LossScaler | undefined;
-  const lossScaler =
-    lossScale === undefined || isLossScaler(lossScale)
-      ? lossScale
-      : (own = optimizer.createLossScaler(lossScale));
-
-  // The window: a run of backward calls whose gradients make one step. Windows end at multiples of accumulativeCounts and at maxCounts;
-  // each is divided by its own length, so the last one, and the first after a resume or a flush, may be short.
-  let counts = windowFrom({ innerCount: 0 });
-  const isBoundary = (count: number): boolean =>
-    count % accumulativeCounts === 0 || count === counts.maxCounts;
-  const shouldSync = (): boolean => isBoundary(counts.innerCount + 1);
-  const lossFactor = (): number => {
-    const { innerCount, maxCounts, windowStart } = counts;
-    if (innerCount === maxCounts) {
-      refuse("count-exceeded", "backward", `at most ${maxCounts} (maxCounts)`, innerCount + 1);
+  requireContract("invalid-option", "createOptimWrapper", "optimizer", optimizer, hintFor(optimizer));
+  const {
+    accumulativeCounts = 1,
+    lossScale,
+    ...settings
+  } = checkedWrapperOptions(optimizer.backend, options);
+  const isShared = lossScale === undefined || isLossScaler(lossScale);
+  let own = isShared ? undefined : optimizer.createLossScaler(lossScale);
+  const lossScaler: LossScaler | undefined = isShared ? lossScale : own;
+  try {
+    if (isShared && lossScaler !== undefined) {
+      requireContract("invalid-option", "createOptimWrapper: lossScale", "loss-scaler", lossScaler);
     }
-    const end = innerCount - (innerCount % accumulativeCounts) + accumulativeCounts;
-    return Math.min(end, maxCounts ?? end) - windowStart;
-  };
-  /** Steps the window. A full one is a mean already, unless weights were given. */
-  const finish = (short: boolean): true => {
-    wrapper.step({ rescale: short || counts.weighted ? 1 / counts.scaleSum : 1 });
-    wrapper.zeroGrad();
-    return true;
-  };
-  const optimContext = <T>(run: () => T): T => optimizer.context({ sync: shouldSync() }, run);
+    optimizer.guard("createOptimWrapper");
+  } catch (error) {
+    own?.dispose();
+    throw error;
+  }
+
+  const window = new Window(accumulativeCounts);
+  const optimContext = <T>(run: () => T): T => optimizer.context({ sync: window.endsNext }, run);
+  /** One micro-batch: its gradients × `scale` join the window, where they count with `weight`. */
   const differentiate = <R extends boolean>(
     loss: Loss,
     scale: number,
+    weight: number,
     returnLoss: boolean | undefined,
-    weight?: number,
     stepFollows?: boolean,
   ): WithLoss<LossValue, R> => {
     const value = optimContext(() =>
       optimizer.backward(loss, { scale, lossScaler, returnLoss, stepFollows }),
     );
-    counts.innerCount += 1;
-    counts.scaleSum += scale;
-    counts.weighted ||= weight !== undefined;
+    window.add(weight);
     return (returnLoss ? { loss: value } : {}) as WithLoss<LossValue, R>;
+  };
+  const step = (stepOptions: { readonly rescale?: number; readonly weight?: number }): boolean => {
+    const stepped = optimizer.step({ ...settings, ...stepOptions, lossScaler });
+    own?.update();
+    return stepped;
+  };
+  const zeroGrad = (): void => {
+    optimizer.zeroGrad();
+    window.restart();
+  };
+  /** Steps the window, divided by its weights. */
+  const finish = (call: string): boolean => {
+    const updated = step({ weight: window.weight(call) });
+    zeroGrad();
+    return updated;
+  };
+  const prepareLoad = (state: OptimWrapperStateDict, given: LoadOptions = {}): PreparedLoad => {
+    optimizer.guard("prepareLoad");
+    return prepareWrapperState(optimizer, lossScaler, window, state, given);
   };
   // Where the symbol does not exist, the same key again.
   const disposeKey: typeof Symbol.dispose = ((Symbol as { readonly dispose?: symbol }).dispose ??
@@ -93,59 +99,69 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     own = undefined;
   };
 
-  const wrapper = {
+  return {
     kind: "optim-wrapper",
+    contract: 1,
     backend: optimizer.backend,
     optimizer,
     lossScaler,
-    accumulativeCounts,
 
     updateParams<const R extends boolean = false>(
       loss: Loss,
       given: UpdateParamsOptions<R> = {},
     ): UpdateParamsResult<LossValue, R> {
-      const { returnLoss, weight } = check("updateParams", given);
-      const scale = (weight ?? 1) / lossFactor();
-      const result = differentiate<R>(loss, scale, returnLoss, weight, shouldSync());
+      optimizer.guard("updateParams");
+      checkOptions("updateParams", given);
+      const { returnLoss, weight = 1 } = given;
+      const result = differentiate<R>(loss, weight / window.divisor(), weight, returnLoss, window.endsNext);
       try {
-        return { updated: isBoundary(counts.innerCount) && finish(false), ...result };
+        return { updated: window.isBoundary() && finish("updateParams"), ...result };
       } catch (error) {
         // Nobody gets it now. Losses that garbage collection does not free have a `dispose`.
         (result.loss as { dispose?(): void } | undefined)?.dispose?.();
         throw error;
       }
     },
+    skip() {
+      optimizer.guard("skip");
+      window.add(0);
+      return { updated: window.isBoundary() && finish("skip") };
+    },
     backward<const R extends boolean = false>(
       loss: Loss,
       given: WrapperBackwardOptions<R> = {},
     ): WithLoss<LossValue, R> {
-      const { returnLoss, scale = 1 } = check("backward", given);
-      lossFactor(); // Throws past maxCounts.
-      return differentiate<R>(loss, scale, returnLoss);
+      optimizer.guard("backward");
+      checkOptions("backward", given);
+      const { returnLoss, scale = 1 } = given;
+      return differentiate<R>(loss, scale, scale * window.divisor(), returnLoss);
     },
     step(given: { readonly rescale?: number } = {}) {
-      optimizer.step({ ...settings, ...check("step", given), lossScaler });
-      own?.update();
+      optimizer.guard("step");
+      checkOptions("step", given);
+      step(given);
     },
-    zeroGrad() {
-      optimizer.zeroGrad();
-      counts = windowFrom(counts);
-    },
+    zeroGrad,
     flush() {
-      check("flush");
-      return { updated: counts.windowStart < counts.innerCount && finish(true) };
+      optimizer.guard("flush");
+      return { updated: window.isOpen && finish("flush") };
     },
 
-    lossFactor,
-    shouldUpdate: () => isBoundary(counts.innerCount),
-    shouldSync,
+    lossFactor: () => window.divisor(),
+    shouldUpdate: () => window.isBoundary(),
+    shouldSync: () => window.endsNext,
     get innerCount() {
-      return counts.innerCount;
+      return window.innerCount;
+    },
+    get accumulativeCounts() {
+      return window.accumulativeCounts;
+    },
+    set accumulativeCounts(counts) {
+      window.accumulativeCounts = counts;
     },
     initializeCountStatus(status: CountStatus) {
-      const pending = counts.innerCount - counts.windowStart;
-      const { initCounts = 0, ...others } = check("initializeCountStatus", status, pending);
-      counts = windowFrom({ innerCount: initCounts, ...others });
+      optimizer.guard("initializeCountStatus");
+      window.initialize(status);
     },
     optimContext,
 
@@ -174,43 +190,28 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
     readMetrics: () => optimizer.readMetrics(lossScaler),
 
     async stateDict(given = {}) {
-      const { pending = true } = check("stateDict", given);
-      const saved = pending ? { ...counts } : windowFrom(counts);
-      const [state, scalerState] = await Promise.all([optimizer.stateDict(given), lossScaler?.stateDict()]);
-      return {
-        format: "optim-wrapper",
-        version: 1,
-        optimizer: state,
-        counts: saved,
-        ...(scalerState && { lossScaler: scalerState }),
-      };
+      optimizer.guard("stateDict");
+      checkOptions("stateDict", given);
+      return saveWrapperState(optimizer, lossScaler, window, given.pending ?? true);
     },
-    loadStateDict: async (...given) => wrapper.prepareLoadSync(...given).commit(),
-    prepareLoad: async (...given) => wrapper.prepareLoadSync(...given),
-    prepareLoadSync(state: OptimWrapperStateDict, given: LoadOptions = {}): PreparedLoad {
-      const current = check("prepareLoad", given, state);
-      const { restore } = given;
-      const saved = restore?.pending === false ? windowFrom(current.counts) : { ...current.counts };
-      const commitScaler =
-        restore?.lossScaler !== false && current.lossScaler && lossScaler?.prepareLoad(current.lossScaler);
-      return optimizer.prepareLoadSync(current.optimizer, given, () => {
-        if (commitScaler) commitScaler();
-        counts = restore?.counts === false ? windowFrom(counts) : saved;
-      });
-    },
+    loadStateDict: async (...given) => prepareLoad(...given).commit(),
+    prepareLoad,
 
     dispose,
     [disposeKey]: dispose,
-  } as OptimWrapper<Loss, LossValue, H>;
-  return wrapper;
+  };
 }
 
-type Window = { -readonly [K in keyof WindowCounts]: WindowCounts[K] };
-
-/** An empty window that begins at these counts. */
-const windowFrom = (counts: Pick<WindowCounts, "innerCount" | "maxCounts">): Window => ({
-  ...counts,
-  windowStart: counts.innerCount,
-  scaleSum: 0,
-  weighted: false,
-});
+/** What to do about things that are often given in the place of an optimizer. */
+function hintFor(given: unknown): string | undefined {
+  const { kind, applyGradients } = Object(given) as {
+    readonly kind?: unknown;
+    readonly applyGradients?: unknown;
+  };
+  if (kind === "update-rule") return "Give the rule its parameters first: tfjsOptimizer(rule, variables)";
+  if (kind === "optim-wrapper") return "It is a wrapper already";
+  if (typeof applyGradients === "function") {
+    return "Give a tf.Optimizer its variables first: tfjsOptimizer(tf.train.adam(1e-3), variables)";
+  }
+  return typeof given === "function" ? "Call what makes it" : undefined;
+}

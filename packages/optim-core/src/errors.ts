@@ -21,7 +21,9 @@
  * | `reentrant` | a loss closure called what changes its own wrapper or reads the device |
  * | `disposed` | used after `dispose()` |
  * | `invalid-wrapper` | not an optimizer wrapper; the message names the missing members |
- * | `duplicate-wrapper` | one wrapper under two names of a dict |
+ * | `duplicate-wrapper` | one wrapper under two names of a dict, or one optimizer in two wrappers |
+ * | `contract-mismatch` | made for another version of the interface than this package has; the message names both |
+ * | `scaler-not-updated` | a shared loss scaler that nobody updates skips every step |
  * | `invalid-name` | a name that is empty or holds a `.` |
  * | `unknown-name` | a name that the dict does not hold |
  * | `ambiguous-wrapper` | a call on a dict that one of its wrappers must take |
@@ -53,6 +55,8 @@ export type OptimErrorCode =
   | "disposed"
   | "invalid-wrapper"
   | "duplicate-wrapper"
+  | "contract-mismatch"
+  | "scaler-not-updated"
   | "invalid-name"
   | "unknown-name"
   | "ambiguous-wrapper"

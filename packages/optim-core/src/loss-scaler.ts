@@ -48,6 +48,8 @@ export interface LossScalerStateDict extends Omit<LossScaleSettings, "initScale"
  */
 export interface LossScaler {
   readonly kind: "loss-scaler";
+  /** The version of this interface. */
+  readonly contract: 1;
   readonly backend: string;
   readonly settings: LossScaleSettings;
   /**

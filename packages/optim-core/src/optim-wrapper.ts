@@ -17,7 +17,10 @@ export type WithLoss<LossValue, R extends boolean> = [R] extends [true]
   : { readonly loss?: LossValue };
 
 export type UpdateParamsResult<LossValue, R extends boolean> = {
-  /** The window was full and a step was enqueued. Whether the device skipped it, `readMetrics()` tells. */
+  /**
+   * The window was full and a step was enqueued. `false` at the end of a window whose weights sum to 0, and where all parameters are frozen.
+   * Whether the device skipped the step, `readMetrics()` tells.
+   */
   readonly updated: boolean;
 } & WithLoss<LossValue, R>;
 
@@ -43,6 +46,8 @@ export interface OptimWrapper<
   out H extends BaseHyperparameters = BaseHyperparameters,
 > {
   readonly kind: "optim-wrapper";
+  /** The version of this interface. Whoever is handed a wrapper compares it, and refuses another with `contract-mismatch`. */
+  readonly contract: 1;
   readonly backend: string;
   readonly optimizer: Optimizer<Loss, LossValue, H>;
   /** The shared one that was handed in, or this wrapper's own; `undefined` in plain precision. */
@@ -52,13 +57,21 @@ export interface OptimWrapper<
    * One micro-batch: divide by the window, backward, and when the window is full step and zero the gradients. Synchronous: it only
    * enqueues. If the closure throws, counts and gradients are as before.
    *
+   * A window is divided by the weights that were put into it. Its divisor D is fixed at its first backward: its length as known then. A
+   * micro-batch adds weight ÷ D × gradient, and at the end the sum is divided by Σ weights ÷ D, which is 1 for a full window without weights.
+   *
    * @throws OptimError `count-exceeded` past `maxCounts`; what the optimizer's `backward` and `step` throw
    */
   readonly updateParams: <const R extends boolean = false>(
     loss: Loss,
     options?: UpdateParamsOptions<R>,
   ) => UpdateParamsResult<LossValue, R>;
-  /** One backward by hand. Counts; does not divide by the window (pass `scale: 1 / wrapper.lossFactor()`), does not step. */
+  /** Counts one micro-batch of weight 0, without a closure: that of a rank, or of a data set, that has nothing for this iteration. */
+  skip(): { readonly updated: boolean };
+  /**
+   * One backward by hand. Counts; does not divide by the window (pass `scale: 1 / wrapper.lossFactor()`), does not step. In a window that
+   * `updateParams`, `skip` or `flush` ends it weighs `scale` × D.
+   */
   readonly backward: <const R extends boolean = false>(
     loss: Loss,
     options?: WrapperBackwardOptions<R>,
@@ -71,13 +84,15 @@ export interface OptimWrapper<
   /** Drops all gradients; a window in progress begins anew at `innerCount`. */
   zeroGrad(): void;
   /**
-   * Steps a short window now, divided by its own length, and zeroes the gradients. An empty window is a no-op. `innerCount` stays; the
+   * Steps a short window now, divided by its own weights, and zeroes the gradients. An empty window is a no-op. `innerCount` stays; the
    * next window begins here and ends at the next boundary, divided by its own length.
+   *
+   * @throws OptimError `invalid-option` where scales given by hand cancel out: their sum is 0, and gradients are pending
    */
   flush(): { readonly updated: boolean };
 
   /**
-   * What `updateParams` divides the next loss by: the length of the window that it belongs to. @throws OptimError `count-exceeded` when
+   * What `updateParams` divides the next loss by: the divisor of the window that it belongs to. @throws OptimError `count-exceeded` when
    * `maxCounts` are done
    */
   lossFactor(): number;
@@ -87,8 +102,18 @@ export interface OptimWrapper<
   shouldSync(): boolean;
   /** Backward calls so far, `initCounts` included. */
   readonly innerCount: number;
-  readonly accumulativeCounts: number;
-  /** @throws OptimError `window-open` in mid-window, `invalid-option` */
+  /**
+   * Micro-batches a window. May be assigned, and takes effect at once: windows end at its multiples. A window in progress keeps its divisor.
+   *
+   * @throws OptimError `invalid-option` at the assignment of anything but a positive integer; the old value stays
+   */
+  accumulativeCounts: number;
+  /**
+   * Says where the count stands and where it ends. Directly after the load of a state in mid-window, `maxCounts` may be set for the run that
+   * goes on: `initCounts` is then left out, or the count that was loaded.
+   *
+   * @throws OptimError `window-open` in mid-window otherwise, `invalid-option`
+   */
   initializeCountStatus(status: CountStatus): void;
 
   /** Runs `run` in the wrapper's context and returns its value. A promise neither compiles nor passes. */
@@ -111,12 +136,14 @@ export interface OptimWrapper<
 
   /** A plain, backend-neutral copy as of the moment of the call. Waits for the device. */
   stateDict(options?: StateDictOptions): Promise<OptimWrapperStateDict>;
-  /** `prepareLoad` and `commit` in one. */
+  /** `prepareLoad` and `commit` in one. Rejects where `prepareLoad` throws. */
   loadStateDict(state: OptimWrapperStateDict, options?: LoadOptions): Promise<LoadReport>;
-  /** Checks and stages everything; rejects before anything changed. A second load while one is pending is an error. */
-  prepareLoad(state: OptimWrapperStateDict, options?: LoadOptions): Promise<PreparedLoad>;
-  /** The same, for a caller that cannot wait: throws where `prepareLoad` rejects. */
-  prepareLoadSync(state: OptimWrapperStateDict, options?: LoadOptions): PreparedLoad;
+  /**
+   * Checks and stages everything; throws before anything changed. Reads nothing from a device.
+   *
+   * @throws OptimError `invalid-state`, `state-mismatch`, `load-pending` while another load is staged, `disposed`, `reentrant`
+   */
+  prepareLoad(state: OptimWrapperStateDict, options?: LoadOptions): PreparedLoad;
   /** Waits for the device; also the back-pressure of a loop that only enqueues. */
   readMetrics(): Promise<StepMetrics>;
 

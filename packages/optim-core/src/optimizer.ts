@@ -1,20 +1,11 @@
-import type {
-  ClipGrad,
-  CountStatus,
-  OnNonFinite,
-  OptimWrapperOptions,
-  UpdateParamsOptions,
-  WrapperBackwardOptions,
-} from "./options.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScale, LossScaler } from "./loss-scaler.ts";
-
+import type { ClipGrad, OnNonFinite } from "./options.ts";
 import type {
   LoadOptions,
   NamedTensors,
   OptimizerStateDict,
-  OptimWrapperStateDict,
   PreparedLoad,
   StateDictOptions,
 } from "./state.ts";
@@ -61,9 +52,15 @@ export interface ParameterInfo {
 }
 
 export interface BackwardOptions<R extends boolean = boolean> {
-  /** What the host multiplies gradients by: 1 ÷ the window. Default 1. */
+  /**
+   * Multiplies gradients: the weight of the micro-batch ÷ the window's divisor. With 0 nothing is accumulated, and the closure runs only for
+   * `returnLoss`. Default 1.
+   */
   readonly scale?: number;
-  /** Multiplies the loss too; its value is latched at the first backward after `zeroGrad()`. */
+  /**
+   * Multiplies the loss too; its value is latched at the first backward after `zeroGrad()`. Beside pending gradients that were accumulated
+   * without a loss scale, it is 1 until `zeroGrad()`.
+   */
   readonly lossScaler?: LossScaler | undefined;
   /** Return the closure's own value, neither divided nor scaled, owned by the caller. Default `false`. */
   readonly returnLoss?: R | undefined;
@@ -86,7 +83,12 @@ export interface StepSettings {
 export interface StepOptions extends StepSettings {
   /** Gradients are multiplied by it. Default 1. */
   readonly rescale?: number;
-  /** Gradients carry its latched scale; a step that finds one that is not finite is skipped and told to it. */
+  /** Gradients are divided by it: the weights of the window ÷ its divisor. With 0 nothing is stepped. Default 1. */
+  readonly weight?: number;
+  /**
+   * Gradients carry its latched scale; a step that finds one that is not finite is skipped and told to it. Gradients that were accumulated
+   * without a loss scale carry 1, and the scaler is not told.
+   */
   readonly lossScaler?: LossScaler | undefined;
 }
 
@@ -101,24 +103,6 @@ export interface StepMetrics {
   readonly skipped: number;
 }
 
-/** Calls of a wrapper that its optimizer checks, with what they are given. */
-export interface WrapperCalls {
-  readonly createOptimWrapper: readonly [options: OptimWrapperOptions];
-  readonly updateParams: readonly [options: UpdateParamsOptions];
-  readonly backward: readonly [options: WrapperBackwardOptions];
-  readonly step: readonly [options: { readonly rescale?: number }];
-  readonly flush: readonly [];
-  /** `pending`: backward calls since the last step; nothing may be. */
-  readonly initializeCountStatus: readonly [status: CountStatus, pending: number];
-  readonly stateDict: readonly [options: StateDictOptions];
-  readonly prepareLoad: readonly [options: LoadOptions, state: OptimWrapperStateDict];
-}
-
-/** What `Optimizer.check` gives back: the options, those of `createOptimWrapper` as a copy; of a load the state, as of the current version. */
-export type CheckedCall<C extends keyof WrapperCalls> = C extends "prepareLoad"
-  ? OptimWrapperStateDict
-  : WrapperCalls[C][0];
-
 /**
  * One rule applied to one set of parameters: what a backend author writes. The comments here are the specification, and
  * `@mm/optim-conformance` checks them. A backend that fits {@link Engine} of `@mm/optim-core/backend` gets all of this from
@@ -131,6 +115,8 @@ export type CheckedCall<C extends keyof WrapperCalls> = C extends "prepareLoad"
  */
 export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparameters = BaseHyperparameters> {
   readonly kind: "optimizer";
+  /** The version of this interface. Whoever is handed an optimizer compares it, and refuses another with `contract-mismatch`. */
+  readonly contract: 1;
   /** `"tfjs"`; wrappers, scalers and errors carry it. */
   readonly backend: string;
   /** The name of the update rule. */
@@ -156,19 +142,20 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    * let go of. A parameter that the loss does not reach keeps its accumulator, and has no gradient if it had none. If the closure
    * throws, nothing has changed. Does not wait for the device.
    *
+   * Where all parameters are frozen the closure runs only for `returnLoss`.
+   *
    * @returns the closure's own value with `returnLoss`, else `undefined` (and what the closure made is freed).
-   * @throws OptimError `invalid-loss`, `no-gradient`, `disposed`, `device-lost`
+   * @throws OptimError `invalid-loss`; `no-gradient` where a parameter is not frozen and none has a gradient in this call; `disposed`,
+   * `device-lost`
    */
   readonly backward: (loss: Loss, options?: BackwardOptions) => LossValue | undefined;
 
   /**
-   * Refuses what a wrapper is asked and this optimizer cannot do: a call that may not be made now, and arguments that are wrong or that
-   * the backend cannot follow. Wrappers ask before they act, so that a wrong option is found at construction and not at the first step.
-   * `backward` and `step` refuse wrong options of their own as well: they may be called by hand.
+   * Refuses a call that may not be made now. Wrappers ask before they act, with the name of their own call. `"createOptimWrapper"` also marks
+   * the optimizer as wrapped: an optimizer belongs to one wrapper.
    *
-   * @returns the options, those of `createOptimWrapper` as a copy; of a load the state, as of the current version
-   * @throws OptimError `invalid-option`, `unknown-option`, `invalid-state`, `window-open`, `unsupported`; as all members but getters do,
-   * `disposed`, and `reentrant` from the optimizer's own loss closure
+   * @throws OptimError `disposed`; `reentrant` from the optimizer's own loss closure; `load-pending` for `"addParamGroup"` and `"prepareLoad"`
+   * while a load is staged; `duplicate-wrapper` for a second `"createOptimWrapper"`
    */
   guard(call: string): void;
   /**
@@ -177,9 +164,11 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    *
    * A step that throws leaves parameters, slots and step counts unchanged.
    *
-   * @throws OptimError `non-finite-gradient` (host backends, when asked for), `disposed`, `device-lost`
+   * @returns whether anything stepped: `false` where no parameter that is not frozen has a gradient, and where `weight` is 0. Whether a
+   * device skips the step, `readMetrics()` tells.
+   * @throws OptimError `non-finite-gradient` (host backends, when asked for), `scaler-not-updated`, `disposed`, `device-lost`
    */
-  step(options?: StepOptions): void;
+  step(options?: StepOptions): boolean;
 
   /** Forgets all gradients: from here they are absent, not zero. Also unlatches the loss scale. */
   zeroGrad(): void;
@@ -201,21 +190,13 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
   stateDict(options?: StateDictOptions): Promise<OptimizerStateDict>;
 
   /**
-   * Checks all of `state` against this optimizer and stages it; rejects before anything changed. The argument is neither changed nor
-   * kept. What is trained between the two halves is overwritten.
+   * Checks all of `state` against this optimizer and stages it; throws before anything changed. The argument is neither changed nor kept.
+   * Reads nothing from a device. Training between the two halves is allowed, and overwritten.
    *
    * @param committed runs at the end of a commit that took effect: the part of whoever wraps the optimizer. It may not throw.
    * @throws OptimError `invalid-state`, `state-mismatch`, `load-pending`, `disposed`
    */
-  prepareLoad(
-    state: OptimizerStateDict,
-    options?: LoadOptions,
-    committed?: () => void,
-  ): Promise<PreparedLoad>;
-  /**
-   * The same, for a caller that cannot wait: throws where `prepareLoad` rejects. Staging reads nothing from a device.
-   */
-  prepareLoadSync(state: OptimizerStateDict, options?: LoadOptions, committed?: () => void): PreparedLoad;
+  prepareLoad(state: OptimizerStateDict, options?: LoadOptions, committed?: () => void): PreparedLoad;
 
   /** A scaler whose state lives where this backend decides. The caller disposes it. @throws OptimError `invalid-option` */
   createLossScaler(options: LossScale): LossScaler;
@@ -225,6 +206,12 @@ export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparame
    * on all. Absent means no gradient. A private copy in one ArrayBuffer. Waits for the device.
    */
   readGradients(): Promise<NamedTensors>;
+  /**
+   * The same without waiting, for callers that cannot. Absent on backends whose device must be waited for.
+   *
+   * @throws OptimError `unsupported` where only the current device of the host library cannot
+   */
+  readonly readGradientsSync?: () => NamedTensors;
   /**
    * Replaces accumulators, and creates those that were absent; names that are left out keep theirs. Only enqueues.
    *

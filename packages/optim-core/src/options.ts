@@ -47,8 +47,8 @@ export interface UpdateParamsOptions<R extends boolean = boolean> {
   /** Return the closure's value. Default `false`, so that ignoring the result leaks nothing. */
   readonly returnLoss?: R | undefined;
   /**
-   * The weight of this micro-batch, above 0: with weights, the window's gradient is Σ wᵢ gᵢ ÷ Σ wᵢ. Pass the number of samples when
-   * micro-batches are uneven. Default: all alike.
+   * The weight of this micro-batch, at least 0: the window's gradient is Σ wᵢ gᵢ ÷ Σ wᵢ. Pass the number of samples when micro-batches are
+   * uneven. One of weight 0 accumulates nothing, and its closure runs only for `returnLoss`. Default 1.
    */
   readonly weight?: number;
 }

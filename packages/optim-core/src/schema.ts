@@ -24,10 +24,11 @@ export const anything: Test = [() => true, ""];
 export const aBoolean: Test = [(value: unknown) => typeof value === "boolean", "true or false"];
 export const aString: Test = [(value: unknown) => typeof value === "string", "a string"];
 export const aFunction: Test = [(value: unknown) => typeof value === "function", "a function"];
-export const aTensor: Test = [
-  (value: unknown) => value instanceof Float32Array,
-  "a Float32Array, which JSON cannot hold",
-];
+/** Whether it is a Float32Array, of this realm or another (an iframe, a vm context). */
+export const isTensor = (value: unknown): value is Float32Array =>
+  ArrayBuffer.isView(value) && {}.toString.call(value) === "[object Float32Array]";
+
+export const aTensor: Test = [isTensor, "a Float32Array, which JSON cannot hold"];
 export const aNumber: Test = [(value: unknown) => typeof value === "number", "a number"];
 export const aFinite: Test = [isFinite32, "a finite number"];
 export const aPositive: Test = [

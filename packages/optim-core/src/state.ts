@@ -41,8 +41,10 @@ export interface OptimizerStateDict {
   readonly params: readonly ParameterState[];
   /** With several groups: the settings that no parameter uses, which schedulers drive and logs show. */
   readonly baseParamSettings?: HyperparameterRecord;
-  /** The loss scale that pending gradients carry. */
+  /** The loss scale that pending gradients carry; absent where they carry none. */
   readonly pendingScale?: number;
+  /** Names frozen by `freeze()`, never by a flag of the host library. Absent in older states. */
+  readonly frozen?: readonly string[];
   readonly steps: number;
   readonly skipped: number;
   /** State that only this kind of optimizer reads (a wrapped optimizer of a host library). */
@@ -55,10 +57,10 @@ export interface WindowCounts {
   readonly maxCounts?: number;
   /** The count at which the window in progress began. */
   readonly windowStart: number;
-  /** The sum of the scales of its backward calls; 0 when it is empty. */
-  readonly scaleSum: number;
-  /** Whether one of them was given a weight. */
-  readonly weighted: boolean;
+  /** What its gradients are divided by as they come, fixed at its first backward; absent in an empty window. */
+  readonly divisor?: number;
+  /** The sum of the weights of its micro-batches; 0 when it is empty. */
+  readonly weightSum: number;
 }
 
 export interface OptimWrapperStateDict {
@@ -78,6 +80,8 @@ export interface RestoreOptions {
   readonly lossScaler?: boolean;
   /** Gradients of the window in progress. */
   readonly pending?: boolean;
+  /** Which parameters `freeze()` has frozen. Pass `false` where the program freezes for a moment, and knows best what is frozen now. */
+  readonly frozen?: boolean;
 }
 
 export interface LoadOptions {
@@ -100,8 +104,19 @@ export interface StateDictOptions {
 export interface LoadReport {
   /** In the optimizer, not in the state. */
   readonly missing: readonly string[];
-  /** In the state, not in the optimizer, or of another shape. */
+  /**
+   * In the state, not in the optimizer, or not taken: of another shape, a count without its slots. Hyperparameters that the rule does not have
+   * are here too, and are never refused.
+   */
   readonly unexpected: readonly string[];
+  /**
+   * Differs between state and program: `group "0".lr`, `baseParamSettings.lr`, `lossScaler.growthInterval`, `frozen`, `maxCounts`. `restore`
+   * says which of the two holds now; options of a loss scaler and an announced `maxCounts` are always the program's. Under a schedule the
+   * values of now differ by its course, and the scheduler's own report says what differs.
+   */
+  readonly changed: readonly string[];
+  /** Hyperparameters that the state lacks, saved by an older rule: they keep what the program gave them. */
+  readonly defaulted: readonly string[];
 }
 
 /** The second half of a load. */

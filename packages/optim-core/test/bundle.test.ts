@@ -11,11 +11,14 @@ test("a training loop brings the wrapper and the dict, and nothing of tracing, l
   `);
   expect([...files.keys()].sort()).toEqual([
     "core/arguments",
+    "core/contract",
     "core/create-optim-wrapper",
     "core/errors",
     "core/loss-scaler",
     "core/migrate",
     "core/schema",
+    "core/window",
+    "core/wrapper-state",
     "dict/gather",
     "dict/names",
     "dict/optim-wrapper-dict",
@@ -39,7 +42,20 @@ test("a backend with one rule brings no other rule, no other backend, no wrapper
   expect([...files.keys()]).not.toContain("core/create-optim-wrapper");
   expect([...files.values()].flat()).not.toContain("createArena");
   // What SGD is written with, and what core clips the gradient with.
-  const needed = ["Expression", "abs", "add", "eq", "lt", "max", "min", "mul", "neg", "select", "sub"];
+  const needed = [
+    "Expression",
+    "abs",
+    "add",
+    "eq",
+    "isExpression",
+    "lt",
+    "max",
+    "min",
+    "mul",
+    "neg",
+    "select",
+    "sub",
+  ];
   expect([...(files.get("core/rule/expression") ?? [])].sort()).toEqual(needed);
 });
 

@@ -45,13 +45,12 @@ test("an engine may hand over after a step that had nothing to do, and after one
   const seen = observed();
   seen.engine = { flush: () => seen.log.push("flush") };
   const optimizer = arrayOptimizer(descent(), { w: new Float32Array(1) }, seen);
-  optimizer.backward(gradients({}), { stepFollows: true });
-  optimizer.step();
-  expect(seen.log).toEqual(["loss", "flush"]);
+  expect(optimizer.step()).toBe(false);
+  expect(seen.log).toEqual(["flush"]);
   expect(await refusal(() => optimizer.step({ rescale: Number.NaN }))).toMatchObject({
     code: "invalid-option",
   });
-  expect(seen.log).toEqual(["loss", "flush", "flush"]);
+  expect(seen.log).toEqual(["flush", "flush"]);
   expect(
     await refusal(() => optimizer.backward(gradients({}), { stepFollows: 1 as unknown as boolean })),
   ).toMatchObject({ code: "invalid-option" });
@@ -76,10 +75,14 @@ test("the check is told who is told afterwards", () => {
   };
   const optimizer = arrayOptimizer(descent(), { w: new Float32Array(1) }, seen);
   const lossScaler = plain.createLossScaler(8);
-  optimizer.backward(gradients({ w: [1] }));
+  optimizer.backward(gradients({ w: [1] }), { lossScaler });
   optimizer.step({ lossScaler });
   optimizer.step();
-  expect(asked).toEqual([lossScaler, undefined]);
+  // Gradients that carry no scale are none of its business.
+  optimizer.zeroGrad();
+  optimizer.backward(gradients({ w: [1] }));
+  optimizer.step({ lossScaler });
+  expect(asked).toEqual([lossScaler, undefined, undefined]);
 });
 
 test("a program that the engine refuses is refused at the assignment that leads to it", async () => {
@@ -134,15 +137,30 @@ test("a master is loaded where there is one, left out where a parameter is float
   state.params[0]?.slots["master"]?.set([2.5, 3.5]);
 
   const to = rounding();
-  expect((await to.optimizer.prepareLoad(state)).commit()).toEqual({ missing: [], unexpected: [] });
+  expect(to.optimizer.prepareLoad(state).commit()).toEqual({
+    missing: [],
+    unexpected: [],
+    changed: [],
+    defaulted: [],
+  });
   const loaded = await to.optimizer.stateDict();
   expect(loaded).toEqual(state);
 
   const plain = arrayOptimizer(heavyBall({ momentum: 0.5 }), { w: Float32Array.of(3, 4) });
-  expect((await plain.prepareLoad(state)).commit()).toEqual({ missing: [], unexpected: [] });
+  expect(plain.prepareLoad(state).commit()).toEqual({
+    missing: [],
+    unexpected: [],
+    changed: [],
+    defaulted: [],
+  });
   const withoutMaster = await plain.stateDict();
   expect(Object.keys(withoutMaster.params[0]?.slots ?? {})).toEqual(["buffer"]);
 
-  expect((await to.optimizer.prepareLoad(withoutMaster)).commit()).toEqual({ missing: [], unexpected: [] });
+  expect(to.optimizer.prepareLoad(withoutMaster).commit()).toEqual({
+    missing: [],
+    unexpected: [],
+    changed: [],
+    defaulted: [],
+  });
   expect((await to.optimizer.stateDict()).params[0]?.slots["master"]).toEqual(Float32Array.of(2.5, 3.5));
 });

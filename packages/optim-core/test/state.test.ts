@@ -82,7 +82,11 @@ test.each<[string, OptimWrapperOptions]>([
       // Through a file: nothing but plain data.
       const state = structuredClone(await first.wrapper.stateDict());
       const second = model(options, first);
-      expect(await second.wrapper.loadStateDict(state)).toEqual({ missing: [], unexpected: [] });
+      expect(await second.wrapper.loadStateDict(state)).toMatchObject({
+        missing: [],
+        unexpected: [],
+        defaulted: [],
+      });
       expect(second.wrapper.innerCount).toBe(interrupted);
       for (let n = interrupted; n < iterations; n += 1) {
         if (n === 5) halve(second);
@@ -144,7 +148,7 @@ test("the argument of a load is neither changed nor kept", async () => {
   const state = await source.wrapper.stateDict();
   const copy = structuredClone(state);
   const { wrapper } = model(amp);
-  const prepared = await wrapper.prepareLoad(state);
+  const prepared = wrapper.prepareLoad(state);
   expect(state).toEqual(copy);
   const writable = state as unknown as {
     counts: { innerCount: number };
@@ -160,7 +164,7 @@ test("without pending gradients the window is saved as empty: what is left of it
   const first = model({ accumulativeCounts: 3 });
   for (const n of [0, 1, 2, 3]) first.wrapper.updateParams(of(n));
   const state = await first.wrapper.stateDict({ pending: false });
-  expect(state.counts).toMatchObject({ innerCount: 4, windowStart: 4, scaleSum: 0 });
+  expect(state.counts).toMatchObject({ innerCount: 4, windowStart: 4, weightSum: 0 });
   expect(state.optimizer.params.every(({ gradient }) => gradient === undefined)).toBe(true);
   // The same at load, of a state that has them.
   const all = await first.wrapper.stateDict();
@@ -232,7 +236,7 @@ test("a second load while one is pending is an error; commit and dispose end it,
   const { wrapper } = model();
   const before = await wrapper.stateDict();
 
-  const first = await wrapper.prepareLoad(state);
+  const first = wrapper.prepareLoad(state);
   expect((await refusal(() => wrapper.prepareLoad(state))).code).toBe("load-pending");
   expect((await refusal(() => wrapper.loadStateDict(state))).code).toBe("load-pending");
   expect(await wrapper.stateDict()).toEqual(before);
@@ -240,10 +244,10 @@ test("a second load while one is pending is an error; commit and dispose end it,
   first.commit();
   expect(await wrapper.stateDict()).toEqual(before);
 
-  const second = await wrapper.prepareLoad(state);
+  const second = wrapper.prepareLoad(state);
   // What is trained between the halves is overwritten.
   for (const n of [5, 6]) wrapper.updateParams(of(n));
-  expect(second.commit()).toEqual({ missing: [], unexpected: [] });
+  expect(second.commit()).toEqual({ missing: [], unexpected: [], changed: [], defaulted: [] });
   expect(await wrapper.stateDict()).toEqual(state);
   wrapper.updateParams(of(1));
   const after = await wrapper.stateDict();
@@ -258,28 +262,28 @@ test("a load that cannot wait is the same load, and throws what the other reject
   const state = await source.wrapper.stateDict();
   const { wrapper } = model({ accumulativeCounts: 2, lossScale: 8 });
   const other = { ...state, optimizer: { ...state.optimizer, rule: "Other" } };
-  expect((await refusal(() => wrapper.prepareLoadSync(other))).code).toBe("state-mismatch");
-  expect((await refusal(() => wrapper.prepareLoadSync({ ...state, version: 2 as 1 }))).code).toBe(
+  expect((await refusal(() => wrapper.prepareLoad(other))).code).toBe("state-mismatch");
+  expect((await refusal(() => wrapper.prepareLoad({ ...state, version: 2 as 1 }))).code).toBe(
     "invalid-state",
   );
-  const prepared = wrapper.prepareLoadSync(state);
-  expect((await refusal(() => wrapper.prepareLoadSync(state))).code).toBe("load-pending");
+  const prepared = wrapper.prepareLoad(state);
+  expect((await refusal(() => wrapper.prepareLoad(state))).code).toBe("load-pending");
   expect(wrapper.innerCount).toBe(0);
-  expect(prepared.commit()).toEqual({ missing: [], unexpected: [] });
+  expect(prepared.commit()).toEqual({ missing: [], unexpected: [], changed: [], defaulted: [] });
   // The window in progress, with its gradient, included: the next update steps it.
   expect(wrapper.innerCount).toBe(3);
   expect(await wrapper.stateDict()).toEqual(state);
   for (const each of [source.wrapper, wrapper]) each.updateParams(of(3));
   expect(await wrapper.stateDict()).toEqual(await source.wrapper.stateDict());
   wrapper.dispose();
-  expect((await refusal(() => wrapper.prepareLoadSync(state))).code).toBe("disposed");
+  expect((await refusal(() => wrapper.prepareLoad(state))).code).toBe("disposed");
 });
 
 test("after dispose() a commit changes nothing and leaves nothing behind", async () => {
   const source = model({ accumulativeCounts: 2 });
   for (const n of [0, 1, 2]) source.wrapper.updateParams(of(n));
   const { seen, wrapper } = model({ accumulativeCounts: 2 });
-  const prepared = await wrapper.prepareLoad(await source.wrapper.stateDict());
+  const prepared = wrapper.prepareLoad(await source.wrapper.stateDict());
   // Two buffers and two accumulators are staged.
   expect(seen.live).toBe(4);
   wrapper.dispose();
@@ -296,7 +300,7 @@ test("loads leave no vector behind, whether they are committed, dropped or refus
   await wrapper.loadStateDict(state);
   const { live } = seen;
   await wrapper.loadStateDict(state);
-  (await wrapper.prepareLoad(state)).dispose();
+  wrapper.prepareLoad(state).dispose();
   await refusal(() => wrapper.loadStateDict({ ...state, optimizer: { ...state.optimizer, rule: "Other" } }));
   expect(seen.live).toBe(live);
 });
@@ -360,10 +364,14 @@ test.each<[string, Edit]>([
   ["empty counts", (state) => ({ ...state, counts: {} })],
   ["a count that is none", (state) => ({ ...state, counts: { ...state.counts, innerCount: -1 } })],
   [
-    "counts without scaleSum",
-    (state) => ({ ...state, counts: { innerCount: 4, windowStart: 3, weighted: false } }),
+    "counts without weightSum",
+    (state) => ({ ...state, counts: { innerCount: 4, windowStart: 3, divisor: 3 } }),
   ],
-  ["a scaleSum that is NaN", (state) => ({ ...state, counts: { ...state.counts, scaleSum: Number.NaN } })],
+  ["a weightSum that is NaN", (state) => ({ ...state, counts: { ...state.counts, weightSum: Number.NaN } })],
+  [
+    "an open window without its divisor",
+    (state) => ({ ...state, counts: { innerCount: 4, windowStart: 3, weightSum: 1 } }),
+  ],
   ["a window that begins later", (state) => ({ ...state, counts: { ...state.counts, windowStart: 9 } })],
   ["maxCounts that are past", (state) => ({ ...state, counts: { ...state.counts, maxCounts: 1 } })],
   ["no optimizer", (state) => ({ ...state, optimizer: undefined })],

@@ -260,7 +260,8 @@ test("where there is no Symbol.dispose, dispose() is the same", async () => {
   try {
     vi.resetModules();
     const older = await import("@mm/optim-core");
-    const { seen, optimizer } = model();
+    const seen = observed();
+    const optimizer = arrayOptimizer(heavyBall(), { w: new Float32Array(2) }, seen);
     const wrapper = older.createOptimWrapper(optimizer);
     wrapper.updateParams(of(1, 1));
     wrapper.dispose();

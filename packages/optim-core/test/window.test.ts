@@ -153,7 +153,7 @@ test("weights: the window's gradient is the weighted mean, also of a short windo
   expect(w[0]).toBe(-15);
 });
 
-test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY, "2", null])(
+test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, "2", null])(
   "the weight %s is refused",
   async (weight) => {
     const { wrapper, seen } = scalarModel(2);
@@ -202,12 +202,17 @@ test("the same by hand as by updateParams", () => {
   }
 });
 
-test("gradients from before the first updateParams count in it, as in MMEngine", () => {
+test("gradients from before the first updateParams count in it, with the weight of their scale", () => {
   const { w, wrapper } = scalarModel(2);
   wrapper.backward(of(8));
   expect(wrapper.updateParams(of(4)).updated).toBe(true);
-  // 8 + 4 / 2: only updateParams divides
-  expect(w[0]).toBe(-10);
+  // The window's divisor is 2, so a scale of 1 is a weight of 2: (2 · 8 + 1 · 4) / (2 + 1)
+  expect(w[0]).toBeCloseTo(-20 / 3, 6);
+  // In windows of 1, 1 by hand and then 3 are two of weight 1: (1 + 3) / 2
+  const single = scalarModel(1);
+  single.wrapper.backward(of(1));
+  expect(single.wrapper.updateParams(of(3)).updated).toBe(true);
+  expect(single.w[0]).toBe(-2);
 });
 
 test("counts cannot be set in mid-window", async () => {

@@ -2,36 +2,65 @@ import { type AnyOptimWrapper, isOptimError, OptimError } from "@mm/optim-core";
 
 export type Named<T> = readonly [name: string, value: T];
 
+type Wrappers = Iterable<Named<AnyOptimWrapper>>;
+
 /**
- * Asks all wrappers in one tick and waits for all. Where some refuse, what the others gave is disposed (loads that are staged), and
- * one error tells of all: the code of the first, the messages of all, and their names prefixed with those of the wrappers. What a device
- * reports only once is not lost behind another's error. `errors` are those of the dict itself, without a prefix.
+ * Asks all wrappers in one tick and waits for all. Where some refuse, one error tells of all, so that a report that a device makes only once is
+ * not lost behind another's.
  */
 export async function gather<T extends object>(
-  wrappers: Iterable<Named<AnyOptimWrapper>>,
+  wrappers: Wrappers,
   ask: (wrapper: AnyOptimWrapper, name: string) => Promise<T>,
-  errors: Named<OptimError>[] = [],
 ): Promise<readonly Named<T>[]> {
-  const answers: Named<T>[] = [];
-  await Promise.all(
-    [...wrappers].map(async ([name, wrapper], index) => {
-      try {
-        answers[index] = [name, await ask(wrapper, name)];
-      } catch (error) {
-        errors.push([`${name}.`, error as OptimError]);
-      }
-    }),
+  const names: string[] = [];
+  const asked = [...wrappers].map(async ([name, wrapper]) => {
+    names.push(name);
+    return [name, await ask(wrapper, name)] as const;
+  });
+  const settled = await Promise.allSettled(asked);
+  refuseAll(
+    settled.flatMap((one, index) =>
+      one.status === "rejected" ? [[`${names[index] as string}.`, one.reason as unknown] as const] : [],
+    ),
   );
-  if (!errors[0]) return answers;
-  // forEach passes the holes of those that refused.
-  answers.forEach(([, answer]: Named<{ dispose?(): void }>) => answer.dispose?.());
-  for (const [, error] of errors as Named<unknown>[]) if (!isOptimError(error)) throw error;
-  const cause = errors[0][1];
-  throw new OptimError(cause.code, errors.map(([prefix, { message }]) => prefix + message).join("\n"), {
-    cause,
-    missing: prefixed(errors, "missing"),
-    unexpected: prefixed(errors, "unexpected"),
-    mismatched: prefixed(errors, "mismatched"),
+  return settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+}
+
+/**
+ * The same, of calls that do not wait. Where some refuse, the answers of the others are disposed.
+ *
+ * @param errors the dict's own, without a prefix
+ */
+export function gatherSync<T extends { dispose(): void }>(
+  wrappers: Wrappers,
+  ask: (wrapper: AnyOptimWrapper, name: string) => T,
+  errors: Named<unknown>[] = [],
+): readonly Named<T>[] {
+  const answers: Named<T>[] = [];
+  for (const [name, wrapper] of wrappers) {
+    try {
+      answers.push([name, ask(wrapper, name)]);
+    } catch (error) {
+      errors.push([`${name}.`, error]);
+    }
+  }
+  if (errors.length > 0) for (const [, answer] of answers) answer.dispose();
+  refuseAll(errors);
+  return answers;
+}
+
+/** One error for all: the code of the first, the messages of all, and their names prefixed with those of the wrappers. */
+function refuseAll(errors: readonly Named<unknown>[]): void {
+  const first = errors[0];
+  if (first === undefined) return;
+  for (const [, error] of errors) if (!isOptimError(error)) throw error;
+  const refusals = errors as readonly Named<OptimError>[];
+  const { code } = first[1] as OptimError;
+  throw new OptimError(code, refusals.map(([prefix, { message }]) => prefix + message).join("\n"), {
+    cause: first[1],
+    missing: prefixed(refusals, "missing"),
+    unexpected: prefixed(refusals, "unexpected"),
+    mismatched: prefixed(refusals, "mismatched"),
   });
 }
 

@@ -50,7 +50,7 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
    * all the same, as MMEngine's is.
    *
    * @throws OptimError `invalid-option` for anything but a record, `invalid-name` for a name that is empty or holds a `.`,
-   * `invalid-wrapper` for what is no wrapper (a dict, an optimizer) or lacks members, `duplicate-wrapper`
+   * `invalid-wrapper` for what is no wrapper (a dict, an optimizer), `contract-mismatch`, `duplicate-wrapper`
    */
   constructor(wrappers: W) {
     this.#wrappers = checkedWrappers(wrappers);
@@ -175,7 +175,8 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
   }
 
   /**
-   * `prepareLoad` and `commit` in one: all wrappers take their part of the state in one tick, or none does.
+   * `prepareLoad` and `commit` in one: all wrappers take their part of the state in one tick, or none does. Rejects where `prepareLoad`
+   * throws.
    *
    * @throws OptimError as `prepareLoad`
    */
@@ -183,21 +184,18 @@ export class OptimWrapperDict<const W extends OptimWrappers<W>> {
     state: OptimWrapperDictStateDict,
     options?: DictLoadOptions<WrapperName<W>>,
   ): Promise<LoadReport> {
-    return (await this.prepareLoad(state, options)).commit();
+    return this.prepareLoad(state, options).commit();
   }
 
   /**
-   * Checks and stages the state of every wrapper; rejects before anything changed, and then nothing stays staged. `strict` (default)
+   * Checks and stages the state of every wrapper; throws before anything changed, and then nothing stays staged. `strict` (default)
    * wants exactly the wrappers that the dict has; without it, those that both have are loaded. The report names a wrapper, or
    * `generator.w1` for what is within one.
    *
    * @throws OptimError `invalid-state`; `state-mismatch`, with all names that are missing or unexpected, and for wrappers that share a
-   * loss scaler of which the state holds different copies; what the wrappers reject with, all in one error that names them
+   * loss scaler of which the state holds different copies; what the wrappers throw, all in one error that names them
    */
-  prepareLoad(
-    state: OptimWrapperDictStateDict,
-    options?: DictLoadOptions<WrapperName<W>>,
-  ): Promise<PreparedLoad> {
+  prepareLoad(state: OptimWrapperDictStateDict, options?: DictLoadOptions<WrapperName<W>>): PreparedLoad {
     return prepareWrappers(this.#wrappers, state, options as DictLoadOptions | undefined);
   }
 

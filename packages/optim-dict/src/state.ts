@@ -6,7 +6,7 @@ import {
   type PreparedLoad,
 } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
-import { gather, type Named, prefixed } from "./gather.ts";
+import { gatherSync, type Named, prefixed } from "./gather.ts";
 import { list } from "./names.ts";
 import type { Wrappers } from "./wrappers.ts";
 
@@ -27,22 +27,33 @@ export interface DictLoadOptions<Name extends string = string> extends Omit<Load
 }
 
 /** Every wrapper stages its part; where one refuses, what the others have staged is freed. */
-export async function prepareWrappers(
+export function prepareWrappers(
   wrappers: Wrappers,
   state: OptimWrapperDictStateDict,
   options: DictLoadOptions | undefined,
-): Promise<PreparedLoad> {
+): PreparedLoad {
   const who = "prepareLoad";
   const { format, version, wrappers: parts } = Object(state) as Partial<OptimWrapperDictStateDict>;
   if (format !== "optim-wrapper-dict" || version !== 1 || !parts) {
-    refuse("invalid-state", who, "a dict state, version 1", state);
+    refuse(
+      "invalid-state",
+      who,
+      "a dict state, version 1",
+      format === undefined ? state : [format, version],
+      {
+        hint:
+          (format as string | undefined) === "optim-wrapper"
+            ? "This is the state of one wrapper: load it with get(name).loadStateDict(state)"
+            : "Pass what stateDict() of a dict gave",
+      },
+    );
   }
   // What is wrong of the options, the wrappers refuse.
   const { strict = true, rename, restore } = Object(options) as DictLoadOptions;
   const saved = new Map(Object.entries(parts));
   const missing = [...wrappers.keys()].filter((name) => !saved.has(name));
   const unexpected = [...saved.keys()].filter((name) => !wrappers.has(name));
-  const errors: Named<OptimError>[] = [];
+  const errors: Named<unknown>[] = [];
   if (strict && (missing[0] ?? unexpected[0]) !== undefined) {
     const details = { expected: list(wrappers.keys()), received: [...saved.keys()], missing, unexpected };
     errors.push(["", new OptimError("state-mismatch", who, details)]);
@@ -50,9 +61,9 @@ export async function prepareWrappers(
 
   // Wrappers that share a loss scaler save it each; of copies that differ, none can be chosen.
   const copies = new Map<LossScaler, string>();
-  const staged = await gather(
+  const staged = gatherSync(
     [...wrappers].filter(([name]) => saved.has(name)),
-    async (wrapper, name) => {
+    (wrapper, name) => {
       const part = saved.get(name) as OptimWrapperStateDict;
       const { lossScaler } = wrapper;
       const copied = (part as OptimWrapperStateDict | undefined)?.lossScaler;
@@ -77,6 +88,8 @@ export async function prepareWrappers(
       return {
         missing: [...missing, ...prefixed(reports, "missing")],
         unexpected: [...unexpected, ...prefixed(reports, "unexpected")],
+        changed: prefixed(reports, "changed"),
+        defaulted: prefixed(reports, "defaulted"),
       };
     },
     dispose: () => staged.forEach(([, load]) => load.dispose()),

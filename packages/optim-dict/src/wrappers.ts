@@ -1,52 +1,43 @@
 import type { AnyOptimWrapper } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
-import { dictName, list } from "./names.ts";
+import { refuse, requireContract } from "@mm/optim-core/backend";
+import { dictName } from "./names.ts";
 
 export type Wrappers = ReadonlyMap<string, AnyOptimWrapper>;
 
-// All methods of a wrapper.
-const members: readonly (keyof AnyOptimWrapper & string)[] = [
-  "updateParams",
-  "backward",
-  "step",
-  "zeroGrad",
-  "flush",
-  "lossFactor",
-  "shouldUpdate",
-  "shouldSync",
-  "initializeCountStatus",
-  "optimContext",
-  "addParamGroup",
-  "getLr",
-  "getMomentum",
-  "freeze",
-  "unfreeze",
-  "stateDict",
-  "loadStateDict",
-  "prepareLoad",
-  "prepareLoadSync",
-  "readMetrics",
-  "dispose",
-];
-
-/** @throws OptimError `invalid-option`, `invalid-name`, `invalid-wrapper`, `duplicate-wrapper` */
+/** @throws OptimError `invalid-option`, `invalid-name`, `invalid-wrapper`, `contract-mismatch`, `duplicate-wrapper` */
 export function checkedWrappers(wrappers: object | null): Wrappers {
   // null is refused as a list is.
   if (typeof wrappers !== "object" || Symbol.iterator in (wrappers ?? [])) {
     refuse("invalid-option", dictName, "a record of wrappers", wrappers);
   }
   const checked = new Map<string, AnyOptimWrapper>();
-  for (const [name, wrapper] of Object.entries(wrappers as Partial<Record<string, AnyOptimWrapper>>)) {
+  for (const [name, wrapper] of Object.entries(wrappers as Record<string, AnyOptimWrapper>)) {
     const who = `${dictName}: ${name}`;
-    if (!/^[^.]+$/.test(name)) refuse("invalid-name", dictName, "a name without a dot", name);
-    const missing = members.filter((member) => typeof wrapper?.[member] !== "function");
-    if (wrapper?.kind !== "optim-wrapper" || missing[0]) {
-      refuse("invalid-wrapper", who, `a wrapper with ${list(missing)}`, wrapper);
+    if (!/^[^.]+$/.test(name)) {
+      refuse("invalid-name", dictName, "names that are not empty and hold no dot", name);
     }
+    requireContract("invalid-wrapper", who, "optim-wrapper", wrapper, hintFor(wrapper));
     for (const [other, known] of checked) {
       if (known === wrapper) refuse("duplicate-wrapper", who, `another wrapper than ${other}`, wrapper);
     }
     checked.set(name, wrapper);
   }
   return checked;
+}
+
+/** What to do about things that are often given in the place of a wrapper. */
+function hintFor(given: unknown): string | undefined {
+  if (given === undefined)
+    return "The wrapper of a tf.Optimizer made by toTfOptimizer is there from its first batch on";
+  const { kind, applyGradients } = Object(given) as {
+    readonly kind?: unknown;
+    readonly applyGradients?: unknown;
+  };
+  if (kind === "optimizer") return "Wrap it first: createOptimWrapper(optimizer)";
+  if (kind === "optim-wrapper-dict")
+    return `A dict holds no dicts: give it the wrappers, {...Object.fromEntries(inner)}`;
+  if (typeof applyGradients !== "function") return undefined;
+  return "wrapper" in Object(given)
+    ? "Give its wrapper, which it has from its first batch on: optimizer.wrapper"
+    : "Wrap it first: createOptimWrapper(tfjsOptimizer(tf.train.adam(1e-3), variables))";
 }

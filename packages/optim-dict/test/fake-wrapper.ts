@@ -40,6 +40,7 @@ export class FakeWrapper<
   H extends BaseHyperparameters = BaseHyperparameters,
 > implements OptimWrapper<Loss, LossValue, H> {
   readonly kind = "optim-wrapper";
+  readonly contract = 1;
   readonly backend: string;
   readonly optimizer: Optimizer<Loss, LossValue, H>;
   readonly lossScaler: LossScaler | undefined;
@@ -70,7 +71,11 @@ export class FakeWrapper<
   }: FakeOptions<H>) {
     const made = groups.map((group, index): ParamGroup<H> => ({ name: String(index), params: [], ...group }));
     this.backend = backend;
-    this.optimizer = { kind: "optimizer", backend, rule } as unknown as Optimizer<Loss, LossValue, H>;
+    this.optimizer = { kind: "optimizer", contract: 1, backend, rule } as unknown as Optimizer<
+      Loss,
+      LossValue,
+      H
+    >;
     this.lossScaler = lossScaler;
     this.paramGroups = made as [ParamGroup<H>, ...ParamGroup<H>[]];
     this.baseParamSettings = made.length > 1 ? { ...this.paramGroups[0], name: "base" } : undefined;
@@ -97,6 +102,10 @@ export class FakeWrapper<
 
   zeroGrad(): void {
     this.#log.push(`zeroGrad ${this.backend}`);
+  }
+
+  skip(): { readonly updated: boolean } {
+    return { updated: false };
   }
 
   flush(): { readonly updated: boolean } {
@@ -155,45 +164,40 @@ export class FakeWrapper<
         steps,
         skipped: 0,
       },
-      counts: { innerCount: steps, windowStart: steps, scaleSum: 0, weighted: false },
+      counts: { innerCount: steps, windowStart: steps, weightSum: 0 },
       ...(this.lossScaler && { lossScaler: await this.lossScaler.stateDict() }),
     }));
   }
 
   async loadStateDict(state: OptimWrapperStateDict, options?: LoadOptions): Promise<LoadReport> {
-    return (await this.prepareLoad(state, options)).commit();
+    return this.prepareLoad(state, options).commit();
   }
 
-  prepareLoadSync(): never {
-    throw new Error("a dict has no use for it");
-  }
-
-  prepareLoad({ optimizer }: OptimWrapperStateDict, options: LoadOptions = {}): Promise<PreparedLoad> {
+  prepareLoad({ optimizer }: OptimWrapperStateDict, options: LoadOptions = {}): PreparedLoad {
     const { strict = true, rename = (saved: string) => saved } = options;
     this.#log.push(`prepareLoad ${this.backend}`);
     const names = optimizer.params.map(({ name }) => rename(name));
     const missing = this.#params.filter((name) => !names.includes(name));
     const unexpected = names.filter((name) => !this.#params.includes(name));
-    return this.#run("prepareLoad", () => {
-      if (strict && missing.length + unexpected.length > 0) {
-        throw new OptimError("state-mismatch", "state", { expected: "its parameters", missing, unexpected });
-      }
-      this.staged += 1;
-      let open = true;
-      const close = (): boolean => {
-        const wasOpen = open;
-        open = false;
-        if (wasOpen) this.staged -= 1;
-        return wasOpen;
-      };
-      return Promise.resolve({
-        commit: () => {
-          if (close()) this.steps = optimizer.steps;
-          return { missing, unexpected };
-        },
-        dispose: () => void close(),
-      });
-    });
+    if (this.#fails?.phase === "prepareLoad") throw this.#fails.error;
+    if (strict && missing.length + unexpected.length > 0) {
+      throw new OptimError("state-mismatch", "state", { expected: "its parameters", missing, unexpected });
+    }
+    this.staged += 1;
+    let open = true;
+    const close = (): boolean => {
+      const wasOpen = open;
+      open = false;
+      if (wasOpen) this.staged -= 1;
+      return wasOpen;
+    };
+    return {
+      commit: () => {
+        if (close()) this.steps = optimizer.steps;
+        return { missing, unexpected, changed: [], defaulted: [] };
+      },
+      dispose: () => void close(),
+    };
   }
 
   readMetrics(): Promise<StepMetrics> {
@@ -215,6 +219,7 @@ export class FakeWrapper<
 /** A loss scaler that only holds its numbers. */
 export class FakeLossScaler implements LossScaler {
   readonly kind = "loss-scaler";
+  readonly contract = 1;
   readonly backend = "fake";
   readonly settings = {
     dynamic: true,

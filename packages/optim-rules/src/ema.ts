@@ -83,6 +83,7 @@ const definitions = /* @__PURE__ */ new WeakMap<ErasedDefinition, ErasedDefiniti
 function derive(inner: ErasedDefinition): ErasedDefinition {
   return {
     ...inner,
+    inner,
     name: `EMA(${inner.name})`,
     hyperparameters: { ...inner.hyperparameters, ...defaults },
     check: (h) => inner.check?.(h) ?? atMostOne({ emaDecay: h["emaDecay"] as number }),

@@ -81,6 +81,7 @@ const definitions = /* @__PURE__ */ new WeakMap<ErasedDefinition, ErasedDefiniti
 function derive(inner: ErasedDefinition): ErasedDefinition {
   return {
     ...inner,
+    inner,
     name: `Lookahead(${inner.name})`,
     hyperparameters: { ...inner.hyperparameters, ...defaults },
     check: (h) => inner.check?.(h) ?? checkLookahead(h["syncPeriod"] as number, h["slowStepSize"] as number),

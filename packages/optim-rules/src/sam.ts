@@ -1,4 +1,5 @@
 import { type BaseHyperparameters, OptimError, type Optimizer } from "@mm/optim-core";
+import { decorateOptimizer } from "@mm/optim-core/backend";
 import { abs, add, defineUpdateRule, lt, mul, select, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { atLeastZero } from "./check.ts";
 
@@ -72,40 +73,21 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
   ascent.freeze(base.frozen.filter((name) => !ascentFrozen.has(name)));
 
   let insideLoss = false;
-  /** The base, for everything but getters: while the ascent runs the closure, the base does not know that it is in one. */
-  const idle = (call: string): typeof base => {
-    if (!insideLoss) return base;
-    throw new OptimError("reentrant", `sam: ${call}`, {
-      expected: "no call from the optimizer's own loss closure",
-    });
+  /** While the ascent runs the closure, the base does not know that it is in one. */
+  const idle = (call: string): void => {
+    if (insideLoss) {
+      throw new OptimError("reentrant", `sam: ${call}`, {
+        expected: "no call from the optimizer's own loss closure",
+      });
+    }
   };
   const move = (climbing: boolean): void => {
     for (const group of ascent.paramGroups) group.climbing = climbing;
     ascent.step(climbing ? climb : {});
   };
 
-  return {
-    kind: "optimizer",
-    backend: base.backend,
-    rule: base.rule,
-    capabilities: base.capabilities,
-    defaults: base.defaults,
-    get paramGroups() {
-      return base.paramGroups;
-    },
-    get baseParamSettings() {
-      return base.baseParamSettings;
-    },
-    get parameters() {
-      return base.parameters;
-    },
-    get frozen() {
-      return base.frozen;
-    },
-    context: (options, run) => idle("optimContext").context(options, run),
-
+  const members: Partial<Optimizer<Loss, LossValue, H>> = {
     backward(loss, options = {}) {
-      idle("backward");
       insideLoss = true;
       let value: LossValue | undefined;
       try {
@@ -126,41 +108,27 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
         ascent.zeroGrad();
       }
     },
-
-    guard: (call) => idle(call).guard(call),
-    step: (options) => idle("step").step(options),
-    zeroGrad: () => idle("zeroGrad").zeroGrad(),
-    createLossScaler: (options) => idle("createLossScaler").createLossScaler(options),
     freeze(names) {
-      idle("freeze").freeze(names);
+      base.freeze(names);
       ascent.freeze(names);
     },
     unfreeze(names) {
-      idle("unfreeze").unfreeze(names);
+      base.unfreeze(names);
       ascent.unfreeze(names);
     },
     addParamGroup(group) {
-      idle("addParamGroup").addParamGroup(group);
+      base.addParamGroup(group);
       const taken = new Set(ascent.paramGroups.map(({ name }) => name));
       let name = base.paramGroups.at(-1)?.name ?? "";
       while (taken.has(name)) name += "'";
       ascent.addParamGroup({ name, params: group.params });
     },
-    readMetrics: async (lossScaler) => idle("readMetrics").readMetrics(lossScaler),
-    stateDict: async (options) => idle("stateDict").stateDict(options),
-    prepareLoad: async (state, options, committed) =>
-      idle("prepareLoad").prepareLoad(state, options, committed),
-    prepareLoadSync: (state, options, committed) =>
-      idle("prepareLoad").prepareLoadSync(state, options, committed),
-    readGradients: async () => idle("readGradients").readGradients(),
-    writeGradients: (gradients) => idle("writeGradients").writeGradients(gradients),
-    readParameters: async () => idle("readParameters").readParameters(),
-    writeParameters: (parameters) => idle("writeParameters").writeParameters(parameters),
     dispose() {
-      idle("dispose").dispose();
+      base.dispose();
       ascent.dispose();
     },
   };
+  return decorateOptimizer(base, members, idle);
 }
 
 /**

@@ -61,7 +61,7 @@ test("parameters count their own steps, and a saved period goes on", async () =>
   const optimizer = make(a, b);
   stepWith(optimizer, { a: [1] });
   const resumed = make(a, b);
-  (await resumed.prepareLoad(await optimizer.stateDict())).commit();
+  resumed.prepareLoad(await optimizer.stateDict()).commit();
   stepWith(resumed, { a: [1], b: [1] }); // a: 0.8, its second: 0.9.  b: its first, 0.9
   expect(a[0]).toBeCloseTo(0.9, 6);
   expect(b[0]).toBeCloseTo(0.9, 6);

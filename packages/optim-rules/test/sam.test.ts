@@ -267,11 +267,12 @@ test.each([
     () => optimizer.writeParameters({ w: Float32Array.of(9) }),
     () => optimizer.writeGradients({ w: Float32Array.of(9) }),
     () => optimizer.dispose(),
+    () => optimizer.prepareLoad(state),
+    () => optimizer.guard("flush"),
   ];
   const reads: readonly (() => Promise<unknown>)[] = [
     () => optimizer.readMetrics(),
     () => optimizer.stateDict(),
-    () => optimizer.prepareLoad(state),
     () => optimizer.readGradients(),
     () => optimizer.readParameters(),
   ];
@@ -326,7 +327,7 @@ test("its state is the base's: a run may begin without SAM, and end without", as
   first.backward(bowl({ w: a }));
   first.step();
   const plain = make(b);
-  (await plain.prepareLoad(await first.stateDict())).commit();
+  plain.prepareLoad(await first.stateDict()).commit();
   plain.writeParameters(await first.readParameters());
   expect(await plain.stateDict()).toEqual(await first.stateDict());
   for (const optimizer of [first, plain]) {

@@ -230,7 +230,7 @@ export class TfOptimizer<W extends TfjsWrapper = TfjsWrapper> extends tf.Optimiz
     }
     if (this.#loaded !== undefined) {
       try {
-        wrapper.prepareLoadSync(this.#loaded, renamed(this.#loaded, wrapper)).commit();
+        wrapper.prepareLoad(this.#loaded, renamed(this.#loaded, wrapper)).commit();
       } catch (error) {
         wrapper.dispose();
         throw error;

@@ -117,7 +117,7 @@ describe.each([["WebAssembly", undefined] as const, ...withoutWebAssembly.slice(
       const optimizer = create();
       const view = optimizer.gradientView;
       if (trained) backward(optimizer, { b: 5 });
-      (await optimizer.prepareLoad(state)).commit();
+      optimizer.prepareLoad(state).commit();
       expect(optimizer.gradientView).toBe(view);
       expect(view).toEqual(expected({ a: 2, c: 3 }));
       backward(optimizer, { a: 1 });
@@ -129,7 +129,7 @@ describe.each([["WebAssembly", undefined] as const, ...withoutWebAssembly.slice(
       backward(optimizer, { a: 1 });
       expect(view).toEqual(expected({ a: 1 }));
       // There is room for all that Adam needs, load after load.
-      for (let load = 0; load < 5; load += 1) (await optimizer.prepareLoad(state)).commit();
+      for (let load = 0; load < 5; load += 1) optimizer.prepareLoad(state).commit();
       backward(optimizer, { a: 1, b: 1, c: 1 });
       optimizer.step();
     }

@@ -213,8 +213,12 @@ describe("a loss closure", () => {
 
   test("returns its own value, not scaled, when asked", () => {
     const optimizer = wasmOptimizer(sgd(), { w: new Float32Array(1) });
-    expect(optimizer.backward(() => 3.25, { scale: 8, returnLoss: true })).toBe(3.25);
-    expect(optimizer.backward(() => 3.25, { scale: 8 })).toBeUndefined();
+    const loss = ({ grad }: { grad(name: "w"): Float32Array }): number => {
+      grad("w").fill(1);
+      return 3.25;
+    };
+    expect(optimizer.backward(loss, { scale: 8, returnLoss: true })).toBe(3.25);
+    expect(optimizer.backward(loss, { scale: 8 })).toBeUndefined();
   });
 
   test("may write the gradient of a frozen parameter, which is dropped", async () => {

@@ -28,6 +28,7 @@ export type StepScalar = number | DeviceScalar | LossScaleValue;
  */
 export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
   readonly kind = "loss-scaler";
+  readonly contract = 1;
   readonly backend: string;
   readonly settings: LossScaleSettings;
   readonly device: Device;
@@ -37,6 +38,7 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
   /** The other state's; absent when nothing stepped since the last update. */
   #next: LossScaleValue | undefined;
   #disposed = false;
+  #updates = 0;
 
   constructor(device: Device, backend: string, settings: LossScaleSettings) {
     this.device = device;
@@ -82,8 +84,13 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
     this.#guard("a step");
   }
 
+  get updates(): number {
+    return this.#updates;
+  }
+
   update(newScale?: number): void {
     this.#guard("update");
+    this.#updates += 1;
     if (newScale !== undefined) this.#write(checkedScale(newScale));
     else if (this.#next !== undefined) {
       this.#currentState = this.#currentState === 0 ? 1 : 0;

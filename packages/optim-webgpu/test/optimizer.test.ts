@@ -585,7 +585,7 @@ describe("state", () => {
         optimizer.step(scaled);
         optimizer.zeroGrad();
       }
-      if (i === 4) (await mixed.prepareLoad(await mixed.stateDict())).commit();
+      if (i === 4) mixed.prepareLoad(await mixed.stateDict()).commit();
     }
     const [state, expected] = [await mixed.stateDict(), await plain.stateDict()];
     expect(state.params[0]?.step).toBe(6);
@@ -603,7 +603,7 @@ describe("state", () => {
     to.writeGradients({ a: floats(1) });
     to.step();
     to.zeroGrad();
-    (await to.prepareLoad(await from.stateDict())).dispose();
+    to.prepareLoad(await from.stateDict()).dispose();
     to.writeGradients({ b: floats(1) });
     to.step();
     expect((await to.stateDict()).params.map(({ slots }) => slots["momentumBuffer"])).toEqual([

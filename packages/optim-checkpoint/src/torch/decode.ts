@@ -141,7 +141,7 @@ function wrapperState(
       steps: params.reduce((most, { step }) => Math.max(most, step), 0),
       skipped: 0,
     },
-    counts: { innerCount, windowStart: innerCount, scaleSum: 0, weighted: false },
+    counts: { innerCount, windowStart: innerCount, weightSum: 0 },
     ...(scaler && { lossScaler: lossScalerState(scaler) }),
   };
 }

@@ -19,7 +19,7 @@ export const lifecycleTests: readonly KitTest[] = [
       ]);
       for (let i = 0; i < 7; i += 1) wrapper.updateParams(loss);
       await wrapper.loadStateDict(await wrapper.stateDict());
-      await wrapper.prepareLoad(await wrapper.stateDict());
+      wrapper.prepareLoad(await wrapper.stateDict());
       wrapper.updateParams(loss);
       wrapper.updateParams(loss);
       await wrapper.readMetrics();
@@ -67,7 +67,7 @@ export const lifecycleTests: readonly KitTest[] = [
       for (let i = 0; i < 3; i += 1) {
         await subject.wrapper.loadStateDict(state);
         expectEqual("lifecycle", "live allocations after a load", kit.factory.liveAllocations(), settled);
-        (await subject.wrapper.prepareLoad(state)).dispose();
+        subject.wrapper.prepareLoad(state).dispose();
         expectEqual(
           "lifecycle",
           "live allocations after half a load",
@@ -129,7 +129,7 @@ export const lifecycleTests: readonly KitTest[] = [
       const subject = kit.wrapped(descent(), { w: [1] }, options);
       const { wrapper, optimizer } = subject;
       const state = await wrapper.stateDict();
-      const prepared = await wrapper.prepareLoad(state);
+      const prepared = wrapper.prepareLoad(state);
       wrapper.dispose();
       wrapper.dispose();
       optimizer.dispose();

@@ -59,7 +59,7 @@ export interface StepStages<P, V, S> {
 
 /** What the differentiation of a loss is asked for. */
 export interface GradientRequest<P, V, S> {
-  /** The parameters that are not frozen. */
+  /** The parameters that are not frozen; none where the closure runs for its value alone. */
   readonly parameters: readonly Parameter<P, V, S>[];
   readonly scale: number;
   readonly lossScale: S | undefined;
@@ -81,6 +81,8 @@ export interface EngineLossScaler<S> extends LossScaler {
   current(): S;
   /** Told by every step that used it: 1 when its gradients were finite, else 0. */
   record(finite: S): void;
+  /** Calls of `update` so far: by them an optimizer notices that nobody updates a shared scaler. */
+  readonly updates: number;
 }
 
 /**
@@ -122,6 +124,8 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   write(vector: V, data: Float32Array): void;
   /** Copies, as of the call, in order: views of one ArrayBuffer (`packed` makes them). */
   read(vectors: readonly V[]): Promise<Float32Array[]>;
+  /** The same without waiting. Leave it out where a device must be waited for. @throws OptimError `unsupported` */
+  readSync?(vectors: readonly V[]): Float32Array[];
   readParameters(parameters: readonly Parameter<P, V, S>[]): Promise<Float32Array[]>;
   writeParameter(parameter: Parameter<P, V, S>, data: Float32Array): void;
   /** A scalar from a number, and numbers from scalars, as of the call. */
@@ -129,12 +133,12 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   readScalars(scalars: readonly S[]): Promise<readonly number[]>;
 
   /**
-   * Runs the closure once and differentiates. `scale` and `lossScale` are applied here or in `accumulate`. What the closure returned is
+   * Runs the closure once and differentiates with respect to `request.parameters`; where there are none, for its value alone. `scale` and `lossScale` are applied here or in `accumulate`. What the closure returned is
    * not known to anybody else: the engine refuses what it cannot use, and frees the value unless `returnLoss` asks for it. In
    * `gradients` a parameter stands at most once, and one that the loss does not reach is left out, also where the library gives zeros
    * for it. Where it throws, nothing has changed and nothing is left behind.
    *
-   * @throws OptimError `invalid-loss`; `no-gradient` where the library can tell that nothing was reached
+   * @throws OptimError `invalid-loss`; `no-gradient` where the library explains why nothing was reached (core refuses it in any case)
    */
   differentiate(loss: Loss, request: GradientRequest<P, V, S>): Gradients<P, V, G, S, LossValue>;
   /**
@@ -163,6 +167,12 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   /** Frees what is not a vector. Vectors were released before. */
   dispose?(): void;
 }
+
+/** An engine without what knows losses and gradients. */
+export type StateEngine<P, V, S> = Omit<
+  Engine<never, unknown, P, V, never, S>,
+  "differentiate" | "accumulate" | "context"
+>;
 
 /** Options of a step, filled in. */
 export interface ResolvedStep<S> {

@@ -1,6 +1,10 @@
-import { type BaseHyperparameters, type HyperparameterRecord } from "../hyperparameters.ts";
+import {
+  type BaseHyperparameters,
+  hyperparameterEntries,
+  type HyperparameterRecord,
+} from "../hyperparameters.ts";
 import type { ParamGroup } from "../optimizer.ts";
-import { type ErasedDefinition, type Flags, resolveHyperparameters } from "../rule/define.ts";
+import { type Flags, resolveHyperparameters, type UpdateRule } from "../rule/define.ts";
 import { structureOf, traceRule } from "./program/trace.ts";
 import type { GradientRewrite, Program } from "./program/program.ts";
 
@@ -9,37 +13,39 @@ export const groupLabel = (name: string): string => `group ${JSON.stringify(name
 /** The hyperparameters of one group: what stands behind a live `ParamGroup`. */
 export class HyperparameterGroup {
   readonly name: string;
+  readonly rule: UpdateRule;
   readonly params: string[] = [];
   values: HyperparameterRecord;
   /** Counts assignments: what was computed from the values is stale when it differs. */
   version = 0;
-  readonly #definition: ErasedDefinition;
   readonly #accept: (structure: Flags) => void;
 
-  /** `accept` throws where the backend cannot run a structure; it runs before a value that leads to it is taken. */
+  /**
+   * @param options the hyperparameters that differ from the rule's
+   * @param accept throws where the backend cannot run a structure; it runs before a value that leads to it is taken
+   */
   constructor(
-    definition: ErasedDefinition,
+    rule: UpdateRule,
     name: string,
-    base: HyperparameterRecord,
     options: object,
     accept: (structure: Flags) => void,
     who: string,
   ) {
     this.name = name;
-    this.#definition = definition;
+    this.rule = rule;
     this.#accept = accept;
-    this.values = base;
+    this.values = hyperparameterEntries(rule.hyperparameters);
     this.values = this.check(options, who);
   }
 
   get structure(): Flags {
-    return structureOf(this.#definition, this.values);
+    return structureOf(this.rule.definition, this.values);
   }
 
   /** The values with others laid over them. @throws OptimError `invalid-hyperparameter`, `unknown-option`, and what `accept` throws */
   check(values: object, who: string = groupLabel(this.name)): HyperparameterRecord {
-    const next = resolveHyperparameters(this.#definition, this.values, values, who);
-    this.#accept(structureOf(this.#definition, next));
+    const next = resolveHyperparameters(this.rule.definition, this.values, values, who);
+    this.#accept(structureOf(this.rule.definition, next));
     return next;
   }
 
@@ -50,7 +56,7 @@ export class HyperparameterGroup {
   }
 
   program(rewrite: GradientRewrite): Program {
-    return traceRule(this.#definition, this.structure, rewrite);
+    return traceRule(this.rule.definition, this.structure, rewrite);
   }
 
   /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */
@@ -58,8 +64,8 @@ export class HyperparameterGroup {
     readonly slots: ReadonlyMap<string, number>;
     readonly scalarSlots: ReadonlyMap<string, number>;
   } {
-    const { slots, scalarSlots } = this.#definition;
-    const structure = structureOf(this.#definition, values);
+    const { slots, scalarSlots } = this.rule.definition;
+    const structure = structureOf(this.rule.definition, values);
     return {
       slots: new Map(
         Object.entries(slots?.(structure) ?? {}).map(([name, initial]) => [

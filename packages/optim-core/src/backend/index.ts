@@ -1,7 +1,9 @@
 // For authors of backends. A backend that fits `Engine` gets the rest of `Optimizer` from `createOptimizer`.
+export { contractVersion, requireContract, requireVersion } from "../contract.ts";
 export { refuse } from "../errors.ts";
 export { hyperparameterEntries } from "../hyperparameters.ts";
 export { resolveLossScale } from "../loss-scaler.ts";
+export { decorateOptimizer } from "./decorate.ts";
 export type {
   Checked,
   CheckRequest,
@@ -10,6 +12,7 @@ export type {
   GradientRequest,
   Gradients,
   ResolvedStep,
+  StateEngine,
   StepItem,
   StepStages,
 } from "./engine.ts";

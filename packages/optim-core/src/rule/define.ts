@@ -76,6 +76,11 @@ export interface UpdateRuleDefinition<
 /** A definition whose types were checked and are now forgotten: what backends trace. */
 export interface ErasedDefinition {
   readonly name: string;
+  /**
+   * Of a combinator: the definition that it stands around, whose slots are among its own. A run of that rule may be joined (`strict: false`):
+   * its state is taken whole, and the combinator's slots begin then.
+   */
+  readonly inner?: ErasedDefinition;
   readonly hyperparameters: HyperparameterRecord;
   readonly check?: (hyperparameters: HyperparameterRecord) => string | undefined;
   readonly structure?: (hyperparameters: HyperparameterRecord) => Flags;

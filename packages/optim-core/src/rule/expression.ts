@@ -1,3 +1,4 @@
+import { contractVersion, requireVersion } from "../contract.ts";
 import { refuse } from "../errors.ts";
 import { isFinite32 } from "../schema.ts";
 
@@ -43,6 +44,9 @@ export type Op =
 
 /** A node of a traced rule. Rule authors see it as {@link Tensor}, {@link Scalar} or {@link Condition}. */
 export class Expression {
+  /** By these two an expression of another copy of this package is known. */
+  readonly kind = "expression";
+  readonly contract: number = contractVersion;
   readonly op: Op;
   readonly args: readonly Expression[];
   /** Whether there is one value per element; otherwise one per parameter tensor. */
@@ -78,6 +82,18 @@ export class Expression {
   }
 }
 
+/**
+ * Whether `x` is an expression, of this copy of the package or of another.
+ *
+ * @throws OptimError `contract-mismatch` for one of another version of the rule language
+ */
+export function isExpression(x: unknown): x is Expression {
+  const { kind, contract } = Object(x) as Partial<Expression>;
+  if (kind !== "expression") return false;
+  requireVersion("update: an expression", contract);
+  return true;
+}
+
 declare const tensor: unique symbol;
 declare const scalar: unique symbol;
 declare const condition: unique symbol;
@@ -104,7 +120,7 @@ function lift(x: unknown): Expression {
     if (!isFinite32(x)) refuse("invalid-rule", "update", "constants that are finite in float32", x);
     return new Expression("const", [], false, x);
   }
-  if (x instanceof Expression) return x;
+  if (isExpression(x)) return x;
   return refuse("invalid-rule", "update", "an expression or a number", x, {
     hint: "Is a slot or a hyperparameter misspelled, or absent from this structure?",
   });

@@ -12,6 +12,7 @@ export {
   type Fields,
   integerFrom,
   isFinite32,
+  isTensor,
   oneOf,
   type Schema,
   type Test,

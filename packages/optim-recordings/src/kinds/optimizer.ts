@@ -20,7 +20,7 @@ export async function runOptimizer<P, Loss extends LossClosure, LossValue>(
       current.dispose();
       const bare = groups.map(({ params }) => ({ params }));
       current = subject.createOptimizer(bench.rules, { ...optimizer, args: checkpoint.freshArgs }, bare);
-      (await current.prepareLoad(saved)).commit();
+      current.prepareLoad(saved).commit();
     }
     for (const { group, ...options } of set) {
       Object.assign(current.paramGroups[group] as object, hyperparametersOf(options as TorchOptions));

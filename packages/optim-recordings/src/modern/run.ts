@@ -216,7 +216,7 @@ async function load<Loss, LossValue>(
   part: Part<Loss, LossValue> | undefined,
   state: OptimizerStateDict,
 ): Promise<void> {
-  (await part?.optimizer.prepareLoad(state))?.commit();
+  part?.optimizer.prepareLoad(state).commit();
 }
 
 /** Slots that we keep and the authors do not. */

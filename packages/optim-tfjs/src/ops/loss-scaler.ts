@@ -26,6 +26,7 @@ interface NextScale {
  */
 export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   readonly kind = "loss-scaler";
+  readonly contract = 1;
   readonly backend = "tfjs";
   readonly settings: LossScaleSettings;
   #scale: StepScalar;
@@ -37,6 +38,7 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   /** What `update()` leads to, where a step has computed it already. */
   #next: NextScale | undefined;
   #disposed = false;
+  #updates = 0;
 
   constructor(settings: LossScaleSettings) {
     this.settings = settings;
@@ -68,8 +70,13 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     this.#next = { ...next, finite };
   }
 
+  get updates(): number {
+    return this.#updates;
+  }
+
   update(newScale?: number): void {
     this.#guard("update");
+    this.#updates += 1;
     const next = this.#next;
     const [finite, ...others] = this.#found;
     if (newScale !== undefined) {

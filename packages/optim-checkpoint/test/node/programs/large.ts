@@ -32,7 +32,7 @@ function checkpoint(): Checkpoint {
       steps: 1,
       skipped: 0,
     },
-    counts: { innerCount: 1, windowStart: 1, scaleSum: 0, weighted: false },
+    counts: { innerCount: 1, windowStart: 1, weightSum: 0 },
   };
   return { optim, tensors: { w: array(4) } };
 }

@@ -1,8 +1,7 @@
 import { refuse } from "../../errors.ts";
 import type { BaseHyperparameters } from "../../hyperparameters.ts";
 import type { ParamGroupInput, ParametersInput } from "../../optimizer.ts";
-import { masterSlot } from "../program/reserved.ts";
-import { lengthOf, type NamedParameter, type Parameter, type ParameterDescription } from "../parameter.ts";
+import { lengthOf, type NamedParameter, type ParameterDescription } from "../parameter.ts";
 
 export interface CollectedGroup<P> {
   readonly name: string;
@@ -67,26 +66,4 @@ export function collectParameters<P, H extends BaseHyperparameters>(
     if (parameters.length === 0) refuse("empty-parameters", where, "at least one parameter", params);
     return { name, options, parameters };
   });
-}
-
-/** Gives a parameter the slots of its group's structure that it lacks. */
-export function ensureSlots<P, V, S>(
-  engine: {
-    allocate(parameter: Parameter<P, V, S>, initial: number): V;
-    allocateMaster?(parameter: Parameter<P, V, S>): V;
-    scalar(value: number): S;
-  },
-  parameter: Parameter<P, V, S>,
-): void {
-  if (parameter.master === true && !parameter.slots.has(masterSlot)) {
-    const master = engine.allocateMaster?.(parameter);
-    if (master !== undefined) parameter.slots.set(masterSlot, master);
-  }
-  const { slots, scalarSlots } = parameter.group.initialSlots();
-  for (const [name, initial] of slots) {
-    if (!parameter.slots.has(name)) parameter.slots.set(name, engine.allocate(parameter, initial));
-  }
-  for (const [name, initial] of scalarSlots) {
-    if (!parameter.scalarSlots.has(name)) parameter.scalarSlots.set(name, engine.scalar(initial));
-  }
 }

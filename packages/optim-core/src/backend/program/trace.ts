@@ -6,6 +6,7 @@ import {
   type Condition,
   eq,
   Expression,
+  isExpression,
   lt,
   max,
   min,
@@ -92,9 +93,7 @@ function trace(
     const expression = returned[name];
     delete returned[name];
     // A slot may become a scalar everywhere (a constant), but never the other way round.
-    return expression instanceof Expression &&
-      !expression.condition &&
-      (elementwise || !expression.elementwise)
+    return isExpression(expression) && !expression.condition && (elementwise || !expression.elementwise)
       ? expression
       : refuse("invalid-rule", who, `an expression for ${name} in what it returns`, expression);
   };

@@ -11,12 +11,14 @@ type Scale = Pick<LossScalerStateDict, "scale" | "growthTracker">;
  */
 export class HostLossScaler implements EngineLossScaler<number> {
   readonly kind = "loss-scaler";
+  readonly contract = 1;
   readonly backend: string;
   readonly settings: LossScaleSettings;
   /** Absent once it was disposed. */
   #state: Scale | undefined;
   /** Whether a step since the last update found a gradient that is not finite; absent when there was none. */
   #found: boolean | undefined;
+  #updates = 0;
 
   constructor(backend: string, settings: LossScaleSettings) {
     this.backend = backend;
@@ -32,6 +34,10 @@ export class HostLossScaler implements EngineLossScaler<number> {
     this.#found = this.#found === true || finite === 0;
   }
 
+  get updates(): number {
+    return this.#updates;
+  }
+
   update(newScale?: number): void {
     const { scale, growthTracker } = this.#live();
     if (newScale !== undefined) this.#state = { scale: checkedScale(newScale), growthTracker };
@@ -39,6 +45,7 @@ export class HostLossScaler implements EngineLossScaler<number> {
       this.#state = nextLossScale(this.settings, scale, growthTracker, this.#found);
     }
     this.#found = undefined;
+    this.#updates += 1;
   }
 
   async readScale(): Promise<number> {

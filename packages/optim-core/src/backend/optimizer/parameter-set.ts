@@ -1,0 +1,165 @@
+import { refuse } from "../../errors.ts";
+import type { BaseHyperparameters } from "../../hyperparameters.ts";
+import type { ParameterInfo, ParametersInput, ParamGroup } from "../../optimizer.ts";
+import type { UpdateRule } from "../../rule/define.ts";
+import type { StateEngine, StepItem } from "../engine.ts";
+import { groupLabel, HyperparameterGroup, liveGroup } from "../groups.ts";
+import type { NamedParameter, Parameter } from "../parameter.ts";
+import type { GradientRewrite } from "../program/program.ts";
+import { acceptStructure } from "./accept.ts";
+import { collectParameters } from "./collect-parameters.ts";
+import { ensureSlots } from "./slots.ts";
+
+/** The parameters of an optimizer, their groups, and what a step needs of each. */
+export class ParameterSet<P, V, S> {
+  readonly parameters: Parameter<P, V, S>[] = [];
+  readonly groups: HyperparameterGroup[] = [];
+  /** The groups as callers hold them. */
+  readonly paramGroups: ParamGroup<BaseHyperparameters>[] = [];
+  readonly infos: ParameterInfo[] = [];
+  /** With several groups: settings that no parameter uses. */
+  base: HyperparameterGroup | undefined;
+  baseParamSettings: ParamGroup<BaseHyperparameters> | undefined;
+  readonly #who: string;
+  readonly #engine: StateEngine<P, V, S>;
+  readonly #rule: UpdateRule;
+  readonly #byName = new Map<string, Parameter<P, V, S>>();
+  readonly #items = new Map<Parameter<P, V, S>, CachedItem<P, V, S>>();
+  /** Where each group, name and identity was written. */
+  #places = new Map<unknown, string>();
+  /** Whether one of the parameters has a master. */
+  #masters = false;
+
+  /** @param who the function that the caller called, for messages */
+  constructor(who: string, engine: StateEngine<P, V, S>, rule: UpdateRule) {
+    this.#who = who;
+    this.#engine = engine;
+    this.#rule = rule;
+  }
+
+  /** Adds groups, or nothing where it throws. */
+  add(input: ParametersInput<P, BaseHyperparameters>, call: string): void {
+    const { capabilities, admit } = this.#engine;
+    // On a copy, so that a group whose options are refused leaves no names behind.
+    const places = new Map(this.#places);
+    const collected = collectParameters(input, this.#engine, this.#who, this.groups.length, places);
+    const count = this.groups.length + collected.length;
+    if (!capabilities.groups && count > 1) {
+      refuse("unsupported", `${call}: ${this.#rule.name}`, "one parameter group", count);
+    }
+    const members = collected.flatMap((group) => group.parameters);
+    const masters = this.#masters;
+    this.#masters ||= members.some(({ master }) => master);
+    try {
+      const added = collected.map(({ name, options, parameters }) => ({
+        group: this.#createGroup(name, options, `${this.#who}: ${groupLabel(name)}`),
+        parameters,
+      }));
+      const base =
+        count > 1 && this.base === undefined ? this.#createGroup("base", {}, this.#who) : this.base;
+      admit?.call(this.#engine, members, call);
+      this.#places = places;
+      for (const { group, parameters } of added) this.#take(group, parameters);
+      if (base !== undefined && this.base === undefined) {
+        this.base = base;
+        this.baseParamSettings = liveGroup<BaseHyperparameters>(base);
+      }
+    } catch (error) {
+      this.#masters = masters;
+      throw error;
+    }
+  }
+
+  /** @throws OptimError `unknown-parameter` */
+  named(name: string, where: string): Parameter<P, V, S> {
+    const known = [...this.#byName.keys()].join(", ");
+    return this.#byName.get(name) ?? refuse("unknown-parameter", where, `one of ${known}`, name);
+  }
+
+  isFrozen(parameter: Parameter<P, V, S>): boolean {
+    return parameter.frozen || this.#engine.isFrozen?.(parameter.value) === true;
+  }
+
+  get unfrozen(): readonly Parameter<P, V, S>[] {
+    return this.parameters.filter((parameter) => !this.isFrozen(parameter));
+  }
+
+  /** @throws OptimError `unknown-parameter`, `invalid-option`; nothing has changed then */
+  setFrozen(names: readonly string[], frozen: boolean, where: string): void {
+    const given: unknown = names;
+    if (!Array.isArray(given)) refuse("invalid-option", where, "an array of names", given);
+    for (const parameter of names.map((name) => this.named(name, where))) parameter.frozen = frozen;
+  }
+
+  /** The parameters that take part in a step, with their slots made. */
+  stepItems(rewrite: GradientRewrite): readonly StepItem<P, V, S>[] {
+    return this.parameters
+      .filter((parameter) => parameter.pending && !this.isFrozen(parameter))
+      .map((parameter) => this.#item(parameter, rewrite));
+  }
+
+  /** Forgets what steps were prepared with: slots were replaced. */
+  forgetItems(): void {
+    this.#items.clear();
+  }
+
+  #createGroup(name: string, options: object, where: string): HyperparameterGroup {
+    const rule = this.#rule;
+    return new HyperparameterGroup(
+      rule,
+      name,
+      options,
+      (structure) => acceptStructure(this.#who, this.#engine, rule, structure, this.#masters),
+      where,
+    );
+  }
+
+  #take(group: HyperparameterGroup, members: readonly NamedParameter<P>[]): void {
+    for (const member of members) {
+      const { name, shape } = member;
+      const parameter: Parameter<P, V, S> = {
+        ...member,
+        group,
+        frozen: false,
+        accumulator: undefined,
+        pending: false,
+        step: this.#engine.scalar(0),
+        stepped: false,
+        slots: new Map(),
+        scalarSlots: new Map(),
+      };
+      group.params.push(name);
+      this.parameters.push(parameter);
+      this.#byName.set(name, parameter);
+      this.infos.push({ name, shape, group: group.name });
+    }
+    this.groups.push(group);
+    this.paramGroups.push(liveGroup<BaseHyperparameters>(group));
+  }
+
+  #item(parameter: Parameter<P, V, S>, rewrite: GradientRewrite): StepItem<P, V, S> {
+    const { group } = parameter;
+    const { clipValue, zeroNonFinite } = rewrite;
+    const known = this.#items.get(parameter);
+    if (
+      known?.version === group.version &&
+      known.clipValue === clipValue &&
+      known.zeroNonFinite === zeroNonFinite
+    ) {
+      return known;
+    }
+    const program = group.program(rewrite);
+    this.#engine.prepareProgram?.(program, parameter.master === true);
+    ensureSlots(this.#engine, parameter);
+    const slots = program.slots.map((slot) => parameter.slots.get(slot) as V);
+    const made = { parameter, program, slots, version: group.version, clipValue, zeroNonFinite };
+    this.#items.set(parameter, made);
+    return made;
+  }
+}
+
+/** An item with what it was made for. */
+interface CachedItem<P, V, S> extends StepItem<P, V, S>, GradientRewrite {
+  /** That of the group's values. */
+  readonly version: number;
+}

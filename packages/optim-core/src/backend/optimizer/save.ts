@@ -1,0 +1,100 @@
+import type { StateEngine } from "../engine.ts";
+import type { OptimizerStateDict, ParameterState } from "../../state.ts";
+import { copyHyperparameters } from "../groups.ts";
+import type { Parameter } from "../parameter.ts";
+import type { OptimizerParts } from "./parts.ts";
+import { ensureSlots } from "./slots.ts";
+
+/** The state as of the call: all reads are started before the first await. */
+export async function saveOptimizerState<P, V, S>(
+  { engine, rule, set, pending, lifecycle, skips }: OptimizerParts<P, V, S>,
+  withPending: boolean,
+): Promise<OptimizerStateDict> {
+  const reads = new Reads(engine);
+  const parameters = set.parameters.map((parameter) => plan(engine, parameter, withPending, reads));
+  const readScale = withPending && pending.scale !== undefined ? reads.scalar(pending.scale) : undefined;
+  const groups = set.groups.map(({ name, params, values }) => ({
+    name,
+    params: [...params],
+    hyperparameters: copyHyperparameters(values),
+  }));
+  const baseParamSettings = set.base && copyHyperparameters(set.base.values);
+  const frozen = set.parameters.filter((parameter) => parameter.frozen).map(({ name }) => name);
+
+  const checkSkips = skips.beginRead(lifecycle.at("stateDict"));
+  const [, { steps, skipped }, native] = await Promise.all([
+    reads.run(),
+    engine.stages.readMetrics(),
+    engine.readNative?.(),
+  ]);
+  checkSkips(skipped);
+  return {
+    format: "optim-optimizer",
+    version: 1,
+    rule,
+    groups,
+    ...(baseParamSettings && { baseParamSettings }),
+    params: parameters.map((build) => build()),
+    ...(readScale !== undefined && { pendingScale: readScale() }),
+    frozen,
+    steps,
+    skipped,
+    ...(native && { native }),
+  };
+}
+
+/** Enqueues the reads of a parameter's state; what it returns builds the state once they are done. */
+function plan<P, V, S>(
+  engine: StateEngine<P, V, S>,
+  parameter: Parameter<P, V, S>,
+  withPending: boolean,
+  reads: Reads<V, S>,
+): () => ParameterState {
+  if (parameter.stepped) ensureSlots(engine, parameter);
+  const { name, pending, accumulator } = parameter;
+  const shape = [...parameter.shape];
+  const step = reads.scalar(parameter.step);
+  const slots = [...parameter.slots].map(([slot, vector]) => [slot, reads.vector(vector)] as const);
+  const scalarSlots = [...parameter.scalarSlots].map(
+    ([slot, scalar]) => [slot, reads.scalar(scalar)] as const,
+  );
+  const gradient = withPending && pending ? reads.vector(accumulator as V) : undefined;
+  return () => ({
+    name,
+    shape,
+    step: step(),
+    slots: Object.fromEntries(slots.map(([slot, read]) => [slot, read()])),
+    scalarSlots: Object.fromEntries(scalarSlots.map(([slot, read]) => [slot, read()])),
+    ...(gradient !== undefined && { gradient: gradient() }),
+  });
+}
+
+/** Vectors and scalars that are read together. What `vector` and `scalar` return gives the value after `run`. */
+class Reads<V, S> {
+  readonly #engine: Pick<StateEngine<never, V, S>, "read" | "readScalars">;
+  readonly #vectors: V[] = [];
+  readonly #scalars: S[] = [];
+  #tensors: readonly Float32Array[] = [];
+  #numbers: readonly number[] = [];
+
+  constructor(engine: Pick<StateEngine<never, V, S>, "read" | "readScalars">) {
+    this.#engine = engine;
+  }
+
+  vector(vector: V): () => Float32Array {
+    const index = this.#vectors.push(vector) - 1;
+    return () => this.#tensors[index] as Float32Array;
+  }
+
+  scalar(scalar: S): () => number {
+    const index = this.#scalars.push(scalar) - 1;
+    return () => this.#numbers[index] as number;
+  }
+
+  async run(): Promise<void> {
+    [this.#tensors, this.#numbers] = await Promise.all([
+      this.#engine.read(this.#vectors),
+      this.#engine.readScalars(this.#scalars),
+    ]);
+  }
+}

@@ -1,0 +1,21 @@
+import type { StateEngine } from "../engine.ts";
+import type { Parameter } from "../parameter.ts";
+import { masterSlot } from "../program/reserved.ts";
+
+/** Gives a parameter the slots of its group's structure that it lacks. */
+export function ensureSlots<P, V, S>(
+  engine: Pick<StateEngine<P, V, S>, "allocate" | "allocateMaster" | "scalar">,
+  parameter: Parameter<P, V, S>,
+): void {
+  if (parameter.master === true && !parameter.slots.has(masterSlot)) {
+    const master = engine.allocateMaster?.(parameter);
+    if (master !== undefined) parameter.slots.set(masterSlot, master);
+  }
+  const { slots, scalarSlots } = parameter.group.initialSlots();
+  for (const [name, initial] of slots) {
+    if (!parameter.slots.has(name)) parameter.slots.set(name, engine.allocate(parameter, initial));
+  }
+  for (const [name, initial] of scalarSlots) {
+    if (!parameter.scalarSlots.has(name)) parameter.scalarSlots.set(name, engine.scalar(initial));
+  }
+}
