@@ -11,7 +11,8 @@ import {
 } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { Accumulation, type WebgpuStepParameter } from "./accumulate.ts";
-import { type ByteRange, type Device, deviceOf, ErrorSink } from "./device.ts";
+import { type ByteRange, type Device, deviceOf } from "./device.ts";
+import { ErrorSink } from "./error-sink.ts";
 import { Latch } from "./latch.ts";
 import { LossScaleValue, type StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
 import { halfBytes, halfToNumber, Masters } from "./masters.ts";

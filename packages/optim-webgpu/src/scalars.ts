@@ -4,7 +4,8 @@ import { globalsWords, stateBlock, stateBlockWords } from "./kernel/index.ts";
 /** A number of an optimizer's that the device computes: where in its state. */
 export class DeviceScalar {
   readonly word: number;
-  readonly type: "u32" | "f32" | "pair";
+  /** `"pair"`: two float32 whose sum it is; `"wide"`: a float32 × 2^i32. */
+  readonly type: "u32" | "f32" | "pair" | "wide";
 
   constructor(word: number, type: DeviceScalar["type"]) {
     this.word = word;
@@ -76,7 +77,9 @@ export class DeviceState {
     );
     return ({ word, type }) => {
       if (type === "u32") return view.getUint32(4 * word, true);
-      return view.getFloat32(4 * word, true) + (type === "pair" ? view.getFloat32(4 * word + 4, true) : 0);
+      const number = view.getFloat32(4 * word, true);
+      if (type === "pair") return number + view.getFloat32(4 * word + 4, true);
+      return type === "wide" ? number * 2 ** view.getInt32(4 * word + 4, true) : number;
     };
   }
 

@@ -9,7 +9,8 @@ import {
   unscaleFactor,
 } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
-import type { Device, ErrorSink } from "./device.ts";
+import type { Device } from "./device.ts";
+import type { ErrorSink } from "./error-sink.ts";
 import {
   globals,
   header,
@@ -18,6 +19,7 @@ import {
   pair,
   record,
   scalerStateWords,
+  wide,
   writeUniforms,
 } from "./kernel/index.ts";
 import type { Latch } from "./latch.ts";
@@ -53,8 +55,8 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #lossScale: StepScalar | undefined;
   /** Steps that the host has counted. */
   #steps = 0;
-  /** Failed steps that were told of. */
-  #failed = 0;
+  /** Failed steps that a read has reported, counted from the last load on. A read that a load overtakes goes on with its own. */
+  #reported = { failed: 0 };
   #hasNorm = false;
 
   constructor(device: Device, port: ParameterPort<P>, state: DeviceState, latch: Latch, errors: ErrorSink) {
@@ -71,7 +73,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     this.#scalerOf(request)?.requireOn(this.#device);
     this.#request = request;
     return {
-      norm: request.normType === undefined ? undefined : new DeviceScalar(globals.norm, "f32"),
+      norm: request.normType === undefined ? undefined : new DeviceScalar(globals.norm, "wide"),
       finite: request.finite ? new DeviceScalar(globals.finite, "u32") : undefined,
     };
   }
@@ -134,20 +136,22 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   }> {
     const counted = this.#steps;
     const hasNorm = this.#hasNorm;
+    const reported = this.#reported;
+    const rethrow = this.#errors.beginRead();
     const read = await this.#state.read();
-    await this.#errors.rethrow();
+    await rethrow();
     const at = (word: number, type: DeviceScalar["type"] = "u32"): number =>
       read(new DeviceScalar(word, type));
     const failed = at(globals.failed);
-    if (failed > this.#failed) {
-      this.#failed = failed;
+    if (failed > reported.failed) {
+      reported.failed = failed;
       throw new OptimError("non-finite-gradient", "a step since the last read", {
         expected: "finite gradients",
         hint: "It was skipped: parameters and state are as they were before it",
       });
     }
     return {
-      ...(hasNorm && { gradNorm: at(globals.norm, "f32") }),
+      ...(hasNorm && { gradNorm: at(globals.norm, "wide") }),
       steps: counted + at(globals.steps),
       skipped: at(globals.skipped),
     };
@@ -155,7 +159,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
 
   writeCounts({ steps, skipped }: { readonly steps: number; readonly skipped: number }): void {
     this.#steps = steps;
-    this.#failed = 0;
+    this.#reported = { failed: 0 };
     this.#state.write(globals.steps, Uint32Array.of(0, skipped, 0));
   }
 
@@ -205,14 +209,18 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   ): void {
     const checks = finite || normType !== undefined;
     table.setWord(header.partialCount, checks ? partialCount : 0);
-    table.setPair(header.rescale, this.#rescale);
+    const rescale = wide(this.#rescale);
+    table.setPair(header.rescale, rescale.fraction);
+    table.setWord(header.rescaleExponent, rescale.exponent);
     table.setWord(header.normKind, normType === undefined ? 0 : normKinds[normKind(normType)]);
     table.setFloat(header.power, normType ?? 0);
     table.setWord(header.skips, Number(finite));
     table.setWord(header.fails, Number(orThrow));
     const byNorm = clipGrad !== undefined && clipGrad.type !== "value";
     table.setWord(header.clips, Number(byNorm));
-    table.setFloat(header.maxNorm, byNorm ? clipGrad.maxNorm : 0);
+    const maxNorm = wide(byNorm ? clipGrad.maxNorm : 0);
+    table.setFloat(header.maxNorm, maxNorm.fraction);
+    table.setWord(header.maxNormExponent, maxNorm.exponent);
     table.setFloat(header.clipValue, clipGrad?.type === "value" ? clipGrad.clipValue : 0);
   }
 
@@ -280,5 +288,7 @@ function isOnDevice<P>({ parameter: { step, scalarSlots } }: WebgpuStepItem<P>):
 
 function normKind(p: number | undefined): NormKind {
   if (p === undefined) return "none";
-  return p === Number.POSITIVE_INFINITY ? "inf" : p === 1 || p === 2 ? p : "power";
+  // As the device has it: a power above float32 is as good as infinite.
+  if (Math.fround(p) === Number.POSITIVE_INFINITY) return "inf";
+  return p === 1 || p === 2 ? p : "power";
 }

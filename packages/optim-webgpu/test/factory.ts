@@ -3,10 +3,10 @@ import { createArena, webgpuOptimizer, type WebgpuLoss, type WebgpuRange } from 
 import { type CountedDevice, countDevice } from "./support/counted.ts";
 
 /**
- * Where the factory puts parameters: each in a buffer of its own; or in turn there, in a buffer of many, one directly behind the other, and
- * in an arena.
+ * Where the factory puts parameters: each in a buffer of its own; each in an arena; or in turn in a buffer of its own, in a buffer of many,
+ * one directly behind the other, and in an arena.
  */
-export type Home = "buffers" | "everywhere";
+export type Home = "buffers" | "arena" | "everywhere";
 
 // STORAGE | COPY_SRC | COPY_DST
 const usage = 0x0080 | 0x0004 | 0x0008;
@@ -70,8 +70,9 @@ export function webgpuFactory(
     },
   ];
   let made = 0;
+  const fixed = { buffers: 0, arena: 2, everywhere: undefined }[home];
   const place = (length: number): WebgpuRange =>
-    (places[home === "buffers" ? 0 : (made += 1) % places.length] as (typeof places)[number])(length);
+    (places[fixed ?? (made += 1) % places.length] as (typeof places)[number])(length);
   const record = (
     encoder: GPUCommandEncoder,
     pipeline: GPUComputePipeline,

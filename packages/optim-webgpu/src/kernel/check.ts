@@ -33,7 +33,7 @@ sum += ${term("(x * inverse) * rest")};`)}
       ["range", "uniform", "vec4u"],
       ["partials", "storage", "array<vec4u>"],
     ],
-    reductionFunctions(),
+    reductionFunctions,
     `let power = bitcast<f32>(table[${header.power}u]);
 var largest = vec4u();
 var sum = vec4f();
@@ -52,7 +52,8 @@ const terms: { readonly [N in NormKind]: ((x: string) => string) | undefined } =
   inf: undefined,
   1: (x) => `abs(${x})`,
   2: (x) => `(${x}) * (${x})`,
-  power: (x) => `pow(abs(${x}), vec4f(power))`,
+  // A logarithm of 0 is nothing to rely on.
+  power: (x) => `select(pow(abs(${x}), vec4f(power)), vec4f(), x == vec4f())`,
 };
 
 /** Padding is zero, and needs no mask. */

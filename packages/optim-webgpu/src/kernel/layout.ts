@@ -33,11 +33,13 @@ export const header = {
   /** 1 where a step whose gradients are not finite is skipped, and where it counts as failed as well. */
   skips: 6,
   fails: 7,
-  /** rescale, as a pair. */
+  /** rescale, as a pair whose first has a size in [1, 2), × 2^`rescaleExponent` (i32). */
   rescale: 8,
-  /** 1 where the norm is clipped to `maxNorm`. */
+  rescaleExponent: 26,
+  /** 1 where the norm is clipped to `maxNorm` × 2^`maxNormExponent` (i32), the first in [1, 2), or 0, or infinite. */
   clips: 10,
   maxNorm: 11,
+  maxNormExponent: 27,
   clipValue: 12,
   /** 0: no loss scaler, 1: a static one, 2: a dynamic one. */
   scaler: 13,
@@ -83,8 +85,9 @@ export const record = {
   /** 1 where `update` is to touch it. `prepare` writes it; without `prepare` the host does, as `active`. */
   live: 7,
   /**
-   * What gradients are multiplied by after uniform 0, the factor: 1; or 2⁻⁶⁴ where the factor would be a subnormal number, which devices
-   * may take for 0, since a loss scale grows to 2¹²⁷.
+   * Gradients are multiplied by this after uniform 0, the factor: 1; or a power of two where the factor by itself would be infinite, or a
+   * subnormal number, which devices may take for 0. Uniform 0 is then as near to the end of float32 as it can be, so that what comes
+   * between the two multiplications is in its range wherever the result is.
    */
   factorRest: 8,
   uniforms: 9,
@@ -114,16 +117,17 @@ export const rangeWords = 4;
 
 /** Words at the start of `state`. */
 export const globals = {
-  /** The norm of the last step that measured one, unscaled, before clipping. */
+  /** The norm of the last step that measured one, unscaled, before clipping: a float32 × 2^i32, since it may be beyond float32. */
   norm: 0,
+  normExponent: 1,
   /** 1 where the last step that was checked was finite. */
-  finite: 1,
+  finite: 2,
   /** Steps that were applied, skipped, and of the latter those that count as failed. */
-  steps: 2,
-  skipped: 3,
-  failed: 4,
+  steps: 3,
+  skipped: 4,
+  failed: 5,
   /** Loss scales of the window and of the next one; which is which, the header says. */
-  latched: 5,
+  latched: 6,
 } as const;
 export const globalsWords = 8;
 

@@ -28,7 +28,7 @@ export function normsKernel(program: Program, access: ParameterAccess): KernelSo
       ...elementBindings(program, access, "read-only-storage"),
       ["normPartials", "storage", "array<vec4u>"] as const,
     ],
-    `${reductionFunctions()}
+    `${reductionFunctions}
 ${elementFunctions}
 var<workgroup> found: array<vec4u, ${64 * norms.length}>;`,
     `${tileStart(scalars)}

@@ -1,8 +1,10 @@
-import { globals, header, record, scalerState, scalerStateWords } from "./layout.ts";
+import { interpreter } from "./interpreter.ts";
+import { globals, header, normKinds, record, scalerState, scalerStateWords } from "./layout.ts";
 import { pairFunctions } from "./pairs.ts";
 import { reductionFunctions } from "./reduce.ts";
-import { codeBlock, opCodes, uniformCodes } from "./scalars.ts";
+import { codeBlock } from "./scalars.ts";
 import { kernel, type KernelSource } from "./source.ts";
+import { wideFunctions } from "./wide.ts";
 
 /**
  * Finishes the check, and writes what follows from it: uniforms and `live` of every record, step counts and scalar slots, globals, the
@@ -22,240 +24,201 @@ export function prepareKernel(registers: number): KernelSource {
       ["scaler", "storage", "array<u32>"],
       ["seed", "storage", "array<f32>"],
     ],
-    declarations(registers, 1),
-    prepareMain(),
-  );
-}
-
-/**
- * Runs after a norms pass: computes the uniforms of records whose programs have norms, and counts their steps. Dispatch one workgroup per
- * record, in two dimensions where there are more than one has.
- *
- * Bindings: table, state, normPartials.
- *
- * @param norms as many as the program with most has: `header.normStride`
- */
-export function prepareNormsKernel(registers: number, norms: number): KernelSource {
-  return kernel(
-    "prepare norms",
     [
-      ["table", "storage", "array<u32>"],
-      ["state", "storage", "array<u32>"],
-      ["normPartials", "read-only-storage", "array<vec4u>"],
-    ],
-    declarations(registers, norms),
-    normsMain(norms),
+      reductionFunctions,
+      pairFunctions(),
+      wideFunctions,
+      interpreter(registers, 1),
+      normFunctions,
+      factorFunctions,
+      recordFunctions,
+      reportFunctions,
+    ].join(""),
+    main,
   );
 }
 
-/** The interpreter of `scalars.ts`, and what both kernels need. */
-const declarations = (registers: number, norms: number): string => `${reductionFunctions()}
-${pairFunctions()}
+/** Every thread of every workgroup has the norm; 64 threads take 64 records; and one tells what the step has become. */
+const main = /* wgsl */ `
+  zero = table[${header.zero}u];
+  let size = largestSize(thread);
+  let raw = rawNorm(thread, size);
+
+  let isFiniteStep = isFinite(size);
+  let applies = isFiniteStep || table[${header.skips}u] == 0u;
+  let unclipped = unscaleFactor();
+  let norm = wideProduct(raw, Wide(abs(unclipped.fraction), unclipped.exponent));
+  let factor = clip(unclipped, norm, size);
+
+  let index = (group.x + group.y * groups.x) * 64u + thread;
+  if (index < table[${header.recordCount}u]) { prepareRecord(index, factor, applies); }
+  if (index != 0u) { return; }
+  report(norm, size, applies);
+  if (table[${header.scaler}u] != 0u) { tellScaler(isFiniteStep); }
+`;
+
+/** What all partials say together. Called by all threads at once, since each of them goes through a part of them. */
+const normFunctions = /* wgsl */ `
 var<workgroup> sizes: array<u32, 64>;
 var<workgroup> sums: array<f32, 64>;
-var<private> registers: array<vec2f, ${64 * Math.ceil(registers / 64) || 64}>;
-var<private> norms: array<vec2f, ${norms}>;
-fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
-fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
-fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> vec2f {
-  let a = registers[place];
-  switch (op) {
-${cases()}
-  default: { return a; }
+
+fn largestSize(thread: u32) -> u32 {
+  let count = table[${header.partialCount}u];
+  var size = 0u;
+  for (var i = thread; i < count; i += 64u) { size = max(size, partials[i].x); }
+  sizes[thread] = size;
+  workgroupBarrier();
+  for (var i = 0u; i < 64u; i++) { size = max(size, sizes[i]); }
+  return size;
+}
+
+// What a partial adds to the sum, in units of the scale that the norm is measured in. A thread that saw only zeros has a scale that says
+// nothing, and powers of which need not be finite.
+fn termOf(part: vec4u, kind: u32, size: u32) -> f32 {
+  let sum = bitcast<f32>(part.z);
+  if (sum == 0f) { return 0f; }
+  let inverse = inverseOf(scaleOf(size));
+  let ratio = bitcast<f32>(part.y) * inverse;
+  switch (kind) {
+    case ${normKinds[1]}u: { return sum * ratio; }
+    case ${normKinds[2]}u: { return squaresOf(part, inverse); }
+    // By the largest itself: a ratio above 1 may have a power beyond float32.
+    case ${normKinds.power}u: { return sum * pow(ratio / (bitcast<f32>(size) * inverse), float(${header.power}u)); }
+    default: { return 0f; }
   }
 }
-fn evaluate(record: u32, factor: f32, counts: bool) {
+
+fn sumOfTerms(thread: u32, kind: u32, size: u32) -> f32 {
+  let count = table[${header.partialCount}u];
+  var sum = 0f;
+  for (var i = thread; i < count; i += 64u) { sum += termOf(partials[i], kind, size); }
+  sums[thread] = sum;
+  workgroupBarrier();
+  sum = 0f;
+  for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
+  return sum;
+}
+
+// sum^(1/p)
+fn powerRoot(sum: f32) -> Wide {
+  if (sum == 0f) { return Wide(0f, 0); }
+  let logarithm = clamp(log2(sum) / float(${header.power}u), -1e6f, 1e6f);
+  let whole = floor(logarithm);
+  return scaled(wideNumber(exp2(logarithm - whole)), i32(whole));
+}
+
+// The norm of the accumulators as they are, where all is finite.
+fn rawNorm(thread: u32, size: u32) -> Wide {
+  let kind = table[${header.normKind}u];
+  let sum = sumOfTerms(thread, kind, size);
+  let exponent = wideNumber(scaleOf(size)).exponent;
+  switch (kind) {
+    case ${normKinds[1]}u: { return scaled(wideNumber(sum), exponent); }
+    case ${normKinds[2]}u: { return scaled(wideNumber(sqrt(sum)), exponent); }
+    case ${normKinds.power}u: { return wideProduct(wideOf(size), powerRoot(sum)); }
+    case ${normKinds.inf}u: { return wideOf(size); }
+    default: { return Wide(0f, 0); }
+  }
+}
+`;
+
+/** rescale ÷ loss scale × clip coefficient. */
+const factorFunctions = /* wgsl */ `
+fn latchedWord() -> u32 { return ${globals.latched}u + table[${header.latched}u]; }
+
+fn unscaleFactor() -> Wide {
+  let rescale = pairAt(${header.rescale}u);
+  let exponent = bitcast<i32>(table[${header.rescaleExponent}u]);
+  if (table[${header.scaler}u] == 0u) { return scaled(wideNumber(rescale.x), exponent); }
+  let lossScale = wideOf(state[latchedWord()]);
+  return scaled(wideNumber(div(rescale, number(lossScale.fraction)).x), exponent - lossScale.exponent);
+}
+
+// The norm + 1e-6, which a norm above 2^100 does not see.
+fn withMargin(norm: Wide) -> Wide {
+  if (norm.exponent > 100) { return norm; }
+  return wideNumber(narrow(norm) + 1e-6f);
+}
+
+// The factor × min(1, maxNorm ÷ (norm + 1e-6)), where the step clips by norm.
+fn clip(factor: Wide, norm: Wide, size: u32) -> Wide {
+  if (table[${header.clips}u] == 0u) { return factor; }
+  let maxNorm = Wide(float(${header.maxNorm}u), bitcast<i32>(table[${header.maxNormExponent}u]));
+  let isUnlimited = sizeOf(maxNorm.fraction) == 0x7f800000u;
+  if (!isFinite(size)) {
+    // maxNorm ÷ ∞ is 0, and ∞ ÷ ∞ and all of NaN is NaN.
+    return Wide(select(factor.fraction * 0f, nan(), isUnlimited || size > 0x7f800000u), 0);
+  }
+  if (isUnlimited) { return factor; }
+  let divisor = withMargin(norm);
+  if (!isWideAbove(divisor, maxNorm)) { return factor; }
+  return wideProduct(factor, wideQuotient(maxNorm, divisor));
+}
+`;
+
+const recordFunctions = /* wgsl */ `
+fn prepareRecord(index: u32, factor: Wide, applies: bool) {
+  let record = table[${header.records}u] + index * table[${header.recordStride}u];
+  let live = table[record + ${record.active}u] != 0u && applies;
+  table[record + ${record.live}u] = u32(live);
+  if (!live) { return; }
+
+  // A factor that is no ordinary float32 comes as two that are.
+  let exponent = clamp(factor.exponent, -126, 126);
+  let main = factor.fraction * powerOfTwo(exponent);
+  table[record + ${record.factorRest}u] = bitcast<u32>(powerOfTwo(factor.exponent - exponent));
   let code = table[record + ${record.code}u];
-  let statics = table[record + ${record.statics}u];
-  let block = table[record + ${record.state}u];
-  let step = state[block] + 1u;
-  let first = table[code + ${codeBlock.statics}u];
-  for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
-  var word = code + ${codeBlock.words}u;
-  let last = first + table[code + ${codeBlock.instructions}u];
-  for (var i = first; i < last; i++) {
-    let one = table[word];
-    let two = table[word + 1u];
-    registers[i] = compute(one & 0xffffu, one >> 16u, step, block, registers[two & 0xffffu], registers[two >> 16u]);
-    word += 2u;
+  if (code == 0u) {
+    table[record + ${record.uniforms}u] = bitcast<u32>(main);
+  } else {
+    evaluate(record, main, table[code + ${codeBlock.norms}u] == 0u);
   }
-  let count = table[code + ${codeBlock.uniforms}u];
-  for (var i = 0u; i < count; i++) {
-    let source = table[word];
-    var value = factor;
-    if (source == ${uniformCodes.clipValue}u) { value = float(${header.clipValue}u); }
-    else if (source != ${uniformCodes.gradFactor}u) { value = registers[source].x; }
-    table[record + ${record.uniforms}u + i] = bitcast<u32>(value);
-    word += 1u;
+}
+`;
+
+/** What one thread tells of the step: to whoever reads, and to the loss scaler. */
+const reportFunctions = /* wgsl */ `
+fn report(norm: Wide, size: u32, applies: bool) {
+  if (table[${header.normKind}u] != 0u) {
+    state[${globals.norm}u] = select(size, bitcast<u32>(norm.fraction), isFinite(size));
+    state[${globals.normExponent}u] = bitcast<u32>(select(0, norm.exponent, isFinite(size)));
   }
-  if (!counts) { return; }
-  state[block] = step;
-  let end = word + table[code + ${codeBlock.scalarSlots}u];
-  for (; word < end; word++) {
-    let value = registers[table[word] & 0xffffu];
-    let slot = block + (table[word] >> 16u);
-    state[slot] = bitcast<u32>(value.x);
-    state[slot + 1u] = bitcast<u32>(value.y);
+  state[${globals.finite}u] = u32(isFinite(size));
+  if (applies) {
+    state[${globals.steps}u] += 1u;
+  } else {
+    state[${globals.skipped}u] += 1u;
+    state[${globals.failed}u] += table[${header.fails}u];
   }
-}`;
-
-const results: { readonly [O in keyof typeof opCodes]: string } = {
-  step: "exactSum(f32(step & 0xff000000u), f32(step & 0xffffffu))",
-  scalarSlot: "vec2f(bitcast<f32>(state[block + place]), bitcast<f32>(state[block + place + 1u]))",
-  norm: "norms[place]",
-  add: "add(a, b)",
-  sub: "add(a, -b)",
-  mul: "mul(a, b)",
-  div: "div(a, b)",
-  sqrt: "root(a)",
-  expm1: "expm1(a)",
-  logGuess: "number(logGuess(a.x))",
-  keep: "select(b, a, sizeOf(a.x) >= 0x7f800000u)",
-  power: "power(a, b, c)",
-  neg: "-a",
-  abs: "select(a, -a, a.x < 0f)",
-  sign: "signOf(a)",
-  min: "select(a, b, isAbove(a, b) || isNan(b))",
-  max: "select(a, b, isAbove(b, a) || isNan(b))",
-  gt: "number(f32(isAbove(a, b)))",
-  eq: "number(f32(a.x == b.x && a.y == b.y))",
-  select: "select(b, a, c.x == 1f)",
-};
-const cases = (): string =>
-  Object.entries(results)
-    .map(([op, result]) => `  case ${opCodes[op as keyof typeof opCodes]}u: { return ${result}; }`)
-    .join("\n");
-
-const prepareMain = (): string => `zero = table[${header.zero}u];
-let count = table[${header.partialCount}u];
-var size = 0u;
-for (var i = thread; i < count; i += 64u) { size = max(size, partials[i].x); }
-sizes[thread] = size;
-workgroupBarrier();
-for (var i = 0u; i < 64u; i++) { size = max(size, sizes[i]); }
-let kind = table[${header.normKind}u];
-let p = float(${header.power}u);
-let scale = scaleOf(size);
-let inverse = inverseOf(scale);
-var sum = 0f;
-for (var i = thread; i < count; i += 64u) {
-let part = partials[i];
-let ratio = bitcast<f32>(part.y) * inverse;
-switch (kind) {
-case 1u: { sum += bitcast<f32>(part.z) * ratio; }
-case 2u: { sum += squaresOf(part, inverse); }
-case 3u: { sum += bitcast<f32>(part.z) * pow(ratio, p); }
-default: {}
-}
-}
-sums[thread] = sum;
-workgroupBarrier();
-sum = 0f;
-for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
-switch (kind) {
-case 2u: { sum = sqrt(sum); }
-case 3u: { sum = pow(sum, 1f / p); }
-case 4u: { sum = bitcast<f32>(size) * inverse; }
-default: {}
 }
 
-let isFiniteStep = isFinite(size);
-let applies = isFiniteStep || table[${header.skips}u] == 0u;
-let scaling = table[${header.scaler}u];
-let latched = ${globals.latched}u + table[${header.latched}u];
-var factorPair = pairAt(${header.rescale}u);
-var rest = 1f;
-if (scaling != 0u) {
-let lossScale = bitcast<f32>(state[latched]);
-rest = select(1f, ${2 ** -64}f, lossScale > ${2 ** 60}f);
-factorPair = div(factorPair, number(lossScale * rest));
-}
-var factor = factorPair.x;
-// Not the norm times the factor: a norm of scaled gradients may be above what float32 holds.
-let norm = select(bitcast<f32>(size), min(scale * rest * abs(factor) * sum, 3.4028234663852886e38f), isFiniteStep);
-if (table[${header.clips}u] != 0u) {
-let maxNorm = float(${header.maxNorm}u);
-if (!isFiniteStep) {
-factor = select(factor * 0f, bitcast<f32>(size), size > 0x7f800000u);
-} else if (norm + 1e-6f > maxNorm) {
-factor *= maxNorm / (norm + 1e-6f);
-}
+struct LossScale { bits: u32, growthTracker: u32 }
+
+// What update() makes of a dynamic loss scale. As bits, which keep a subnormal scale: 0 would never recover.
+fn nextLossScale(now: LossScale, found: bool) -> LossScale {
+  let scale = number(bitcast<f32>(now.bits));
+  if (found) {
+    let less = bitcast<u32>(mul(scale, pairAt(${header.backoffFactor}u)).x);
+    return LossScale(max(table[${header.minScale}u], less), 0u);
+  }
+  if (now.growthTracker + 1u < table[${header.growthInterval}u]) {
+    return LossScale(now.bits, now.growthTracker + 1u);
+  }
+  let grown = bitcast<u32>(mul(scale, pairAt(${header.growthFactor}u)).x);
+  return LossScale(select(now.bits, grown, grown < 0x7f800000u), 0u);
 }
 
-let index = (group.x + group.y * groups.x) * 64u + thread;
-if (index < table[${header.recordCount}u]) {
-let record = table[${header.records}u] + index * table[${header.recordStride}u];
-let live = table[record + ${record.active}u] != 0u && applies;
-table[record + ${record.live}u] = u32(live);
-if (live) {
-table[record + ${record.factorRest}u] = bitcast<u32>(rest);
-if (table[record + ${record.code}u] == 0u) {
-table[record + ${record.uniforms}u] = bitcast<u32>(factor);
-} else {
-evaluate(record, factor, table[table[record + ${record.code}u] + ${codeBlock.norms}u] == 0u);
+fn tellScaler(isFiniteStep: bool) {
+  let current = ${scalerStateWords}u * table[${header.scalerCurrent}u];
+  let other = ${scalerStateWords}u - current;
+  let found = !isFiniteStep || scaler[current + ${scalerState.found}u] != 0u;
+  var next = LossScale(scaler[current], scaler[current + ${scalerState.growthTracker}u]);
+  if (table[${header.scaler}u] == 2u) { next = nextLossScale(next, found); }
+  scaler[current + ${scalerState.found}u] = u32(found);
+  scaler[other] = next.bits;
+  scaler[other + ${scalerState.growthTracker}u] = next.growthTracker;
+  scaler[other + ${scalerState.found}u] = 0u;
+  state[${2 * globals.latched + 1}u - latchedWord()] = next.bits;
+  seed[0] = float(${header.seedScale}u) * bitcast<f32>(next.bits);
 }
-}
-}
-if (index != 0u) { return; }
-
-if (kind != 0u) { state[${globals.norm}u] = bitcast<u32>(norm); }
-state[${globals.finite}u] = u32(isFiniteStep);
-if (applies) {
-state[${globals.steps}u] += 1u;
-} else {
-state[${globals.skipped}u] += 1u;
-state[${globals.failed}u] += table[${header.fails}u];
-}
-if (scaling == 0u) { return; }
-let current = ${scalerStateWords}u * table[${header.scalerCurrent}u];
-let other = ${scalerStateWords}u - current;
-let found = !isFiniteStep || scaler[current + ${scalerState.found}u] != 0u;
-// As bits, which keep a subnormal scale: 0 would never recover.
-var lossScale = scaler[current];
-var tracker = scaler[current + ${scalerState.growthTracker}u];
-if (scaling == 2u) {
-if (found) {
-lossScale = max(table[${header.minScale}u], bitcast<u32>(mul(number(bitcast<f32>(lossScale)), pairAt(${header.backoffFactor}u)).x));
-tracker = 0u;
-} else if (tracker + 1u < table[${header.growthInterval}u]) {
-tracker += 1u;
-} else {
-let grown = bitcast<u32>(mul(number(bitcast<f32>(lossScale)), pairAt(${header.growthFactor}u)).x);
-lossScale = select(lossScale, grown, grown < 0x7f800000u);
-tracker = 0u;
-}
-}
-scaler[current + ${scalerState.found}u] = u32(found);
-scaler[other] = lossScale;
-scaler[other + ${scalerState.growthTracker}u] = tracker;
-scaler[other + ${scalerState.found}u] = 0u;
-state[${2 * globals.latched + 1}u - latched] = lossScale;
-seed[0] = float(${header.seedScale}u) * bitcast<f32>(lossScale);`;
-
-/** Every workgroup finishes the norms of its record, and one thread computes with them. */
-const normsMain = (norms: number): string => `zero = table[${header.zero}u];
-let index = group.x + group.y * groups.x;
-let count = table[${header.recordCount}u];
-let record = table[${header.records}u] + min(index, count - 1u) * table[${header.recordStride}u];
-let stride = table[${header.normStride}u];
-let first = table[record + ${record.firstTile}u];
-let end = first + table[record + ${record.tileCount}u];
-for (var k = 0u; k < ${norms}u; k++) {
-var size = 0u;
-for (var i = first + thread; i < end; i += 64u) { size = max(size, normPartials[i * stride + k].x); }
-sizes[thread] = size;
-workgroupBarrier();
-for (var i = 0u; i < 64u; i++) { size = max(size, sizes[i]); }
-let scale = scaleOf(size);
-var sum = 0f;
-for (var i = first + thread; i < end; i += 64u) { sum += squaresOf(normPartials[i * stride + k], inverseOf(scale)); }
-sums[thread] = sum;
-workgroupBarrier();
-sum = 0f;
-for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
-norms[k] = select(number(bitcast<f32>(size)), root(number(sum)) * scale, isFinite(size));
-}
-let code = table[record + ${record.code}u];
-if (thread != 0u || index >= count || table[record + ${record.live}u] == 0u || code == 0u) { return; }
-if (table[code + ${codeBlock.norms}u] == 0u) { return; }
-evaluate(record, float(record + ${record.uniforms}u), true);`;
+`;

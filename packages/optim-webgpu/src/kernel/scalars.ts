@@ -1,6 +1,7 @@
 import type { HyperparameterRecord } from "@mm/optim-core";
 import { evaluateScalars, memo, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
 import { pair, record, stateBlock } from "./layout.ts";
+import { wide } from "./wide.ts";
 
 /**
  * The scalar part of a program for `prepare`, which interprets it: registers of pairs, first the statics, then one for each instruction.
@@ -216,7 +217,7 @@ export function writeUniforms(
   words: Float32Array,
   at: number,
 ): void {
-  const rest = Math.abs(gradFactor) < 2 ** -60 ? 2 ** -64 : 1;
+  const rest = restOf(gradFactor);
   words[at + record.factorRest] = rest;
   for (const [index, source] of program.uniforms.entries()) {
     const value =
@@ -227,4 +228,10 @@ export function writeUniforms(
           : gradFactor / rest;
     words[at + record.uniforms + index] = value;
   }
+}
+
+/** The power of two that a factor is divided by where an ordinary float32 cannot hold it: as `prepareRecord` has it. */
+function restOf(factor: number): number {
+  const { exponent } = wide(factor);
+  return 2 ** Math.min(exponent - Math.min(Math.max(exponent, -126), 126), 127);
 }

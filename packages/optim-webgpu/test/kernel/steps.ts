@@ -22,6 +22,7 @@ import {
   stateBlock,
   stateBlockWords,
   staticWords,
+  wide,
   writeCode,
   writeStatics,
 } from "../../src/kernel/index.ts";
@@ -146,9 +147,12 @@ export class Steps {
     this.set(header.partialCount, checks ? this.#groups * partialsPerWorkgroup : 0);
     this.set(header.skips, Number(skips));
     this.set(header.fails, Number(fails));
-    this.set(header.rescale, rescale, "pair");
+    const [factor, most] = [wide(rescale), wide(maxNorm ?? 0)];
+    this.set(header.rescale, factor.fraction, "pair");
+    this.set(header.rescaleExponent, factor.exponent);
     this.set(header.clips, Number(maxNorm !== undefined));
-    this.set(header.maxNorm, maxNorm ?? 0, "f32");
+    this.set(header.maxNorm, most.fraction, "f32");
+    this.set(header.maxNormExponent, most.exponent);
     this.set(header.clipValue, clipValue, "f32");
     this.set(header.scaler, scaler === undefined ? 0 : scaler.dynamic ? 2 : 1);
     if (scaler !== undefined) {
@@ -173,8 +177,9 @@ export class Steps {
 
   async globals(): Promise<{ norm: number; finite: number; steps: number; skipped: number; failed: number }> {
     const words = await this.#rig.words(this.#state);
+    const exponent = new Int32Array(words.buffer)[globals.normExponent]!;
     return {
-      norm: new Float32Array(words.buffer)[globals.norm]!,
+      norm: new Float32Array(words.buffer)[globals.norm]! * 2 ** exponent,
       finite: words[globals.finite]!,
       steps: words[globals.steps]!,
       skipped: words[globals.skipped]!,

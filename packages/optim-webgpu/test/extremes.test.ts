@@ -1,0 +1,11 @@
+import { testExtremes } from "./extremes.ts";
+import { webgpuFactory } from "./factory.ts";
+import { countDevice } from "./support/counted.ts";
+import { openDevice } from "./support/node.ts";
+
+const device = await openDevice();
+const counted = countDevice(device);
+const factoryOf = (home: "buffers" | "arena") =>
+  webgpuFactory(device, { name: `webgpu, ${home}`, home }, counted);
+
+for (const home of ["buffers", "arena"] as const) testExtremes(factoryOf(home));
