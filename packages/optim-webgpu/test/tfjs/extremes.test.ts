@@ -1,6 +1,6 @@
-import { testExtremes } from "../extremes.ts";
+import { fewSizes, testExtremes } from "../extremes.ts";
 import { useTfjs } from "../support/tfjs.ts";
 import { tfjsFactory } from "./factory.ts";
 
 await useTfjs();
-testExtremes(tfjsFactory("webgpu/tfjs"));
+testExtremes(tfjsFactory("webgpu/tfjs"), fewSizes);
