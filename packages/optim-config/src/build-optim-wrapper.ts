@@ -12,7 +12,7 @@ import { describeModel, type Model } from "./model/describe-model.ts";
 import type { DescribedParameter, ModelKind } from "./model/model-kind.ts";
 import { keepOrigins } from "./origin.ts";
 import { planMmengine } from "./paramwise/mmengine.ts";
-import { type PlannedParameter, planPlain } from "./paramwise/plan.ts";
+import { type Plan, type PlannedParameter, planPlain } from "./paramwise/plan.ts";
 import { planRules } from "./paramwise/rules.ts";
 import { plainWrapper, type ReadConfig, readConfig, requireRegistries, within } from "./read-config.ts";
 import {
@@ -115,9 +115,8 @@ export function requireParts(parts: object, who: string): void {
 }
 
 /** All that a wrapper is made from, checked. */
-export interface WrapperPlan<P> {
+export interface WrapperPlan<P> extends Plan<P> {
   readonly read: ReadConfig;
-  readonly planned: readonly PlannedParameter<P>[];
 }
 
 /** Decides on the options of every parameter. @throws OptimError for options that these parameters or the rule do not bear */
@@ -128,17 +127,17 @@ export function planWrapper<P>(
   const { paramwise } = read.config;
   const request = { ...read, parameters };
   if (paramwise === undefined || Object.keys(paramwise).length === 0) {
-    return { read, planned: planPlain(request) };
+    return { read, ...planPlain(request) };
   }
   return {
     read,
-    planned: isList(paramwise) ? planRules(request, paramwise) : planMmengine(request, paramwise),
+    ...(isList(paramwise) ? planRules(request, paramwise) : planMmengine(request, paramwise)),
   };
 }
 
 /** @throws OptimError what the optimizer refuses of the parameters; then nothing is left of it */
 export function makeWrapper<P, Loss, LossValue>(
-  { read: { config, path, rule, written, wrapperOptions, lrFactor }, planned }: WrapperPlan<P>,
+  { read: { config, path, rule, written, wrapperOptions, lrFactor }, planned, unused }: WrapperPlan<P>,
   { optimizer, rules }: BuildParts<P, Loss, LossValue, RuleRegistry>,
 ): OptimWrapper<Loss, LossValue> {
   const lr = rule.hyperparameters.lr * lrFactor;
@@ -148,7 +147,7 @@ export function makeWrapper<P, Loss, LossValue>(
     try {
       const wrapper = createOptimWrapper(made, wrapperOptions);
       wrapper.freeze(planned.flatMap(({ frozen, parameter }) => (frozen ? [parameter.name] : [])));
-      keepOrigins(wrapper, planned);
+      keepOrigins(wrapper, planned, unused);
       return wrapper;
     } catch (error) {
       made.dispose();

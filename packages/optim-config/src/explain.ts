@@ -23,6 +23,15 @@ export interface ExplainedParameter {
   readonly why: readonly string[];
 }
 
+/** A row for every parameter. */
+export interface Explanation extends ReadonlyArray<ExplainedParameter> {
+  /**
+   * The options for single parameters that none of them follows, with their path: `config.paramwise.customKeys["backbnoe"]`. Misspelled,
+   * perhaps, or overruled by a longer key.
+   */
+  readonly unused: readonly string[];
+}
+
 /**
  * What became of every parameter of a wrapper, or of all wrappers of a dict: group, rule, learning rate, decay, frozen or not, and why. Does
  * not wait for the device.
@@ -31,10 +40,16 @@ export interface ExplainedParameter {
  * console.log(formatExplanation(explain(optim)));
  * ```
  */
-export function explain(wrappers: Wrappers): readonly ExplainedParameter[] {
-  return pairs(wrappers, "explain").flatMap(([name, wrapper]) =>
+export function explain(wrappers: Wrappers): Explanation {
+  const all = pairs(wrappers, "explain");
+  const rows = all.flatMap(([name, wrapper]) =>
     explainWrapper(wrapper).map((row) => (name === undefined ? row : { wrapper: name, ...row })),
   );
+  const unused = all.flatMap(([, wrapper]) => originsOf(wrapper)?.unused ?? []);
+  // Not a row: whoever prints or compares the rows has the rows alone.
+  return Object.defineProperty(rows, "unused", { value: unused }) as typeof rows & {
+    readonly unused: readonly string[];
+  };
 }
 
 function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[] {
@@ -47,7 +62,7 @@ function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[]
       readonly lr?: number;
       readonly weightDecay?: number;
     };
-    const { why = [], aliases = [] } = origins?.get(name) ?? {};
+    const { why = [], aliases = [] } = origins?.parameters.get(name) ?? {};
     return {
       parameter: name,
       aliases,
@@ -62,8 +77,9 @@ function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[]
   });
 }
 
-/** The same as a table of text, for a terminal. */
-export function formatExplanation(rows: readonly ExplainedParameter[]): string {
+/** The same as a table of text, for a terminal; below it, the options that no parameter follows. */
+export function formatExplanation(rows: readonly ExplainedParameter[] | Explanation): string {
+  const { unused = [] } = rows as Partial<Explanation>;
   const several = rows.some(({ wrapper }) => wrapper !== undefined);
   const cells = rows.map(
     ({ wrapper = "", parameter, aliases, shape, group, rule, lr, weightDecay, frozen, why }) => [
@@ -92,14 +108,13 @@ export function formatExplanation(rows: readonly ExplainedParameter[]): string {
   const widths = titles.map((title, column) =>
     Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
   );
-  return [titles, widths.map((width) => "─".repeat(width)), ...cells]
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  const table = [titles, widths.map((width) => "─".repeat(width)), ...cells].map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  return [...table, ...unused.map((option) => `no parameter follows ${option}`)].join("\n");
 }
 
 /** Six digits: 0.0125 × 0.2 is 0.0025, not 0.0025000000000000005. */

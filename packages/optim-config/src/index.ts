@@ -8,10 +8,17 @@ export type { LayersModel } from "./model/layers-model.ts";
 export type { ModelKind, ModelParameter, ParameterKind } from "./model/model-kind.ts";
 export type { NamedParameters } from "./model/named-parameters.ts";
 export { parseOptimWrapperConfig, parseOptimWrapperDictConfig } from "./read-config.ts";
-export type { HyperparametersOf, Registries, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
+export type {
+  HyperparametersOf,
+  Registries,
+  RuleFactory,
+  RuleName,
+  RuleRegistry,
+  ScheduleRegistry,
+} from "./registry.ts";
 export { optimWrapperDictSchema, optimWrapperSchema } from "./schema/config-schema.ts";
 export type { JsonSchema, JsonType } from "./schema/json-schema.ts";
-export { explain, type ExplainedParameter, formatExplanation } from "./explain.ts";
+export { explain, type ExplainedParameter, type Explanation, formatExplanation } from "./explain.ts";
 export * from "./metrics/collect.ts";
 export * from "./metrics/sinks.ts";
 export type { Wrappers } from "./wrappers.ts";

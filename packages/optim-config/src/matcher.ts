@@ -1,4 +1,5 @@
-import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
+import { compileGlob } from "./glob.ts";
 import type { ModelParameter, ParameterKind } from "./model/model-kind.ts";
 
 /**
@@ -15,7 +16,10 @@ export interface MatcherFields {
   readonly prefix?: string;
   /** `*`: anything within a part, `**`: anything, `?`: one character within a part. The whole name has to fit. */
   readonly glob?: string;
-  /** A JavaScript regular expression with the flag `u`. It may fit anywhere: `^` and `$` tie it to the ends. */
+  /**
+   * A JavaScript regular expression with the flag `u`. It may fit anywhere: `^` and `$` tie it to the ends. Unlike a glob it may take very long,
+   * as expressions do.
+   */
   readonly regex?: string;
   /** A piece of the name, wherever it is. */
   readonly contains?: string;
@@ -32,7 +36,8 @@ export interface CompiledMatcher {
   readonly matches: (parameter: MatchedParameter) => boolean;
 }
 
-type MatchedParameter = Pick<ModelParameter, "name" | "kinds">;
+/** One place of a parameter in the model. One that is shared has several, under different names. */
+export type MatchedParameter = Pick<ModelParameter, "name" | "kinds">;
 
 /** @throws OptimError `invalid-option` for a regular expression that is none */
 export function compileMatcher(matcher: Matcher, path: string): CompiledMatcher {
@@ -54,7 +59,7 @@ export function compileMatcher(matcher: Matcher, path: string): CompiledMatcher 
 function compileFields(fields: MatcherFields, path: string): CompiledMatcher {
   const { exact, prefix, glob, regex, contains, kind } = fields;
   const pattern = regex === undefined ? undefined : expression(regex, `${path}.regex`);
-  const shape = glob === undefined ? undefined : globExpression(glob);
+  const shape = glob === undefined ? undefined : compileGlob(glob);
   return {
     text: Object.entries(fields)
       .map(([field, value]) => (field === "kind" ? String(value) : `${field} ${String(value)}`))
@@ -64,7 +69,7 @@ function compileFields(fields: MatcherFields, path: string): CompiledMatcher {
     matches: ({ name, kinds }) =>
       (exact === undefined || name === exact) &&
       (prefix === undefined || (name.startsWith(prefix) && /^([./]|$)/u.test(name.slice(prefix.length)))) &&
-      (shape === undefined || shape.test(name)) &&
+      (shape === undefined || shape(name)) &&
       (pattern === undefined || pattern.test(name)) &&
       (contains === undefined || name.includes(contains)) &&
       (kind === undefined || kinds.includes(kind)),
@@ -75,18 +80,6 @@ function expression(source: string, path: string): RegExp {
   try {
     return new RegExp(source, "u");
   } catch (cause) {
-    throw new OptimError("invalid-option", path, {
-      expected: "a JavaScript regular expression",
-      received: source,
-      cause,
-    });
+    return refuse("invalid-option", path, "a JavaScript regular expression", source, { cause });
   }
-}
-
-const wildcards: { readonly [wildcard: string]: string } = { "**": ".*", "*": "[^./]*", "?": "[^./]" };
-
-function globExpression(glob: string): RegExp {
-  const pieces = glob.match(/\*\*|[^]/gu) ?? [];
-  const source = pieces.map((piece) => wildcards[piece] ?? piece.replace(/[\\^$.|+()[\]{}/-]/u, "\\$&"));
-  return new RegExp(`^${source.join("")}$`, "su");
 }

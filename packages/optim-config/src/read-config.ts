@@ -13,6 +13,7 @@ import {
   type RuleName,
   type RuleRegistry,
   type ScheduleRegistry,
+  tryFactory,
 } from "./registry.ts";
 import { makeSchedules } from "./build-scheduler.ts";
 import { checkedDictSchema, checkedWrapperSchema } from "./schema/config-schema.ts";
@@ -61,10 +62,14 @@ export function parseOptimWrapperDictConfig<const R extends RuleRegistry, const 
 export function requireRegistries(registries: object, who: string): void {
   const { rules, schedules = {} } = Object(registries) as Partial<Registries>;
   const named = Object.entries(Object(rules) as RuleRegistry);
-  if (named.length === 0) refuse("invalid-option", `${who}: rules`, "rules by name: { adamw, sgd }", rules);
+  // A module may export what is no function; in a record of one's own that is a mistake.
+  const isModule = Object.prototype.toString.call(rules) === "[object Module]";
   for (const [name, factory] of named) {
-    if (typeof factory === "function") continue;
+    if (isModule || typeof factory === "function") continue;
     refuse("invalid-rule", `${who}: rules.${name}`, "a function that makes a rule, such as adamw", factory);
+  }
+  if (!named.some(([, factory]) => tryFactory(factory).rule)) {
+    refuse("invalid-option", `${who}: rules`, "rules by name: { adamw, sgd }", rules);
   }
   for (const [name, factory] of Object.entries(Object(schedules) as ScheduleRegistry)) {
     if (typeof factory === "function") continue;
@@ -77,14 +82,31 @@ export function requireRegistries(registries: object, who: string): void {
   }
 }
 
+/** A name of the registry that makes no rule is another mistake than a name that is not there. @throws OptimError `invalid-rule` */
+function requireFactory(json: unknown, { rules }: Registries, path: string): void {
+  const { type } = Object((Object(json) as Partial<OptimWrapperConfig>).optimizer) as {
+    readonly type?: unknown;
+  };
+  if (typeof type !== "string" || !Object.hasOwn(rules, type)) return;
+  const { rule, ...why } = tryFactory(rules[type]);
+  if (rule !== undefined) return;
+  const expected = "a function of the registry that makes a rule from its hyperparameters, or from none";
+  refuse("invalid-rule", `${path}.optimizer.type`, expected, type, why);
+}
+
 /** A copy of what passes the schema. @throws OptimError */
 export function plainWrapper(json: unknown, registries: Registries): OptimWrapperConfig {
+  requireFactory(json, registries, "config");
   checkJson(checkedWrapperSchema(registries), json, "config");
   return plainCopy(json as OptimWrapperConfig);
 }
 
 /** The same for a dict. @throws OptimError */
 export function plainDict(json: unknown, registries: Registries): OptimWrapperDictConfig {
+  const { wrappers } = Object(json) as Partial<OptimWrapperDictConfig>;
+  for (const [name, wrapper] of Object.entries(Object(wrappers) as object)) {
+    requireFactory(wrapper, registries, memberPath("config.wrappers", name));
+  }
   checkJson(checkedDictSchema(registries), json, "config");
   return plainCopy(json as OptimWrapperDictConfig);
 }

@@ -2,13 +2,21 @@ import type { BaseHyperparameters } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { Schedule } from "@mm/optim-schedule";
 
+/** Makes an update rule from hyperparameters, or from none. */
+export type RuleFactory = (hyperparameters?: never) => UpdateRule;
+
 /**
  * Update rules by the names that a configuration calls them by: `{ adamw, sgd }`. It is handed in; there is no global list, and a bundle
- * holds the rules that are in it. Any function from hyperparameters to a rule will do: `{ slowAdam: (h) => lookahead(adam(h)) }`.
+ * holds the rules that are in it. Any function from hyperparameters to a rule will do: `{ slowAdam: (h) => lookahead(adam(h)) }`. Functions that
+ * make no rule from hyperparameters alone are passed over, so that `import * as rules from "@mm/optim-rules"` is a registry too; each function is
+ * called once without arguments to find out.
  */
-export type RuleRegistry = { readonly [name: string]: (hyperparameters?: never) => UpdateRule };
+export type RuleRegistry = { readonly [name: string]: RuleFactory | ((...args: never) => unknown) };
 
-export type RuleName<R extends RuleRegistry> = keyof R & string;
+/** The names of the rule factories of a registry. */
+export type RuleName<R extends RuleRegistry> = string extends keyof R
+  ? string
+  : { [K in keyof R & string]: R[K] extends RuleFactory ? K : never }[keyof R & string];
 
 /** The hyperparameters of a rule of a registry. */
 export type HyperparametersOf<Factory> = Factory extends (
@@ -35,4 +43,20 @@ export interface Registries<
 /** Makes a rule of a registry, with hyperparameters of which only the rule knows the type. */
 export function makeRule(rules: RuleRegistry, name: string, hyperparameters: object = {}): UpdateRule {
   return (rules[name] as unknown as (hyperparameters: object) => UpdateRule)(hyperparameters);
+}
+
+/** The rule of a factory with its defaults, or why there is none. */
+export function tryFactory(
+  factory: unknown,
+): { readonly rule: UpdateRule } | { readonly rule?: undefined; readonly cause?: unknown } {
+  try {
+    const made: unknown = (factory as () => unknown)();
+    // Functions that read a device reject without one; that is nobody's error.
+    if (made instanceof Promise) made.catch(() => {});
+    return (made as Partial<UpdateRule> | null | undefined)?.kind === "update-rule"
+      ? { rule: made as UpdateRule }
+      : {};
+  } catch (cause) {
+    return { cause };
+  }
 }

@@ -11,8 +11,10 @@ import {
   type OptimWrapperConfig,
   parseOptimWrapperConfig,
   parseOptimWrapperDictConfig,
+  type RuleName,
 } from "@mm/optim-config";
 import type { OptimWrapper } from "@mm/optim-core";
+import * as everyRule from "@mm/optim-rules";
 import { adamw, type AdamwHyperparameters, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { cosine, linear, type Scheduler } from "@mm/optim-schedule";
 import { tfjsOptimizer, type TfjsLoss } from "@mm/optim-tfjs";
@@ -31,6 +33,22 @@ const rules = { adamw, sgd };
 const schedules = { cosine, linear };
 const onTfjs = { optimizer: tfjsOptimizer, rules, schedules };
 const onWasm = { optimizer: wasmOptimizer, rules, schedules };
+
+test("a module of rules is a registry of those exports that make rules", () => {
+  const parts = { optimizer: wasmOptimizer, rules: everyRule };
+  const optim = buildOptimWrapper(arrays, { optimizer: { type: "sgd", momentum: 0.9 } }, parts);
+  expectTypeOf(optim).toEqualTypeOf<OptimWrapper<WasmLoss, number, SgdHyperparameters>>();
+  expectTypeOf<
+    RuleName<{ readonly adamw: typeof adamw; readonly ema: typeof everyRule.ema }>
+  >().toEqualTypeOf<"adamw">();
+  // @ts-expect-error lookahead wraps a rule, and makes none from hyperparameters
+  buildOptimWrapper(arrays, { optimizer: { type: "lookahead" } }, parts);
+  // @ts-expect-error SGD has no betas
+  buildOptimWrapper(arrays, { optimizer: { type: "sgd", betas: [0.9, 0.99] } }, parts);
+  const made = { sgd: sgd() };
+  // @ts-expect-error a rule is no function that makes one
+  buildOptimWrapper(arrays, { optimizer: { type: "sgd" } }, { ...parts, rules: made });
+});
 
 describe("a wrapper has the types of its backend and of its rule", () => {
   test("on tfjs: a LayersModel, or variables by name", () => {

@@ -1,6 +1,13 @@
-import { buildOptimWrapper, type ModelKind, type OptimizerFactory } from "@mm/optim-config";
+import {
+  buildOptimWrapper,
+  type ModelKind,
+  type OptimizerFactory,
+  parseOptimWrapperConfig,
+  parseOptimWrapperDictConfig,
+} from "@mm/optim-config";
 import { createOptimWrapper } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
+import * as everyRule from "@mm/optim-rules";
 import { adam, type AdamHyperparameters, adamw, lookahead, sgd } from "@mm/optim-rules";
 import { wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
@@ -229,5 +236,44 @@ describe("what is refused", () => {
       'unsupported: config: createLossScaler: expected no loss scale, got "dynamic"',
     );
     expect(disposed).toBe(1);
+  });
+});
+
+describe("a module of rules is a registry", () => {
+  test("what makes no rule from hyperparameters is passed over", () => {
+    const optim = buildOptimWrapper(
+      { w: new Float32Array(1) },
+      { optimizer: { type: "adamw", lr: 0.5 } },
+      { optimizer: wasmOptimizer, rules: everyRule },
+    );
+    expect([optim.optimizer.rule, optim.paramGroups[0].lr]).toEqual(["AdamW", 0.5]);
+    optim.dispose();
+    const json = { optimizer: { type: "adamx" } };
+    const { message } = refusal(() => parseOptimWrapperConfig(json, { rules: everyRule }));
+    expect(message).toMatch(/"adamw" or /);
+    expect(message).not.toMatch(/lookahead|averagedParameters/);
+  });
+
+  test("one of its functions that makes no rule is refused as such when it is asked for, with the reason", () => {
+    const json = { optimizer: { type: "lookahead" } };
+    const { code, message, cause } = refusal(() => parseOptimWrapperConfig(json, { rules: everyRule }));
+    expect(code).toBe("invalid-rule");
+    expect(message).toMatch(
+      /^config\.optimizer\.type: expected a function of the registry that makes a rule/,
+    );
+    expect(String(cause)).toContain("lookahead");
+    const dict = { wrappers: { a: json } };
+    expect(refusal(() => parseOptimWrapperDictConfig(dict, { rules: everyRule })).message).toMatch(
+      /^config\.wrappers\.a\.optimizer\.type: /,
+    );
+  });
+
+  test("a registry without any rule is none", () => {
+    const none = { lookahead: everyRule.lookahead };
+    const parse = () => parseOptimWrapperConfig({ optimizer: { type: "lookahead" } }, { rules: none });
+    expect(refusal(parse)).toMatchObject({
+      code: "invalid-option",
+      expected: "rules by name: { adamw, sgd }",
+    });
   });
 });

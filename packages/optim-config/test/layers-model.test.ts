@@ -110,15 +110,92 @@ describe("a LayersModel", () => {
     optim.dispose();
   });
 
-  test("what a recurrent layer freezes without telling its variables is frozen too", () => {
+  test("what a recurrent layer freezes without telling its variables is frozen too, until the layer thaws", () => {
     const model = layers.sequential();
     model.add(layers.layers.simpleRNN({ ...plain, name: "rnn", inputShape: [3, 2] }));
     model.add(layers.layers.dense({ name: "head", units: 1 }));
-    (model.layers[0] as layers.layers.Layer).trainable = false;
+    const [rnn] = model.layers as [layers.layers.Layer];
+    rnn.trainable = false;
     const optim = buildOptimWrapper(model, { optimizer: { type: "sgd" } }, parts);
     expect(optim.optimizer.frozen).toEqual(["rnn.kernel", "rnn.recurrent_kernel", "rnn.bias"]);
+    rnn.trainable = true;
+    expect(optim.optimizer.frozen).toEqual([]);
+    // What freeze() froze is another matter: either freezes.
+    optim.freeze(["rnn.bias"]);
+    expect(optim.optimizer.frozen).toEqual(["rnn.bias"]);
+    rnn.trainable = false;
     optim.unfreeze(["rnn.bias"]);
-    expect(optim.optimizer.frozen).toEqual(["rnn.kernel", "rnn.recurrent_kernel"]);
+    expect(optim.optimizer.frozen).toEqual(["rnn.kernel", "rnn.recurrent_kernel", "rnn.bias"]);
+    optim.dispose();
+  });
+
+  test("a layer that was built frozen trains once it is trainable", () => {
+    const ones = { units: 1, useBias: false, kernelInitializer: "ones" } as const;
+    const model = layers.sequential();
+    model.add(layers.layers.dense({ ...ones, name: "body", inputShape: [1], trainable: false }));
+    model.add(layers.layers.dense({ ...ones, name: "head" }));
+    const [body, head] = model.layers as [layers.layers.Layer, layers.layers.Layer];
+    const optim = buildOptimWrapper(model, { optimizer: { type: "sgd", lr: 0.25 } }, parts);
+    const values = (): readonly (number | undefined)[] =>
+      [body, head].map(({ weights }) => (weights[0] as layers.LayerVariable).read().dataSync()[0]);
+    const loss = (): tf.Scalar =>
+      tf.addN([body, head].map(({ weights }) => tf.sum((weights[0] as layers.LayerVariable).read())));
+    expect(explain(optim).map(({ frozen }) => frozen)).toEqual([true, false]);
+    optim.updateParams(loss);
+    expect(values()).toEqual([1, 0.75]);
+    body.trainable = true;
+    optim.updateParams(loss);
+    expect(values()).toEqual([0.75, 0.5]);
+    body.trainable = false;
+    optim.updateParams(loss);
+    expect(values()).toEqual([0.75, 0.25]);
+    optim.dispose();
+  });
+
+  test("a rule of the configuration freezes beside the layers, and does not thaw what they freeze", () => {
+    const model = layers.sequential();
+    model.add(layers.layers.dense({ name: "body", inputShape: [1], units: 1, trainable: false }));
+    model.add(layers.layers.dense({ name: "head", units: 1 }));
+    const config = {
+      optimizer: { type: "sgd" },
+      paramwise: [
+        { match: "body.*", frozen: false },
+        { match: "head.*", frozen: true },
+      ],
+    } as const;
+    const optim = buildOptimWrapper(model, config, parts);
+    expect(optim.optimizer.frozen).toHaveLength(4);
+    for (const layer of model.layers) layer.trainable = true;
+    expect(optim.optimizer.frozen).toEqual(["head.kernel", "head.bias"]);
+    optim.dispose();
+  });
+
+  test("what is frozen is what the model does not count as trainable, whichever layers are", () => {
+    const inner = layers.sequential({ name: "inner" });
+    const innermost = layers.sequential({ name: "innermost" });
+    innermost.add(layers.layers.dense({ name: "deep", inputShape: [4], units: 3 }));
+    inner.add(layers.layers.dense({ name: "a", inputShape: [4], units: 4 }));
+    inner.add(innermost);
+    const model = layers.sequential();
+    model.add(layers.layers.timeDistributed({ name: "td", inputShape: [5, 4], layer: inner }));
+    const gru = layers.layers.gru({ ...plain, name: "gru", returnSequences: true });
+    const bi = layers.layers.bidirectional({ name: "bi", layer: gru, mergeMode: "concat" });
+    model.add(bi);
+    const cells = ["c0", "c1"].map((name) => layers.layers.lstmCell({ ...plain, name }));
+    model.add(layers.layers.rnn({ name: "stack", cell: cells, returnSequences: true }));
+    model.add(layers.layers.lstm({ ...plain, name: "lstm" }));
+    model.add(layers.layers.batchNormalization({ name: "bn" }));
+    const { forwardLayer } = bi as unknown as { readonly forwardLayer: layers.layers.Layer };
+    const optim = buildOptimWrapper(model, { optimizer: { type: "sgd" } }, parts);
+    const all = optim.optimizer.parameters.length;
+    const flags = [model, ...model.layers, inner, innermost, ...cells, forwardLayer];
+    for (const layer of flags) {
+      for (const trainable of [false, true]) {
+        layer.trainable = trainable;
+        // Moving statistics are never trainable.
+        expect(all - optim.optimizer.frozen.length).toBe(model.trainableWeights.length);
+      }
+    }
     optim.dispose();
   });
 

@@ -1,4 +1,10 @@
-import { buildOptimWrapper, explain, type ModelKind, type ParamRule } from "@mm/optim-config";
+import {
+  buildOptimWrapper,
+  explain,
+  formatExplanation,
+  type ModelKind,
+  type ParamRule,
+} from "@mm/optim-config";
 import { adamw, rprop, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
@@ -228,10 +234,111 @@ describe("MMEngine's options", () => {
     ],
     [
       { optimizer: { type: "sgd", lr: 1 }, paramwise: { customKeys: { head: { betas: [0, 0] } } } },
-      'config.paramwise.customKeys.head: expected one of lr, momentum, dampening, weightDecay, nesterov, maximize, got "betas"',
+      'config.paramwise.customKeys.head: expected one of lr, momentum, dampening, weightDecay, nesterov, maximize, lrMult, decayMult, got "betas"',
     ],
   ])("%j is refused", (config, expected) => {
     const { message } = thrownBy(() => buildOptimWrapper(model(), config as never, parts));
     expect(message).toBe(expected);
   });
+});
+
+describe("a parameter under two names", () => {
+  const shared = new Float32Array(2);
+  const tied = { "encoder.embed": shared, "decoder.out.bias": shared, "decoder.fc": new Float32Array(2) };
+  const row = (paramwise: object): unknown => {
+    const config = { optimizer: { type: "sgd", lr: 1, weightDecay: 1 }, paramwise } as const;
+    const optim = buildOptimWrapper(tied, config as never, parts);
+    const [first, ...others] = explain(optim).map(({ lr, weightDecay, why }) => [lr, weightDecay, why]);
+    optim.dispose();
+    expect(others).toHaveLength(1);
+    return first;
+  };
+
+  test.each<[string, object, unknown]>([
+    ["its first name", [{ match: "encoder.*", lrMult: 0.5 }], [0.5, 1, ["encoder.*"]]],
+    [
+      "its second name",
+      [{ match: { exact: "decoder.out.bias" }, lrMult: 0.5 }],
+      [0.5, 1, ["exact decoder.out.bias"]],
+    ],
+    ["a prefix of the second", [{ match: { prefix: "decoder" }, lrMult: 0.5 }], [0.5, 1, ["prefix decoder"]]],
+    [
+      "both, each by a rule of its own",
+      [
+        { match: { prefix: "decoder" }, lrMult: 0.5 },
+        { match: { prefix: "encoder" }, lrMult: 0.5 },
+      ],
+      [0.25, 1, ["prefix decoder", "prefix encoder"]],
+    ],
+    ["the kind of the second", [{ match: { kind: "bias" }, decayMult: 0 }], [1, 0, ["bias"]]],
+    [
+      "a custom key",
+      { customKeys: { "out.": { lrMult: 0.5 } }, bypassDuplicate: true },
+      [0.5, 1, ['customKeys["out."]']],
+    ],
+    [
+      "the longest custom key of either",
+      { customKeys: { encoder: { lrMult: 0.5 }, "decoder.out": { lrMult: 0.25 } }, bypassDuplicate: true },
+      [0.25, 1, ['customKeys["decoder.out"]']],
+    ],
+    ["a factor by kind", { biasDecayMult: 0, bypassDuplicate: true }, [1, 0, ["biasDecayMult"]]],
+  ])("matches by %s", (_, paramwise, expected) => expect(row(paramwise)).toEqual(expected));
+
+  test("does not match where one matcher wants both names", () => {
+    const { code } = refusal(() => row([{ match: { prefix: "encoder", contains: "bias" }, lrMult: 0.5 }]));
+    expect(code).toBe("unknown-parameter");
+  });
+});
+
+describe("options that no parameter follows", () => {
+  const unusedOf = (paramwise: object): readonly string[] => {
+    const config = { optimizer: { type: "sgd", lr: 1, weightDecay: 1 }, paramwise } as const;
+    const optim = buildOptimWrapper(model(), config as never, parts);
+    const { unused } = explain(optim);
+    optim.dispose();
+    return unused;
+  };
+
+  test("are reported: keys that match nothing, and keys that a longer one overrules everywhere", () => {
+    const customKeys = { backbone: { lrMult: 0.1 }, "backbone.": {}, bakcbone: {}, head: {} };
+    expect(unusedOf({ customKeys, biasLrMult: 2 })).toEqual([
+      'config.paramwise.customKeys["backbone"]',
+      'config.paramwise.customKeys["bakcbone"]',
+      "config.paramwise.biasLrMult",
+    ]);
+    expect(unusedOf({ customKeys: { backbone: {} }, biasLrMult: 2 })).toEqual([]);
+  });
+
+  test("are reported: rules by kind alone, which the next model may have", () => {
+    const rules = [{ match: "**" }, { match: { kind: "flat" }, decayMult: 0 }];
+    expect(unusedOf(rules)).toEqual(["config.paramwise[1]"]);
+  });
+
+  test("stand below the table, and are no rows", () => {
+    const config = {
+      optimizer: { type: "sgd", lr: 1 },
+      paramwise: { customKeys: { bakcbone: { lrMult: 0.1 } } },
+    } as const;
+    const optim = buildOptimWrapper(model(), config, parts);
+    const rows = explain(optim);
+    expect([rows.length, Object.keys(rows).length]).toEqual([4, 4]);
+    expect(formatExplanation(rows).split("\n").slice(6)).toEqual([
+      'no parameter follows config.paramwise.customKeys["bakcbone"]',
+    ]);
+    optim.dispose();
+  });
+});
+
+test("an option that nobody knows is refused with all that are known", () => {
+  const build = (paramwise: object) => () =>
+    buildOptimWrapper(model(), { optimizer: { type: "sgd", lr: 1 }, paramwise }, parts);
+  const known = Object.keys(sgd().hyperparameters).join(", ");
+  expect(known).toContain("lr, momentum");
+  expect(refusal(build([{ match: "**", lrMul: 0.1 }]))).toMatchObject({
+    code: "unknown-option",
+    message: `config.paramwise[0]: expected one of ${known}, match, name, frozen, lrMult, decayMult, got "lrMul"`,
+  });
+  expect(refusal(build({ customKeys: { head: { lrMul: 0.1 } } })).message).toBe(
+    `config.paramwise.customKeys.head: expected one of ${known}, lrMult, decayMult, got "lrMul"`,
+  );
 });

@@ -5,6 +5,8 @@ import * as tf from "@tensorflow/tfjs-core";
 /** A weight of a tfjs-layers model (`model.trainableWeights`), as far as it is used: it reads as the variable behind it. */
 export interface TfjsLayerWeight {
   readonly name: string;
+  /** Where it is `false`, the variable is frozen, as by its own flag. Read at every backward and step. */
+  readonly trainable?: boolean;
   read(): tf.Tensor;
 }
 
@@ -23,7 +25,7 @@ export type TfjsParamGroup<H> = {
 /** The variables of an optimizer: float32, of any shape, alive. They stay the caller's. */
 export type TfjsParameters<H extends BaseHyperparameters> = TfjsVariables | readonly TfjsParamGroup<H>[];
 
-/** A list of variables is one group of them. The rest is as core has it, but for what stands in `params`: see {@link namedParams}. */
+/** A list of variables is one group of them. The rest is as core has it, but for what stands in `params`: see {@link namesAndFlags}. */
 export function namedVariables<H extends BaseHyperparameters>(
   parameters: TfjsParameters<H>,
 ): ParametersInput<tf.Variable, H> {
@@ -31,12 +33,30 @@ export function namedVariables<H extends BaseHyperparameters>(
   return (isList ? [{ params: parameters }] : parameters) as unknown as ParametersInput<tf.Variable, H>;
 }
 
+interface NamesAndFlags {
+  named(params: object, who: string): { readonly [name: string]: tf.Variable };
+  isFrozen(variable: tf.Variable): boolean;
+}
+
 /**
- * `Engine.named`: a list of variables, or layer weights, by name.
+ * `Engine.named`, a list of variables, or layer weights, by name; and `Engine.isFrozen`, by the flag of the variable and that of the weight that
+ * it was given as. Of one optimizer.
  *
  * @throws OptimError `duplicate-parameter` for a list that holds a name twice, `invalid-parameter`
  */
-export function namedParams(variables: object, who: string): { readonly [name: string]: tf.Variable } {
+export function namesAndFlags(): NamesAndFlags {
+  const weights = new WeakMap<tf.Variable, TfjsVariable>();
+  return {
+    named: (variables, who) => namedParams(variables, who, weights),
+    isFrozen: (variable) => !variable.trainable || weights.get(variable)?.trainable === false,
+  };
+}
+
+function namedParams(
+  variables: object,
+  who: string,
+  weights: WeakMap<tf.Variable, TfjsVariable>,
+): { readonly [name: string]: tf.Variable } {
   const entries = Array.isArray(variables)
     ? (variables as readonly TfjsVariable[]).map(
         (variable) => [(variable as Partial<TfjsVariable> | null)?.name, variable] as const,
@@ -56,7 +76,9 @@ export function namedParams(variables: object, who: string): { readonly [name: s
         hint: "Name them yourself, { name: variable }, where two variables have the same name",
       });
     }
-    named[name] = unwrapped(variable, `${who}: parameter ${JSON.stringify(name)}`);
+    const own = unwrapped(variable, `${who}: parameter ${JSON.stringify(name)}`);
+    if (own !== variable && own instanceof tf.Variable) weights.set(own, variable);
+    named[name] = own;
   }
   return named;
 }

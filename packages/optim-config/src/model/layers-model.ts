@@ -20,20 +20,21 @@ interface LayerWeight {
 /** A layer, and the places where layers have layers: models, wrappers, recurrent layers with several cells. */
 interface Layer {
   readonly name: string;
+  readonly trainable?: boolean;
   readonly weights: readonly LayerWeight[];
   getClassName(): string;
   readonly layers?: readonly Layer[];
   readonly layer?: Layer;
   readonly forwardLayer?: Layer;
   readonly backwardLayer?: Layer;
-  readonly cell?: { readonly cells?: readonly Layer[] };
+  readonly cell?: Layer & { readonly cells?: readonly Layer[] };
 }
 
 /**
  * tfjs LayersModels, known by their members: nothing is imported. A parameter is called `layer.weight` (`dense_1.kernel`), in a model within a
  * model `inner.dense_1.kernel`. Give layers names: those that tfjs makes up count on through the process.
  *
- * Moving means and variances are no parameters. What a layer freezes (`layer.trainable = false`) is a parameter all the same.
+ * Moving means and variances are no parameters. What a layer freezes (`layer.trainable = false`) is a parameter all the same; the flag stays live.
  */
 export const layersModel: ModelKind<LayersModel> = {
   name: "LayersModel",
@@ -42,19 +43,14 @@ export const layersModel: ModelKind<LayersModel> = {
     const { layers, weights, trainableWeights } = Object(model) as Partial<LayersModel>;
     return [layers, weights, trainableWeights].every(Array.isArray);
   },
-  parameters(model) {
-    const trainable = new Set<unknown>(model.trainableWeights);
-    return read(model as unknown as Layer, "").map((parameter) => ({
-      ...parameter,
-      // A variable's own flag the optimizer reads by itself, at every step. Recurrent layers and models do not set it.
-      ...(parameter.value.trainable && !trainable.has(parameter.value) && { frozen: true }),
-    }));
-  },
+  parameters: (model) => read(model as unknown as Layer, "", []),
 };
 
-function read(layer: Layer, path: string): ModelParameter<LayerWeight>[] {
+/** `above` are the layers that the flag of `layer` is below. */
+function read(layer: Layer, path: string, above: readonly Layer[]): ModelParameter<LayerWeight>[] {
   const inner = innerLayers(layer);
-  if (inner) return inner.flatMap((child) => read(child, `${path}${child.name}.`));
+  const flags = [...above, ...(hasOwnFlag(layer) ? [layer] : []), ...(layer.cell ? [layer.cell] : [])];
+  if (inner) return inner.flatMap((child) => read(child, `${path}${child.name}.`, flags));
   const className = layer.getClassName();
   return layer.weights.flatMap((value) => {
     const local = (value.originalName ?? value.name).split("/").at(-1) ?? "";
@@ -65,9 +61,21 @@ function read(layer: Layer, path: string): ModelParameter<LayerWeight>[] {
     if (isNorm) kinds.push("norm");
     if (local === "depthwise_kernel" || className === "DepthwiseConv2D") kinds.push("depthwise");
     if (value.shape.length === 1) kinds.push("flat");
-    return [{ name: `${path}${local}`, value, kinds, identity: value.read() }];
+    return [{ name: `${path}${local}`, value: withFlagsOf(flags, value), kinds, identity: value.read() }];
   });
 }
+
+/**
+ * The weight, with a `trainable` that tells of its layers too. Layers that are built frozen, recurrent ones, and models within models do not pass
+ * their flag on to the variable, and who thaws them later only sets the flag of the layer: so it is asked for at every step.
+ */
+function withFlagsOf(layers: readonly Layer[], value: LayerWeight): LayerWeight {
+  const get = (): boolean => value.trainable && layers.every(({ trainable }) => trainable !== false);
+  return Object.create(value, { trainable: { get, enumerable: true } }) as LayerWeight;
+}
+
+/** A bidirectional layer has a flag that it only passes on: what counts is that of its halves. */
+const hasOwnFlag = ({ forwardLayer }: Layer): boolean => forwardLayer === undefined;
 
 function innerLayers({
   layers,

@@ -1,10 +1,10 @@
 import type { HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
-import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
-import { resolveHyperparameters } from "@mm/optim-core/rule";
+import { refuse } from "@mm/optim-core/backend";
 import type { ParamOptions, Paramwise } from "../config.ts";
-import type { ModelParameter, ParameterKind } from "../model/model-kind.ts";
+import type { ParameterKind } from "../model/model-kind.ts";
 import { memberPath } from "../schema/json-schema.ts";
-import { type PlannedParameter, type PlanRequest, requireKind, uniqueParameters } from "./plan.ts";
+import { isFrozen, type Plan, type PlanRequest, requireKind, uniqueParameters } from "./plan.ts";
+import { requireOptions } from "./options.ts";
 
 type Factors = Omit<Paramwise, "customKeys" | "bypassDuplicate">;
 
@@ -32,11 +32,11 @@ const factors: {
  * @throws OptimError `invalid-option` for a factor of what is not written, `unsupported` for one of a kind that the model does not tell,
  * `unknown-option`, `invalid-hyperparameter`, `duplicate-parameter`
  */
-export function planMmengine<P>(request: PlanRequest<P>, options: Paramwise): readonly PlannedParameter<P>[] {
+export function planMmengine<P>(request: PlanRequest<P>, options: Paramwise): Plan<P> {
   const { customKeys = {}, bypassDuplicate = false, ...mults } = options;
   const keys = sortedKeys(customKeys);
   checkOptions(request, mults, customKeys);
-  return uniqueParameters(request.parameters).map(({ parameter, aliases }) => {
+  const planned = uniqueParameters(request.parameters).map(({ parameter, aliases, places }) => {
     if (aliases.length > 0 && !bypassDuplicate) {
       refuse(
         "duplicate-parameter",
@@ -48,12 +48,18 @@ export function planMmengine<P>(request: PlanRequest<P>, options: Paramwise): re
         },
       );
     }
-    const key = keys.find((candidate) => searched(parameter.name).includes(candidate));
-    const decision = key === undefined ? byKind(parameter, mults, request) : byKey(key, customKeys, request);
-    const { name, frozen = false } = parameter;
-    return { parameter, aliases, group: name, frozen, ...decision };
+    const key = keys.find((candidate) => places.some(({ name }) => searched(name).includes(candidate)));
+    const kinds = new Set(places.flatMap((place) => place.kinds));
+    const decision = key === undefined ? byKind(kinds, mults, request) : byKey(key, customKeys, request);
+    return { parameter, aliases, group: parameter.name, frozen: isFrozen(places), ...decision };
   });
+  const followed = new Set(planned.flatMap(({ why }) => why));
+  const written = [...keys.map(keyLabel), ...Object.keys(mults)];
+  const unused = written.filter((label) => !followed.has(label));
+  return { planned, unused: unused.map((label) => `${request.path}.paramwise.${label}`) };
 }
+
+const keyLabel = (key: string): string => `customKeys[${JSON.stringify(key)}]`;
 
 /** MMEngine searches `prefix.name`, also where the prefix is empty. */
 const searched = (name: string): string => (name.includes(".") ? name : `.${name}`);
@@ -74,16 +80,16 @@ function byKey<P>(
       ...(weightDecay !== undefined && { weightDecay: weightDecay * decayMult }),
       ...(hyperparameters as HyperparameterRecord),
     },
-    why: [`customKeys[${JSON.stringify(key)}]`],
+    why: [keyLabel(key)],
   };
 }
 
 function byKind<P>(
-  { kinds }: ModelParameter<P>,
+  kinds: ReadonlySet<ParameterKind>,
   { biasLrMult, dcnOffsetLrMult, normDecayMult, biasDecayMult, dwconvDecayMult, flatDecayMult }: Factors,
   { written }: PlanRequest<P>,
 ): Decision {
-  const is = (kind: ParameterKind): boolean => kinds.includes(kind);
+  const is = (kind: ParameterKind): boolean => kinds.has(kind);
   const options: Record<string, HyperparameterValue> = {};
   const why: string[] = [];
   const multiply = (target: "lr" | "weightDecay", factor: number, name: keyof Factors): void => {
@@ -128,6 +134,6 @@ function checkOptions<P>(
     const at = memberPath(`${path}.paramwise.customKeys`, key);
     needs("lr", at);
     if (decayMult !== undefined) needs("weightDecay", `${at}.decayMult`);
-    resolveHyperparameters(rule.definition, hyperparameterEntries(rule.hyperparameters), hyperparameters, at);
+    requireOptions(hyperparameters, rule, ["lrMult", "decayMult"], at);
   }
 }

@@ -17,6 +17,13 @@ export interface PlannedParameter<P> {
   readonly why: readonly string[];
 }
 
+/** What was decided for all parameters of a wrapper. */
+export interface Plan<P> {
+  readonly planned: readonly PlannedParameter<P>[];
+  /** The options that no parameter follows, with their path. */
+  readonly unused: readonly string[];
+}
+
 /** What a plan is made from. */
 export interface PlanRequest<P> {
   readonly parameters: readonly DescribedParameter<P>[];
@@ -29,34 +36,45 @@ export interface PlanRequest<P> {
 
 export interface UniqueParameter<P> {
   readonly parameter: DescribedParameter<P>;
-  readonly aliases: string[];
+  /** Its other names. */
+  readonly aliases: readonly string[];
+  /** All its places in the model, the first one first: an option is meant for it where it fits one of them. */
+  readonly places: readonly DescribedParameter<P>[];
 }
 
 /** Each parameter once, under its first name. */
 export function uniqueParameters<P>(
   parameters: readonly DescribedParameter<P>[],
 ): readonly UniqueParameter<P>[] {
-  const found = new Map<unknown, UniqueParameter<P>>();
+  const found = new Map<unknown, DescribedParameter<P>[]>();
   for (const parameter of parameters) {
     const { identity = parameter.value } = parameter;
-    const earlier = found.get(identity);
-    if (earlier) earlier.aliases.push(parameter.name);
-    else found.set(identity, { parameter, aliases: [] });
+    const places = found.get(identity);
+    if (places) places.push(parameter);
+    else found.set(identity, [parameter]);
   }
-  return [...found.values()];
+  return [...found.values()].map((places) => {
+    const [parameter, ...others] = places as [DescribedParameter<P>, ...DescribedParameter<P>[]];
+    return { parameter, aliases: others.map(({ name }) => name), places };
+  });
 }
 
 /** One group of all parameters, as they are. */
-export function planPlain<P>({ parameters }: PlanRequest<P>): readonly PlannedParameter<P>[] {
-  return uniqueParameters(parameters).map(({ parameter, aliases }) => ({
+export function planPlain<P>({ parameters }: PlanRequest<P>): Plan<P> {
+  const planned = uniqueParameters(parameters).map(({ parameter, aliases, places }) => ({
     parameter,
     aliases,
     group: "0",
     options: {},
-    frozen: parameter.frozen === true,
+    frozen: isFrozen(places),
     why: [],
   }));
+  return { planned, unused: [] };
 }
+
+/** Whether the model says so at one of the places. */
+export const isFrozen = (places: readonly DescribedParameter<unknown>[]): boolean =>
+  places.some(({ frozen }) => frozen === true);
 
 /** An option for a kind that no model tells would do nothing. @throws OptimError `unsupported` */
 export function requireKind<P>(

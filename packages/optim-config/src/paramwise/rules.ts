@@ -4,7 +4,8 @@ import { resolveHyperparameters } from "@mm/optim-core/rule";
 import type { ParamRule } from "../config.ts";
 import { type CompiledMatcher, compileMatcher } from "../matcher.ts";
 import { listNames } from "../model/describe-model.ts";
-import { type PlannedParameter, type PlanRequest, requireKind, uniqueParameters } from "./plan.ts";
+import { requireOptions } from "./options.ts";
+import { isFrozen, type Plan, type PlanRequest, requireKind, uniqueParameters } from "./plan.ts";
 
 interface CompiledRule {
   readonly label: string;
@@ -21,22 +22,21 @@ interface CompiledRule {
  * @throws OptimError `invalid-option`, `unknown-option`, `invalid-hyperparameter`; `unknown-parameter` for a rule that asks for a name which
  * no parameter has; `unsupported` for a kind that the model does not tell
  */
-export function planRules<P>(
-  request: PlanRequest<P>,
-  written: readonly ParamRule[],
-): readonly PlannedParameter<P>[] {
+export function planRules<P>(request: PlanRequest<P>, written: readonly ParamRule[]): Plan<P> {
   const path = `${request.path}.paramwise`;
   const rules = written.map((rule, index) => compileRule(request, rule, `${path}[${index}]`));
   const unique = uniqueParameters(request.parameters);
   for (const [index, { matcher }] of rules.entries()) {
-    if (!matcher.names || unique.some(({ parameter }) => matcher.matches(parameter))) continue;
+    if (!matcher.names || request.parameters.some((place) => matcher.matches(place))) continue;
     refuse("unknown-parameter", `${path}[${index}].match`, "a match among the parameters", matcher.text, {
       hint: `There are ${listNames(request.parameters)}`,
     });
   }
   const groups = new Map<string, readonly CompiledRule[]>();
-  return unique.map(({ parameter, aliases }) => {
-    const followed = rules.filter(({ matcher }) => matcher.matches(parameter));
+  const unused = new Set(rules);
+  const planned = unique.map(({ parameter, aliases, places }) => {
+    const followed = rules.filter(({ matcher }) => places.some((place) => matcher.matches(place)));
+    for (const rule of followed) unused.delete(rule);
     const why = followed.map(({ label }) => label);
     const group = why.join(" + ") || "others";
     const before = groups.get(group) ?? followed;
@@ -53,10 +53,11 @@ export function planRules<P>(
       aliases,
       group,
       options: combine(request, followed, `${path}: ${group}`),
-      frozen: frozen.at(-1) ?? parameter.frozen === true,
+      frozen: frozen.at(-1) ?? isFrozen(places),
       why,
     };
   });
+  return { planned, unused: [...unused].map((rule) => `${path}[${rules.indexOf(rule)}]`) };
 }
 
 function compileRule<P>(
@@ -71,14 +72,14 @@ function compileRule<P>(
   if (decayMult !== undefined && defaults["weightDecay"] === undefined) {
     refuse("unknown-option", `${path}.decayMult`, `a rule with weightDecay`, rule.name);
   }
-  resolveHyperparameters(rule.definition, defaults, hyperparameters, path);
+  const others = ["match", "name", "frozen", "lrMult", "decayMult"];
   return {
     label: name ?? matcher.text,
     matcher,
     lrMult,
     decayMult: decayMult ?? 1,
     frozen,
-    hyperparameters: hyperparameterEntries(hyperparameters),
+    hyperparameters: requireOptions(hyperparameters, rule, others, path),
   };
 }
 

@@ -19,7 +19,7 @@ import type {
   SchedulesConfig,
 } from "../config.ts";
 import type { Matcher, MatcherFields } from "../matcher.ts";
-import type { Registries, RuleRegistry, ScheduleRegistry } from "../registry.ts";
+import { type Registries, type RuleRegistry, type ScheduleRegistry, tryFactory } from "../registry.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import {
   described,
@@ -124,15 +124,19 @@ function wrapperFields({ rules, schedules }: Known): Fields<OptimWrapperConfig> 
 
 /** One alternative per rule, each hyperparameter of the kind of its default. */
 function optimizerShape(rules: RuleRegistry): Shape<OptimizerConfig<RuleRegistry, string>> {
-  const anyOf = Object.entries(rules).map(([type, factory]): JsonSchema => {
-    const { name, hyperparameters } = factory();
-    return {
-      title: name,
-      type: "object",
-      properties: { type: { type: "string", enum: [type] }, ...hyperparameterSchemas(hyperparameters) },
-      required: ["type"],
-      additionalProperties: false,
-    };
+  const anyOf = Object.entries(rules).flatMap(([type, factory]): readonly JsonSchema[] => {
+    const { rule } = tryFactory(factory);
+    if (rule === undefined) return [];
+    const options = hyperparameterSchemas(rule.hyperparameters);
+    return [
+      {
+        title: rule.name,
+        type: "object",
+        properties: { type: { type: "string", enum: [type] }, ...options },
+        required: ["type"],
+        additionalProperties: false,
+      },
+    ];
   });
   return { schema: { anyOf } };
 }

@@ -2,5 +2,5 @@
 export { differentiate, type Seed, type TfjsLoss } from "../gradients.ts";
 export { isNativeOptimizer } from "../native.ts";
 export { checkedLowering } from "../options.ts";
-export { checkAlive, describeVariable, namedParams, namedVariables } from "../parameters.ts";
+export { checkAlive, describeVariable, namedVariables, namesAndFlags } from "../parameters.ts";
 export { scoped } from "../scope.ts";

@@ -8,7 +8,7 @@ import {
 import * as tf from "@tensorflow/tfjs-core";
 import { differentiate, scaleLeft, seedOf, type TfjsLoss } from "../gradients.ts";
 import { TfjsLossScaler } from "../ops/loss-scaler.ts";
-import { checkAlive, describeVariable, namedParams } from "../parameters.ts";
+import { checkAlive, describeVariable, namesAndFlags } from "../parameters.ts";
 import { hostNumber, Latch, type StepScalar } from "../scalar.ts";
 import { readTensors, writeVariable } from "../transfer.ts";
 import type { VariableStorage } from "./storage.ts";
@@ -27,8 +27,7 @@ export function inPlaceEngine<V>(
     backend: "tfjs",
     capabilities: hostCapabilities,
     describe: describeVariable,
-    named: namedParams,
-    isFrozen: (variable) => !variable.trainable,
+    ...namesAndFlags(),
 
     allocate: (parameter, initial) => storage.allocate(parameter, initial),
     release: (vector) => storage.release(vector),

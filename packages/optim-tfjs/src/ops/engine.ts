@@ -12,7 +12,7 @@ import {
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { differentiate, scaleLeft, seedOf, type TfjsLoss } from "../gradients.ts";
-import { checkAlive, describeVariable, namedParams } from "../parameters.ts";
+import { checkAlive, describeVariable, namesAndFlags } from "../parameters.ts";
 import { Latch, operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
 import { filled, readTensors, tensorOf, writeVariable } from "../transfer.ts";
@@ -48,8 +48,7 @@ const capabilities: Capabilities = /* @__PURE__ */ (() =>
 export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilities" | "stages" | "dispose"> {
   return {
     describe: describeVariable,
-    named: namedParams,
-    isFrozen: (variable) => !variable.trainable,
+    ...namesAndFlags(),
     allocate: ({ shape }, initial) => scoped(() => new TensorCell(filled(shape, initial))),
     release: (cell) => cell.dispose(),
     write: (cell, data) => scoped(() => cell.replace(tensorOf(data, cell.tensor.shape))),

@@ -1,5 +1,5 @@
 import type { Engine } from "@mm/optim-core/backend";
-import { checkAlive, describeVariable, namedParams, type TfjsLoss } from "@mm/optim-tfjs/host";
+import { checkAlive, describeVariable, namesAndFlags, type TfjsLoss } from "@mm/optim-tfjs/host";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type * as tf from "@tensorflow/tfjs-core";
 import { EngineCore } from "../engine.ts";
@@ -42,8 +42,7 @@ export function tfjsEngine(host: TfjsHost, rule: UpdateRule): TfjsEngine {
     );
   return {
     ...members,
-    named: namedParams,
-    isFrozen: (variable) => !variable.trainable,
+    ...namesAndFlags(),
     writeParameter(parameter, data) {
       own([parameter]);
       members.writeParameter(parameter, data);
