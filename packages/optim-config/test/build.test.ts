@@ -249,21 +249,21 @@ describe("a module of rules is a registry", () => {
     expect([optim.optimizer.rule, optim.paramGroups[0].lr]).toEqual(["AdamW", 0.5]);
     optim.dispose();
     const json = { optimizer: { type: "adamx" } };
-    const { message } = refusal(() => parseOptimWrapperConfig(json, { rules: everyRule }));
+    const { message } = thrownBy(() => parseOptimWrapperConfig(json, { rules: everyRule }));
     expect(message).toMatch(/"adamw" or /);
     expect(message).not.toMatch(/lookahead|averagedParameters/);
   });
 
   test("one of its functions that makes no rule is refused as such when it is asked for, with the reason", () => {
     const json = { optimizer: { type: "lookahead" } };
-    const { code, message, cause } = refusal(() => parseOptimWrapperConfig(json, { rules: everyRule }));
+    const { code, message, cause } = thrownBy(() => parseOptimWrapperConfig(json, { rules: everyRule }));
     expect(code).toBe("invalid-rule");
     expect(message).toMatch(
       /^config\.optimizer\.type: expected a function of the registry that makes a rule/,
     );
     expect(String(cause)).toContain("lookahead");
     const dict = { wrappers: { a: json } };
-    expect(refusal(() => parseOptimWrapperDictConfig(dict, { rules: everyRule })).message).toMatch(
+    expect(thrownBy(() => parseOptimWrapperDictConfig(dict, { rules: everyRule })).message).toMatch(
       /^config\.wrappers\.a\.optimizer\.type: /,
     );
   });
@@ -271,7 +271,7 @@ describe("a module of rules is a registry", () => {
   test("a registry without any rule is none", () => {
     const none = { lookahead: everyRule.lookahead };
     const parse = () => parseOptimWrapperConfig({ optimizer: { type: "lookahead" } }, { rules: none });
-    expect(refusal(parse)).toMatchObject({
+    expect(thrownBy(parse)).toMatchObject({
       code: "invalid-option",
       expected: "rules by name: { adamw, sgd }",
     });

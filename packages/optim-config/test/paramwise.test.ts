@@ -285,7 +285,7 @@ describe("a parameter under two names", () => {
   ])("matches by %s", (_, paramwise, expected) => expect(row(paramwise)).toEqual(expected));
 
   test("does not match where one matcher wants both names", () => {
-    const { code } = refusal(() => row([{ match: { prefix: "encoder", contains: "bias" }, lrMult: 0.5 }]));
+    const { code } = thrownBy(() => row([{ match: { prefix: "encoder", contains: "bias" }, lrMult: 0.5 }]));
     expect(code).toBe("unknown-parameter");
   });
 });
@@ -334,11 +334,11 @@ test("an option that nobody knows is refused with all that are known", () => {
     buildOptimWrapper(model(), { optimizer: { type: "sgd", lr: 1 }, paramwise }, parts);
   const known = Object.keys(sgd().hyperparameters).join(", ");
   expect(known).toContain("lr, momentum");
-  expect(refusal(build([{ match: "**", lrMul: 0.1 }]))).toMatchObject({
+  expect(thrownBy(build([{ match: "**", lrMul: 0.1 }]))).toMatchObject({
     code: "unknown-option",
     message: `config.paramwise[0]: expected one of ${known}, match, name, frozen, lrMult, decayMult, got "lrMul"`,
   });
-  expect(refusal(build({ customKeys: { head: { lrMul: 0.1 } } })).message).toBe(
+  expect(thrownBy(build({ customKeys: { head: { lrMul: 0.1 } } })).message).toBe(
     `config.paramwise.customKeys.head: expected one of ${known}, lrMult, decayMult, got "lrMul"`,
   );
 });

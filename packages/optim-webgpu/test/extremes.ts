@@ -3,7 +3,7 @@ import type { LossClosure, OptimizerFactory } from "@mm/optim-conformance";
 import { type ClipGradByNorm, createOptimWrapper } from "@mm/optim-core";
 import { sgd } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
-import { ordinaryArray, randomNumbers } from "./kernel/numbers.ts";
+import { ordinaryArray, randomNumbers } from "../../../test-support/numbers.ts";
 
 type Gradients = { readonly [name: string]: Float32Array };
 

@@ -40,7 +40,7 @@ test("a read that a load overtakes does not report again what was reported", asy
   const { optim, saved } = await start();
   optim.updateParams(constant(NaN));
   await expect(optim.readMetrics()).rejects.toMatchObject(nonFinite);
-  const load = await optim.prepareLoad(saved);
+  const load = optim.prepareLoad(saved);
   const reading = optim.readMetrics();
   load.commit();
   expect(await reading).toMatchObject({ steps: 1, skipped: 1 });
@@ -49,7 +49,7 @@ test("a read that a load overtakes does not report again what was reported", asy
 test("and what comes after the load is reported", async () => {
   const { optim, saved } = await start();
   for (const value of [NaN, NaN, NaN]) optim.updateParams(constant(value));
-  const load = await optim.prepareLoad(saved);
+  const load = optim.prepareLoad(saved);
   const reading = optim.readMetrics();
   load.commit();
   // Three failed steps before the load, and one after it.
