@@ -254,7 +254,7 @@ describe("what it cannot do", () => {
     adam.updateParams(loss(variables));
     const { native: later } = (await adam.stateDict()).optimizer;
     const report = await adam.loadStateDict(saved, { strict: false });
-    expect(report).toEqual({ missing: ["b"], unexpected: ["native.accBeta1"] });
+    expect(report).toMatchObject({ missing: ["b"], unexpected: ["native.accBeta1"] });
     expect((await adam.stateDict()).optimizer.native).toEqual(later);
   });
 

@@ -413,6 +413,7 @@ describe("loss closures", () => {
     const optimizer = optimizerOf(descent(), { w: buffer(1) });
     let late: (() => unknown) | undefined;
     optimizer.backward(({ grad }) => {
+      grad("w");
       late = () => grad("w");
     });
     expect(thrownBy(() => late?.()).code).toBe("invalid-loss");
@@ -420,7 +421,8 @@ describe("loss closures", () => {
 
   test("what the device refuses of a closure rejects the next read, once", async () => {
     const optimizer = optimizerOf(descent(), { w: buffer(1) });
-    optimizer.backward(({ encoder }) => {
+    optimizer.backward(({ encoder, grad }) => {
+      grad("w");
       encoder.beginComputePass(); // and never ends it
     });
     await expect(optimizer.readMetrics()).rejects.toMatchObject({ code: "device-error" });
@@ -437,8 +439,8 @@ describe("loss closures", () => {
     const arena = createArena(own, { w: 1 });
     const optim = createOptimWrapper(webgpuOptimizer(descent(), arena as WebgpuParameters, { device: own }));
     const counted = countDevice(own);
-    // No gradient, so no step: what the closure recorded runs all the same.
-    optim.updateParams(({ encoder }) => {
+    optim.updateParams(({ encoder, grad }) => {
+      grad("w");
       encoder.clearBuffer(arena.w.buffer);
     });
     expect(counted.counts.submits).toBe(1);
@@ -447,6 +449,8 @@ describe("loss closures", () => {
       grad("w");
     });
     expect(counted.counts.submits).toBe(2);
+    // A closure without a gradient is an error, although its passes were recorded.
+    expect(thrownBy(() => optim.updateParams(() => undefined)).code).toBe("no-gradient");
     await own.queue.onSubmittedWorkDone();
   });
 });

@@ -4,7 +4,7 @@ import { learnDivision } from "../ops/division.ts";
 import { byRule, type OpsEngine, OpsStages, opsStorage } from "../ops/engine.ts";
 import { Ledger } from "../ops/ledger.ts";
 import type { TensorCell } from "../ops/tensor-cell.ts";
-import { scaleLeft } from "../gradients.ts";
+import { differentiate, scaleLeft, seedOf } from "../gradients.ts";
 import { Latch } from "../scalar.ts";
 import { accumulate } from "./accumulate.ts";
 import type { Canvas } from "./canvas.ts";
@@ -24,6 +24,11 @@ export function webglEngine(canvas: Canvas): OpsEngine {
     backend: "tfjs",
     capabilities,
     ...opsStorage(latch),
+    // As they come: a draw of our own adds them.
+    differentiate(loss, request) {
+      latch.hold(request.lossScale);
+      return differentiate(loss, request, seedOf(request));
+    },
     accumulate({ accumulator, pending }, gradient, request) {
       accumulate(canvas, accumulator as TensorCell, gradient, scaleLeft(request), pending);
     },

@@ -47,7 +47,8 @@ export function matchGroups(
   }
   found.missing.push(...here.map(({ name }) => groupLabel(name)));
   found.unexpected.push(...saved.map(({ name }) => groupLabel(name)));
-  for (const [a, b] of pairs) noteMoved(a, b, groups, found);
+  const groupOf = new Map(groups.flatMap((group) => group.params.map((name) => [name, group] as const)));
+  for (const [a, b] of pairs) noteMoved(a, b, groupOf, found);
   return new Map([...pairs].map(([a, b]) => [a.group, b.group]));
 }
 
@@ -101,9 +102,14 @@ function pairByParameters(
 }
 
 /** A parameter that was saved in another group than that which its own is paired with. */
-function noteMoved(a: Here, b: Saved, groups: readonly HyperparameterGroup[], found: Differences): void {
+function noteMoved(
+  a: Here,
+  b: Saved,
+  groupOf: ReadonlyMap<string, HyperparameterGroup>,
+  found: Differences,
+): void {
   for (const name of b.params) {
-    const now = groups.find(({ params }) => params.includes(name));
+    const now = groupOf.get(name);
     if (now !== undefined && now !== a.group) {
       found.mismatched.push(`${name}: ${groupLabel(b.name)} saved, ${groupLabel(now.name)} here`);
     }

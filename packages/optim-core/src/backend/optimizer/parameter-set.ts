@@ -72,8 +72,10 @@ export class ParameterSet<P, V, S> {
 
   /** @throws OptimError `unknown-parameter` */
   named(name: string, where: string): Parameter<P, V, S> {
-    const known = [...this.#byName.keys()].join(", ");
-    return this.#byName.get(name) ?? refuse("unknown-parameter", where, `one of ${known}`, name);
+    return (
+      this.#byName.get(name) ??
+      refuse("unknown-parameter", where, `one of ${[...this.#byName.keys()].join(", ")}`, name)
+    );
   }
 
   isFrozen(parameter: Parameter<P, V, S>): boolean {
