@@ -1,7 +1,7 @@
 import { refuse } from "@mm/optim-core/backend";
 
 /** The name of the checkpoint of that number: six digits, more where it takes more. */
-export const nameOf = (number: bigint): string => `checkpoint-${String(number).padStart(6, "0")}.safetensors`;
+const nameOf = (number: bigint): string => `checkpoint-${String(number).padStart(6, "0")}.safetensors`;
 
 /** The number of the checkpoint whose file has that name, if it is one. It has as many digits as it needs, so no number is the last. */
 export function numberOf(name: string): bigint | undefined {

@@ -6,7 +6,7 @@ import type { ByteSource } from "./source.ts";
 import { arrayOf, bytesOf, isCount, sizeOf } from "./tensor.ts";
 
 /** A tensor as the header describes it. */
-export interface Entry {
+interface Entry {
   readonly key: string;
   /** Any text: later versions of the format know more types. */
   readonly dtype: string;

@@ -37,7 +37,7 @@ export interface CompiledMatcher {
 }
 
 /** One place of a parameter in the model. One that is shared has several, under different names. */
-export type MatchedParameter = Pick<ModelParameter, "name" | "kinds">;
+type MatchedParameter = Pick<ModelParameter, "name" | "kinds">;
 
 /** @throws OptimError `invalid-option` for a regular expression that is none */
 export function compileMatcher(matcher: Matcher, path: string): CompiledMatcher {

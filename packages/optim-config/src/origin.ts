@@ -2,7 +2,7 @@ import type { AnyOptimWrapper } from "@mm/optim-core";
 import type { PlannedParameter } from "./paramwise/plan.ts";
 
 /** Why a parameter has the options that it has. */
-export interface Origin {
+interface Origin {
   readonly why: readonly string[];
   readonly aliases: readonly string[];
 }

@@ -116,7 +116,7 @@ function readSchedules(where: string, given: Schedule | readonly Schedule[]): re
 }
 
 /** @throws OptimError `invalid-option` */
-export function requireSchedule(where: string, schedule: unknown): void {
+function requireSchedule(where: string, schedule: unknown): void {
   if ((schedule as Partial<Schedule> | null | undefined)?.kind === "schedule") return;
   refuse("invalid-option", where, "a schedule such as cosine({ length: 1000 })", schedule);
 }

@@ -15,7 +15,7 @@ export const fewSizes: readonly number[] = [1e-30, 1e-5, 1e30];
 /**
  * The p-norm of all elements: elements are divided by the largest, so that no power leaves the range of float64.
  */
-export function normOf(gradients: Gradients, p: number): number {
+function normOf(gradients: Gradients, p: number): number {
   const all = Object.values(gradients).flatMap((gradient) => Array.from(gradient, Math.abs));
   const largest = all.reduce((most, x) => Math.max(most, x), 0);
   if (p === Infinity || largest === 0) return largest;

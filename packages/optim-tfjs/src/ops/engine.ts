@@ -27,7 +27,7 @@ import { TensorCell } from "./tensor-cell.ts";
 import { unscaleFactor } from "./unscale.ts";
 import { prepareUpdates, type StepFactors } from "./update.ts";
 
-export type OpsParameter = Parameter<tf.Variable, TensorCell, StepScalar>;
+type OpsParameter = Parameter<tf.Variable, TensorCell, StepScalar>;
 export type OpsItem = StepItem<tf.Variable, TensorCell, StepScalar>;
 export type OpsEngine = Engine<TfjsLoss, tf.Scalar, tf.Variable, TensorCell, tf.Tensor, StepScalar>;
 

@@ -15,7 +15,7 @@ export interface Measured {
 }
 
 /** Rows of partial results for each accumulator, no more than fit into a texture. */
-export function partialRows(measured: readonly Measured[], maxTextureSize: number): readonly number[] {
+function partialRows(measured: readonly Measured[], maxTextureSize: number): readonly number[] {
   const most = Math.max(1, Math.min(mostRows, Math.floor(maxTextureSize / measured.length)));
   return measured.map((one) => Math.min(most, Math.max(1, Math.ceil(texelsOf(one) / texelsInRow))));
 }

@@ -8,4 +8,4 @@ export * from "./scalars.ts";
 export * from "./seed.ts";
 export type { KernelSource } from "./source.ts";
 export * from "./update.ts";
-export { type Wide, wide } from "./wide.ts";
+export { wide } from "./wide.ts";

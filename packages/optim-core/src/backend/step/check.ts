@@ -37,7 +37,7 @@ export function checkOnHost<P, V>(
 }
 
 /** The p-norm of all vectors together, 0 for an empty list; and whether every element is finite. */
-export function pNorm<V>(
+function pNorm<V>(
   kernels: VectorKernels<V>,
   vectors: readonly V[],
   p: number,
