@@ -128,7 +128,7 @@ function isPlain(value: unknown): boolean {
 
 test(
   "100,000 mutated headers and bodies: an error with a code, or a load of all of it",
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async () => {
     const source = await takeCheckpoint(trained(4).optim, {
       extra: { n: 1, list: [1, { a: "b" }] },
