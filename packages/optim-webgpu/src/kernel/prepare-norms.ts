@@ -21,7 +21,7 @@ export function prepareNormsKernel(registers: number, norms: number): KernelSour
       ["state", "storage", "array<u32>"],
       ["normPartials", "read-only-storage", "array<vec4u>"],
     ],
-    [reductionFunctions, pairFunctions(), interpreter(registers, norms), normFunctions].join(""),
+    [reductionFunctions, pairFunctions(), interpreter(registers, norms), normFunctions()].join(""),
     main(norms),
   );
 }
@@ -40,7 +40,7 @@ const main = (norms: number): string => /* wgsl */ `
 `;
 
 /** Called by all threads at once, since each of them goes through a part of the partials. */
-const normFunctions = /* wgsl */ `
+const normFunctions = (): string => /* wgsl */ `
 var<workgroup> sizes: array<u32, 64>;
 var<workgroup> sums: array<f32, 64>;
 

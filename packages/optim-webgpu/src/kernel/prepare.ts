@@ -29,17 +29,17 @@ export function prepareKernel(registers: number): KernelSource {
       pairFunctions(),
       wideFunctions,
       interpreter(registers, 1),
-      normFunctions,
-      factorFunctions,
-      recordFunctions,
-      reportFunctions,
+      normFunctions(),
+      factorFunctions(),
+      recordFunctions(),
+      reportFunctions(),
     ].join(""),
-    main,
+    main(),
   );
 }
 
 /** Every thread of every workgroup has the norm; 64 threads take 64 records; and one tells what the step has become. */
-const main = /* wgsl */ `
+const main = (): string => /* wgsl */ `
   zero = table[${header.zero}u];
   let size = largestSize(thread);
   let raw = rawNorm(thread, size);
@@ -58,7 +58,7 @@ const main = /* wgsl */ `
 `;
 
 /** What all partials say together. Called by all threads at once, since each of them goes through a part of them. */
-const normFunctions = /* wgsl */ `
+const normFunctions = (): string => /* wgsl */ `
 var<workgroup> sizes: array<u32, 64>;
 var<workgroup> sums: array<f32, 64>;
 
@@ -123,7 +123,7 @@ fn rawNorm(thread: u32, size: u32) -> Wide {
 `;
 
 /** rescale ÷ loss scale × clip coefficient. */
-const factorFunctions = /* wgsl */ `
+const factorFunctions = (): string => /* wgsl */ `
 fn latchedWord() -> u32 { return ${globals.latched}u + table[${header.latched}u]; }
 
 fn unscaleFactor() -> Wide {
@@ -156,7 +156,7 @@ fn clip(factor: Wide, norm: Wide, size: u32) -> Wide {
 }
 `;
 
-const recordFunctions = /* wgsl */ `
+const recordFunctions = (): string => /* wgsl */ `
 fn prepareRecord(index: u32, factor: Wide, applies: bool) {
   let record = table[${header.records}u] + index * table[${header.recordStride}u];
   let live = table[record + ${record.active}u] != 0u && applies;
@@ -177,7 +177,7 @@ fn prepareRecord(index: u32, factor: Wide, applies: bool) {
 `;
 
 /** What one thread tells of the step: to whoever reads, and to the loss scaler. */
-const reportFunctions = /* wgsl */ `
+const reportFunctions = (): string => /* wgsl */ `
 fn report(norm: Wide, size: u32, applies: bool) {
   if (table[${header.normKind}u] != 0u) {
     state[${globals.norm}u] = select(size, bitcast<u32>(norm.fraction), isFinite(size));
