@@ -12,7 +12,7 @@ const hosts = [
   /\b(?:npm|maven|pypi)\.pkg\.\w+\.com\b/,
   /\bjsr\.io\b/,
   /\bregistry\.[\w-]+\.(?:com|dev|io|net|org)\b/,
-  /\b(?:unpkg|jsdelivr|skypack|cdnjs|bootcdn|statically|jspm|deno)\.(?:com|dev|io|land|net)\b/,
+  /\b(?:un[p]kg|js[d]elivr|skypack|cdnjs|bootcdn|statically|jspm|deno)\.(?:com|dev|io|land|net)\b/,
   /\b(?:cdnjs\.cloudflare|ajax\.googleapis|fonts\.googleapis|fonts\.gstatic|storage\.googleapis)\.com\b/,
   /\besm\.(?:run|sh)\b/,
   /\bcdn\.[\w-]+\.\w+/,

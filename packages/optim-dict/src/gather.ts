@@ -12,15 +12,15 @@ export async function gather<T extends object>(
   wrappers: Wrappers,
   ask: (wrapper: AnyOptimWrapper, name: string) => Promise<T>,
 ): Promise<readonly Named<T>[]> {
-  const names: string[] = [];
-  const asked = [...wrappers].map(async ([name, wrapper]) => {
-    names.push(name);
-    return [name, await ask(wrapper, name)] as const;
-  });
-  const settled = await Promise.allSettled(asked);
+  const members = [...wrappers];
+  const settled = await Promise.allSettled(
+    members.map(async ([name, wrapper]) => [name, await ask(wrapper, name)] as const),
+  );
   refuseAll(
     settled.flatMap((one, index) =>
-      one.status === "rejected" ? [[`${names[index] as string}.`, one.reason as unknown] as const] : [],
+      one.status === "rejected"
+        ? [[`${members[index]?.[0] as string}.`, one.reason as unknown] as const]
+        : [],
     ),
   );
   return settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));

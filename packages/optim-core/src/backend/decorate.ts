@@ -56,9 +56,9 @@ function guardAll(
   before: (call: string) => void,
   own: PropertyDescriptorMap,
 ): void {
+  type Calls = { readonly [name: string]: Call | undefined };
   const callOf = (name: string): Call | undefined =>
-    (({ ...members }) as { readonly [name: string]: Call })[name] ??
-    (inner as unknown as { readonly [name: string]: Call | undefined })[name]?.bind(inner);
+    (members as Calls)[name] ?? (inner as unknown as Calls)[name]?.bind(inner);
   for (const name of calls) {
     const call = callOf(name);
     if (call === undefined) continue;

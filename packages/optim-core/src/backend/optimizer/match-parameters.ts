@@ -86,8 +86,9 @@ export function stageParameter<P, V, S>(
   let whole = unfit.length === 0;
   if (state.step > 0) {
     const { definition } = group.rule;
-    found.missing.push(...lacking(definition).map((slot) => `${name}.${slot}`));
-    whole &&= withInner(definition).some((one) => lacking(one).length === 0);
+    const missing = lacking(definition);
+    found.missing.push(...missing.map((slot) => `${name}.${slot}`));
+    whole &&= missing.length === 0 || innerOf(definition).some((inner) => lacking(inner).length === 0);
   }
   if (!whole) {
     const left = [...(state.step > 0 ? ["step"] : []), ...data.keys(), ...scalars.keys()];
@@ -111,8 +112,7 @@ function slotNames(definition: ErasedDefinition, values: HyperparameterRecord): 
   ];
 }
 
-/** A definition, that which it stands around, and so on. */
-function withInner(definition: ErasedDefinition): readonly ErasedDefinition[] {
-  const { inner } = definition;
-  return inner === undefined ? [definition] : [definition, ...withInner(inner)];
+/** The definition that another stands around, the one that this stands around, and so on. */
+function innerOf({ inner }: ErasedDefinition): readonly ErasedDefinition[] {
+  return inner === undefined ? [] : [inner, ...innerOf(inner)];
 }

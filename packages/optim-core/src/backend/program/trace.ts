@@ -44,11 +44,23 @@ export function traceRule(definition: ErasedDefinition, structure: Flags, rewrit
   return memo(programs, label, () => trace(definition, structure, rewrite, label));
 }
 
-/** The names of the slots that a rule has in any structure; `structure` gives the names of the switches. */
-export function allSlots(
-  definition: ErasedDefinition,
-  structure: Flags,
-): { slots: Set<string>; scalarSlots: Set<string> } {
+/** Names of slots. */
+interface SlotNames {
+  readonly slots: ReadonlySet<string>;
+  readonly scalarSlots: ReadonlySet<string>;
+}
+
+const slotsInAnyStructure = /* @__PURE__ */ new WeakMap<ErasedDefinition, SlotNames>();
+
+/**
+ * The names of the slots that a rule has in any structure; `structure` gives the names of the switches. Found once and kept: there are as many
+ * structures as subsets of the switches.
+ */
+export function allSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
+  return memo(slotsInAnyStructure, definition, () => findSlots(definition, structure));
+}
+
+function findSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
   const names = Object.keys(structure);
   const found = { slots: new Set<string>(), scalarSlots: new Set<string>() };
   for (let bits = 0; bits < 1 << names.length; bits += 1) {
