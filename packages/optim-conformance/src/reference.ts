@@ -102,6 +102,7 @@ export function referenceEngine(
       vector.set(data);
     },
     read: (vectors) => Promise.resolve(packed(vectors)),
+    readSync: (vectors) => packed(vectors),
     readParameters: (parameters) => Promise.resolve(packed(parameters.map(({ value }) => dataOf(value)))),
     writeParameter(parameter, data) {
       dataOf(parameter.value).set(data);

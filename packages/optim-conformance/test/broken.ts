@@ -310,6 +310,23 @@ export const brokenBackends: readonly BrokenBackend[] = [
     factory: withEngine((engine) => ({ ...engine, read: (vectors) => Promise.resolve([...vectors]) })),
   },
   {
+    fault: "reads gradients without waiting and without copying them",
+    caughtBy: "transfer: what is read without waiting is what waiting reads, a private copy in one buffer",
+    factory: withEngine((engine) => ({ ...engine, readSync: (vectors) => [...vectors] })),
+  },
+  {
+    fault: "forgets that gradients were read, where they were read without waiting",
+    caughtBy: "transfer: gradients that were read without waiting may be written, until they change",
+    factory: withOptimizer((optimizer) => ({
+      readGradientsSync() {
+        const gradients = optimizer.readGradientsSync?.() ?? {};
+        // What a write of nothing does.
+        optimizer.writeGradients({});
+        return gradients;
+      },
+    })),
+  },
+  {
     fault: "takes a learning rate when it is made, and never again",
     caughtBy: "live hyperparameters: a learning rate counts from the next step",
     factory: withOptimizer((optimizer) => {

@@ -39,6 +39,24 @@ describe.each(paths)("$name", (path) => {
     expect([...variables.b.dataSync()]).toEqual([1, 1]);
   });
 
+  test("gradients are read without waiting where steps are in place, and nowhere else", async () => {
+    await use(path);
+    const variables = {
+      a: tf.variable(tf.ones([2])),
+      b: tf.variable(tf.ones([3])),
+      c: tf.variable(tf.ones([1])),
+    };
+    const { optimizer } = make(variables);
+    optimizer.backward(linearLoss(variables, { b: [1, 2, 3], a: [4, 5] }));
+    expect(optimizer.readGradientsSync !== undefined).toBe(path.inPlace);
+    if (optimizer.readGradientsSync === undefined) return;
+    const { numTensors } = tf.memory();
+    const read = optimizer.readGradientsSync();
+    expect(read).toEqual({ a: Float32Array.of(4, 5), b: Float32Array.of(1, 2, 3) });
+    expect(Object.keys(read)).toEqual(["a", "b"]);
+    expect(tf.memory().numTensors).toBe(numTensors);
+  });
+
   test("the loss scale multiplies before the backward pass", async () => {
     await use(path);
     const w = tf.variable(tf.scalar(1));

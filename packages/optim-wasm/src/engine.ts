@@ -69,6 +69,7 @@ export function createEngine<V>(
       places.note(vector);
     },
     read: (vectors) => Promise.resolve(packed(vectors.map((vector) => storage.view(vector)))),
+    readSync: (vectors) => packed(vectors.map((vector) => storage.view(vector))),
     async readParameters(parameters) {
       for (const parameter of parameters) requireUnchanged(parameter, "readParameters");
       return packed(parameters.map(({ value }) => value));

@@ -467,3 +467,26 @@ test("memory that cannot grow leaves what was allocated alone", () => {
     expect(a[0]).toBe(expected);
   }
 });
+
+test.each([
+  ["the caller's arrays", () => ({ a: new Float32Array(3), b: new Float32Array(2), c: new Float32Array(1) })],
+  ["an arena", () => createArena({ a: 3, b: 2, c: 1 })],
+])("gradients of %s are read without waiting, loss scale included", async (_, parameters) => {
+  const optim = createOptimWrapper(wasmOptimizer(sgd({ lr: 1 }), parameters()), {
+    accumulativeCounts: 2,
+    lossScale: 4,
+  });
+  const { readGradientsSync = () => ({}) } = optim.optimizer;
+  expect(readGradientsSync()).toEqual({});
+  optim.updateParams(({ grad, scale }) => {
+    grad("b").set([1 * scale, 2 * scale]);
+    grad("a").fill(3 * scale);
+    return 0;
+  });
+  const read = readGradientsSync();
+  // A gradient × 4 ÷ 2; nothing reached c.
+  expect(read).toEqual({ a: Float32Array.of(6, 6, 6), b: Float32Array.of(2, 4) });
+  // Memory that grows later takes nothing away.
+  wasmOptimizer(sgd({ momentum: 0.9 }), { large: new Float32Array(2 ** 20) });
+  expect(read).toEqual(await optim.optimizer.readGradients());
+});

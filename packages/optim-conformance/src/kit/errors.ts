@@ -135,6 +135,9 @@ export const errorTests: readonly KitTest[] = [
         "optimizer.step": () => optimizer.step(),
         "optimizer.zeroGrad": () => optimizer.zeroGrad(),
         "optimizer.dispose": () => optimizer.dispose(),
+        ...(optimizer.readGradientsSync && {
+          "optimizer.readGradientsSync": () => optimizer.readGradientsSync?.(),
+        }),
         "wrapper.updateParams": () => wrapper.updateParams(loss),
         "wrapper.step": () => wrapper.step(),
         "wrapper.flush": () => wrapper.flush(),

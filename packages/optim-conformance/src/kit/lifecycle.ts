@@ -151,6 +151,9 @@ export const lifecycleTests: readonly KitTest[] = [
           "optimizer.readGradients": () => optimizer.readGradients(),
           "optimizer.writeGradients": () => optimizer.writeGradients({ w: Float32Array.of(1) }),
         }),
+        ...(optimizer.readGradientsSync && {
+          "optimizer.readGradientsSync": () => optimizer.readGradientsSync?.(),
+        }),
         "wrapper.updateParams": () => wrapper.updateParams(loss),
         "wrapper.backward": () => wrapper.backward(loss),
         "wrapper.step": () => wrapper.step(),

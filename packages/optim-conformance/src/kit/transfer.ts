@@ -1,3 +1,4 @@
+import { isOptimError, type NamedTensors } from "@mm/optim-core";
 import { adam } from "@mm/optim-rules";
 import { expectEqual, expectRefusal, expectTensors } from "./assert.ts";
 import { descent, type Gradients, type KitTest, type Subject } from "./kit.ts";
@@ -94,6 +95,44 @@ export const transferTests: readonly KitTest[] = [
     },
   },
   {
+    name: "transfer: what is read without waiting is what waiting reads, a private copy in one buffer",
+    needs: ["transfer"],
+    async run(kit) {
+      const subject = kit.subject(descent(), { b: [1, 2], a: [3], unreached: [4] });
+      subject.backward({ a: [1], b: [1, 0.5] });
+      const tensors = readWithoutWaiting(subject);
+      if (tensors === undefined) return;
+      expectEqual("transfer", "names", Object.keys(tensors), ["b", "a"]);
+      expectTensors("transfer", tensors, await subject.optimizer.readGradients(), "exact");
+      const views = Object.values(tensors);
+      expectEqual("transfer", "buffers", new Set(views.map(({ buffer }) => buffer)).size, 1);
+      for (const view of views) view.fill(1000);
+      subject.optimizer.step();
+      await kit.expectParameters("transfer", subject, { b: [0, 1.5], a: [2], unreached: [4] });
+    },
+  },
+  {
+    name: "transfer: gradients that were read without waiting may be written, until they change",
+    needs: ["transfer"],
+    async run(kit) {
+      const subject = kit.subject(descent(), { w: [1] });
+      subject.backward({ w: [1] });
+      if (readWithoutWaiting(subject) === undefined) return;
+      subject.optimizer.writeGradients({ w: Float32Array.of(3) });
+      expectTensors("transfer", readWithoutWaiting(subject) as NamedTensors, { w: [3] }, "exact");
+      subject.backward({ w: [2] });
+      await expectRefusal("transfer", "a write after backward", "gradients-changed", () =>
+        subject.optimizer.writeGradients({ w: Float32Array.of(0) }),
+      );
+      // 3 was written, 2 added.
+      expectTensors("transfer", readWithoutWaiting(subject) as NamedTensors, { w: [5] }, "exact");
+      subject.optimizer.step();
+      subject.optimizer.zeroGrad();
+      expectTensors("transfer", readWithoutWaiting(subject) as NamedTensors, {}, "exact");
+      await kit.expectParameters("transfer", subject, { w: [-4] });
+    },
+  },
+  {
     name: "transfer: gradients are as of the call",
     needs: ["transfer"],
     async run(kit) {
@@ -169,6 +208,16 @@ export const transferTests: readonly KitTest[] = [
     },
   },
 ];
+
+/** `undefined` where the backend, or the device that its library uses now, has to be waited for. */
+function readWithoutWaiting({ optimizer }: Subject): NamedTensors | undefined {
+  try {
+    return optimizer.readGradientsSync?.();
+  } catch (error) {
+    if (isOptimError(error) && error.code === "unsupported") return undefined;
+    throw error;
+  }
+}
 
 /** What a collective operation does: every rank gets the sum times `factor`. */
 async function average(ranks: readonly Subject[], factor: number): Promise<void> {

@@ -33,6 +33,7 @@ export function inPlaceEngine<V>(
     release: (vector) => storage.release(vector),
     write: (vector, data) => storage.view(vector).set(data),
     read: (vectors) => Promise.resolve(packed(vectors.map((vector) => storage.view(vector)))),
+    readSync: (vectors) => packed(vectors.map((vector) => storage.view(vector))),
     readParameters: (parameters) => readTensors(parameters.map(({ value }) => value)),
     writeParameter: ({ value }, data) => writeVariable(value, data),
     scalar: (value) => value,
