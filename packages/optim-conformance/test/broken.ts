@@ -7,6 +7,7 @@ import {
   hostStages,
 } from "@mm/optim-core/backend";
 import { add, div, mul, type Scalar, sqrt, sub, type Tensor, type UpdateRule } from "@mm/optim-core/rule";
+import { printed, wrongPrinters } from "./printers.ts";
 import type { LinearTerm, OptimizerFactory } from "../src/index.ts";
 import {
   type Allocations,
@@ -392,7 +393,56 @@ export const brokenBackends: readonly BrokenBackend[] = [
       };
     }),
   },
+  {
+    fault: "takes a part of a tensor that is all zeros for one of size 1",
+    caughtBy: "norms: p = 8, of dense, sparse and mixed gradients from 1e-30 to 1e30",
+    factory: referenceFactory("broken", {
+      kernels: {
+        ...kernels,
+        // As if 0 ÷ 0 were 1, which the sum of a p-th power then has for it.
+        reduce: (vector, reduction, finiteOnly) =>
+          reduction !== "max" && reduction.power > 2 && vector.every((value) => value === 0)
+            ? 1
+            : kernels.reduce(vector, reduction, finiteOnly),
+      },
+    }),
+  },
+  {
+    fault: "loses a hyperparameter of 0",
+    caughtBy: "edges: Adam with each hyperparameter at 0, at the largest that it takes, and switched",
+    factory: referenceFactory("broken", {
+      kernels: {
+        ...kernels,
+        update: (program, param, grad, slots, uniforms) =>
+          kernels.update(
+            program,
+            param,
+            grad,
+            slots,
+            uniforms.map((value) => (value === 0 ? Number.NaN : value)),
+          ),
+      },
+    }),
+  },
+  {
+    fault: "returns a loss that nobody asked for",
+    caughtBy: "accumulation: backward returns nothing unless it is asked for the loss",
+    factory: withEngine((engine) => ({
+      ...engine,
+      differentiate: (loss, request) => engine.differentiate(loss, { ...request, returnLoss: true }),
+    })),
+  },
 ];
+
+/** The reference backend with a printer of kernels that has one fault. */
+export const brokenPrinters: readonly BrokenBackend[] = wrongPrinters.map(([fault, caughtBy, printer]) => ({
+  fault,
+  caughtBy,
+  factory: referenceFactory("broken", { kernels: printed(printer) }),
+}));
+
+/** The reference backend over the printer that they are made of, which has none. */
+export const printingFactory: ReferenceFactory = referenceFactory("printing", { kernels: printed() });
 
 /** The reference backend with another engine. */
 function withEngine(

@@ -142,6 +142,25 @@ export const accumulationTests: readonly KitTest[] = [
       expectEqual("accumulation", "a loss that nobody asked for", "loss" in without, false);
     },
   },
+  {
+    name: "accumulation: backward returns nothing unless it is asked for the loss",
+    async run(kit) {
+      const subject = kit.subject(descent(), { w: [2, 3] });
+      const given = { w: [1, 10] };
+      for (const returnLoss of [undefined, false]) {
+        const nothing = subject.optimizer.backward(subject.loss(given), { returnLoss });
+        expectEqual(
+          "accumulation",
+          `what backward returns, returnLoss: ${String(returnLoss)}`,
+          nothing,
+          undefined,
+        );
+      }
+      const loss = subject.optimizer.backward(subject.loss(given), { returnLoss: true, scale: 0.25 });
+      // 2 × 1 + 3 × 10, not scaled
+      expectNumbers("accumulation: loss", [await kit.factory.readLoss(loss)], [32], kit.tolerance);
+    },
+  },
 ];
 
 function meanOf(batches: readonly Gradients[]): Gradients {

@@ -3,6 +3,7 @@ import type { Capabilities } from "@mm/optim-core";
 import type { LossClosure, OptimizerFactory, TestFunction } from "../factory.ts";
 import { accumulationTests } from "./accumulation.ts";
 import { clipTests } from "./clip.ts";
+import { edgeTests } from "./edges.ts";
 import { errorTests } from "./errors.ts";
 import { freezeTests } from "./freeze.ts";
 import { gradientTests } from "./gradients.ts";
@@ -14,6 +15,8 @@ import { lossScaleTests } from "./loss-scale.ts";
 import { metricsTests } from "./metrics.ts";
 import { missingGradientTests } from "./missing-gradients.ts";
 import { nonFiniteTests } from "./non-finite.ts";
+import { normTests } from "./norms.ts";
+import { operationTests } from "./operations.ts";
 import { ruleTests } from "./rules.ts";
 import { sharedScalerTests } from "./shared-scaler.ts";
 import { stateTests } from "./state.ts";
@@ -28,7 +31,10 @@ export const kitTests: readonly KitTest[] = [
   ...nonFiniteTests,
   ...unscaleTests,
   ...clipTests,
+  ...normTests,
+  ...operationTests,
   ...ruleTests,
+  ...edgeTests,
   ...groupTests,
   ...hyperparameterTests,
   ...freezeTests,
