@@ -76,7 +76,7 @@ describe("a backend that is broken on purpose", () => {
     "a printer that %s",
     async (_, { factory, caughtBy }) => {
       const { failed } = await runKit(factory, { only: (name) => name.startsWith("operations: ") });
-      expect([...failed.keys()]).toEqual([caughtBy]);
+      expect([...failed.keys()]).toContain(caughtBy);
     },
   );
 
