@@ -57,6 +57,8 @@ interface Form {
   readonly of: "x" | "xy" | "xs" | "xys";
   readonly write: (operands: Operands) => Tensor;
   readonly means: (x: number, y: number, s: number) => number;
+  /** The contract leaves open which zero it gives of two tensors' zeros of different sign. The reference's is that of `means`. */
+  readonly eitherZero?: true;
 }
 
 const { fround } = Math;
@@ -96,7 +98,13 @@ const forms: { readonly [operation: string]: readonly Form[] } = {
     { what: "x ÷ s", of: "xs", write: ({ x, s }) => div(x, s), means: (x, _, s) => x * fround(1 / s) },
   ],
   min: [
-    { what: "min(x, y)", of: "xy", write: ({ x, y }) => min(x, y), means: (x, y) => Math.min(x, y) },
+    {
+      what: "min(x, y)",
+      of: "xy",
+      write: ({ x, y }) => min(x, y),
+      means: (x, y) => Math.min(x, y),
+      eitherZero: true,
+    },
     // A tie is the tensor's, with the sign of its zero.
     {
       what: "min(x, s)",
@@ -106,7 +114,13 @@ const forms: { readonly [operation: string]: readonly Form[] } = {
     },
   ],
   max: [
-    { what: "max(x, y)", of: "xy", write: ({ x, y }) => max(x, y), means: (x, y) => Math.max(x, y) },
+    {
+      what: "max(x, y)",
+      of: "xy",
+      write: ({ x, y }) => max(x, y),
+      means: (x, y) => Math.max(x, y),
+      eitherZero: true,
+    },
     {
       what: "max(x, s)",
       of: "xs",
@@ -246,7 +260,7 @@ function ruleOf(
 }
 
 /** All pairs of operands at once: the parameter is x, its gradient y. */
-async function tryOut(kit: Kit, { what, of, write, means }: Form): Promise<void> {
+async function tryOut(kit: Kit, { what, of, write, means, eitherZero = false }: Form): Promise<void> {
   const pairs = turns.flatMap((x) =>
     (of.includes("y") ? turns : [1]).map((y) => [fround(x), fround(y)] as const),
   );
@@ -257,8 +271,8 @@ async function tryOut(kit: Kit, { what, of, write, means }: Form): Promise<void>
     const { w = [] } = await subject.read();
     for (const [index, [x, y]] of pairs.entries()) {
       const received = w[index] as number;
-      const ofDenormals = isDenormal(x) || isDenormal(y);
-      const allowed = (each: number): boolean => agrees(kit, received, fround(each), ofDenormals);
+      const open = isDenormal(x) || isDenormal(y) || (eitherZero && x === y && !Object.is(x, y));
+      const allowed = (each: number): boolean => agrees(kit, received, fround(each), open);
       if (operandsOf(kit, x, y).some(([x, y]) => allowed(means(x, y, s)))) continue;
       const expected = fround(means(x, y, s));
       throw new Error(
@@ -279,18 +293,13 @@ function operandsOf(kit: Kit, x: number, y: number): readonly (readonly [x: numb
 }
 
 /**
- * The sign of a zero counts, but where results need not be exact and an operand is a denormal: it may count as a zero and still be
- * handed on as it is (min(2⁻¹⁴⁹, 0)). There, too, a result up to the smallest normal may have become a zero.
+ * The sign of a zero counts unless it is `open`, where results need not be exact: a denormal operand may count as a zero there and still be
+ * handed on as it is (min(2⁻¹⁴⁹, 0)), and a result up to the smallest normal may have become a zero.
  */
-function agrees(
-  { referenceTolerance }: Kit,
-  received: number,
-  expected: number,
-  ofDenormals: boolean,
-): boolean {
+function agrees({ referenceTolerance }: Kit, received: number, expected: number, open: boolean): boolean {
   if (Object.is(received, expected)) return true;
   if (referenceTolerance === "exact" || !Number.isFinite(expected)) return false;
-  if (expected === 0) return ofDenormals && Math.abs(received) <= smallestNormal;
+  if (expected === 0) return open && Math.abs(received) <= smallestNormal;
   if (Math.abs(expected) <= smallestNormal) return Math.abs(received) <= smallestNormal;
   return Math.abs(received - expected) <= referenceTolerance.relative * Math.abs(expected);
 }
