@@ -93,7 +93,7 @@ export const wrongPrinters: readonly (readonly [fault: string, caughtBy: string,
   [
     "flushes denormals in products",
     tests("mul"),
-    operation("mul", (a, b) => (Math.abs(a * b) < 2 ** -126 ? 0 * (a * b) : a * b)),
+    operation("mul", (a, b) => (Math.abs(a * b) < 2 ** -126 ? (a * b < 0 ? -0 : 0) : a * b)),
   ],
 ];
 

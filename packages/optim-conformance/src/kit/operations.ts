@@ -58,7 +58,7 @@ interface Form {
   readonly write: (operands: Operands) => Tensor;
   readonly means: (x: number, y: number, s: number) => number;
   /** The contract leaves open which zero it gives of two tensors' zeros of different sign. The reference's is that of `means`. */
-  readonly eitherZero?: true;
+  readonly eitherZero?: boolean;
 }
 
 const { fround } = Math;
@@ -288,7 +288,7 @@ const isDenormal = (x: number): boolean => x !== 0 && Math.abs(x) < smallestNorm
 /** Where results need not be exact, a denormal may be taken for a zero of its sign. */
 function operandsOf(kit: Kit, x: number, y: number): readonly (readonly [x: number, y: number])[] {
   const given = (value: number): readonly number[] =>
-    kit.referenceTolerance !== "exact" && isDenormal(value) ? [value, value * 0] : [value];
+    kit.referenceTolerance !== "exact" && isDenormal(value) ? [value, value < 0 ? -0 : 0] : [value];
   return given(x).flatMap((x) => given(y).map((y) => [x, y] as const));
 }
 
