@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Capabilities } from "@mm/optim-core";
 import { describe, expect, test } from "vitest";
 import { referenceFactory, testOptimizer, type TestFunction } from "../src/index.ts";
@@ -108,6 +109,19 @@ test("passes on the reference backend, and counts", async () => {
     `reference: ${kitTests.length} passed, 0 failed, 0 skipped of ${kitTests.length}`,
   ]);
 });
+
+test.each(["docs/backends.md", "examples/custom-backend/README.md", "packages/optim-conformance/README.md"])(
+  "%s shows the closing line that a reader will see",
+  (file) => {
+    const text = readFileSync(new URL(`../../../${file}`, import.meta.url), "utf8");
+    const shown = [...text.matchAll(/ (\d+) passed, (\d+) failed, (\d+) skipped of (\d+)$/gm)];
+    expect(shown.length).toBeGreaterThan(0);
+    for (const [, passed, failed, skipped, of] of shown) {
+      expect(Number(of)).toBe(kitTests.length);
+      expect(Number(passed) + Number(failed) + Number(skipped)).toBe(kitTests.length);
+    }
+  },
+);
 
 test.each([
   ["a host library that owns its gradients", libraryFactory()],
