@@ -1,5 +1,4 @@
 import { OptimError } from "@mm/optim-core";
-import type { GradientRequest, Gradients } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { checkedVariable } from "./parameters.ts";
 import type { StepScalar } from "./scalar.ts";
@@ -13,17 +12,29 @@ export type TfjsLoss = () => tf.Scalar;
 /** What the loss is multiplied by before the backward pass: called once, in a tidy. */
 export type Seed = () => number | tf.Scalar;
 
+interface NamedVariable {
+  readonly name: string;
+  readonly value: tf.Variable;
+}
+
+/** `Gradients` of a backend, for whatever stands for a variable. */
+export interface VariableGradients<P> {
+  /** The closure's own value with `returnLoss`. */
+  readonly value: tf.Scalar | undefined;
+  readonly gradients: readonly (readonly [variable: P, gradient: tf.Tensor])[];
+}
+
 /**
  * Runs the closure and differentiates it. Gradients are the library's, may alias each other and anything else, and are the caller's to
  * dispose. Where it throws, nothing is left behind.
  *
  * @throws OptimError `invalid-loss`, `no-gradient`, `invalid-parameter`; what the closure throws
  */
-export function differentiate<V, S>(
+export function differentiate<P extends NamedVariable>(
   loss: TfjsLoss,
-  { parameters, returnLoss }: Pick<GradientRequest<tf.Variable, V, S>, "parameters" | "returnLoss">,
+  { parameters, returnLoss }: { readonly parameters: readonly P[]; readonly returnLoss: boolean },
   seed: Seed | undefined,
-): Gradients<tf.Variable, V, tf.Tensor, S, tf.Scalar> {
+): VariableGradients<P> {
   for (const { value, name } of parameters)
     checkedVariable(value, `backward: parameter ${JSON.stringify(name)}`);
   let own: tf.Scalar | undefined;

@@ -7,12 +7,15 @@ export type {
   TfjsVariable,
   TfjsVariables,
 } from "./parameters.ts";
+export { renamed } from "./renamed.ts";
 export {
   registerTfOptimizer,
-  type TfjsWrapper,
-  type TfOptimizer,
+  type RegisterTfOptimizerOptions,
+  type TfjsModule,
   type TfOptimizerOptions,
   toTfOptimizer,
-} from "./tf-optimizer.ts";
+} from "./fit/to-tf-optimizer.ts";
+export type { TfOptimizer } from "./fit/tf-optimizer.ts";
+export type { TfjsWrapper } from "./fit/wrapper.ts";
 export type { TfjsOptimizerOptions } from "./options.ts";
 export { tfjsOptimizer, type TfjsOptimizer } from "./tfjs-optimizer.ts";

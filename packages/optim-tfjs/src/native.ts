@@ -5,7 +5,7 @@ import {
   type Optimizer,
   type ParametersInput,
 } from "@mm/optim-core";
-import { createOptimizer, hostCapabilities, packed } from "@mm/optim-core/backend";
+import { hostCapabilities, packed } from "@mm/optim-core/backend";
 import { defineUpdateRule, type UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
@@ -16,6 +16,7 @@ import { type StepFactors, uniformValues } from "./ops/update.ts";
 import { Latch } from "./scalar.ts";
 import { scoped } from "./scope.ts";
 import { readTensors, tensorOf, writeVariable } from "./transfer.ts";
+import { createVariableOptimizer } from "./variable-optimizer.ts";
 
 /** The part of a `tf.Optimizer` that is used. */
 export interface NativeOptimizer {
@@ -40,7 +41,7 @@ export function nativeOptimizer(
   who: string,
 ): Optimizer<TfjsLoss, tf.Scalar, NativeHyperparameters> {
   const { engine, rule } = nativeEngine(native);
-  return createOptimizer(who, engine, rule, parameters);
+  return createVariableOptimizer(who, engine, rule, parameters);
 }
 
 /**

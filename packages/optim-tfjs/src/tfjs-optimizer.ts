@@ -1,5 +1,4 @@
 import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
-import { createOptimizer } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
@@ -15,6 +14,7 @@ import {
 import { opsEngine } from "./ops/engine.ts";
 import { checkedLowering, type TfjsOptimizerOptions } from "./options.ts";
 import { namedVariables, type TfjsParameters } from "./parameters.ts";
+import { createVariableOptimizer } from "./variable-optimizer.ts";
 import { Canvas } from "./webgl/canvas.ts";
 import { webglEngine } from "./webgl/engine.ts";
 import { guardContext } from "./webgl/lost.ts";
@@ -74,18 +74,18 @@ function createRuleOptimizer<H extends BaseHyperparameters>(
   if (lowering === "auto") {
     const backend = tf.backend();
     const heap = heapStorage(backend);
-    if (heap !== undefined) return createOptimizer(who, inPlaceEngine(heap), rule, parameters);
+    if (heap !== undefined) return createVariableOptimizer(who, inPlaceEngine(heap), rule, parameters);
     const arrays = arrayStorage(backend);
-    if (arrays !== undefined) return createOptimizer(who, inPlaceEngine(arrays), rule, parameters);
+    if (arrays !== undefined) return createVariableOptimizer(who, inPlaceEngine(arrays), rule, parameters);
     const canvas = Canvas.of(backend);
     if (canvas !== undefined) {
       try {
-        return createOptimizer(who, guardContext(webglEngine(canvas), backend), rule, parameters);
+        return createVariableOptimizer(who, guardContext(webglEngine(canvas), backend), rule, parameters);
       } catch (error) {
         canvas.release();
         throw error;
       }
     }
   }
-  return createOptimizer(who, guardContext(opsEngine(), tf.backend()), rule, parameters);
+  return createVariableOptimizer(who, guardContext(opsEngine(), tf.backend()), rule, parameters);
 }

@@ -4,3 +4,4 @@ export { isNativeOptimizer } from "../native.ts";
 export { checkedLowering } from "../options.ts";
 export { checkAlive, describeVariable, namedVariables, namesAndFlags } from "../parameters.ts";
 export { scoped } from "../scope.ts";
+export { createVariableOptimizer } from "../variable-optimizer.ts";

@@ -1,5 +1,4 @@
 import type { BaseHyperparameters } from "@mm/optim-core";
-import { createOptimizer } from "@mm/optim-core/backend";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
 import {
   type NativeHyperparameters,
@@ -9,7 +8,12 @@ import {
   type TfjsOptimizerOptions,
   type TfjsParameters,
 } from "@mm/optim-tfjs";
-import { checkedLowering, isNativeOptimizer, namedVariables } from "@mm/optim-tfjs/host";
+import {
+  checkedLowering,
+  createVariableOptimizer,
+  isNativeOptimizer,
+  namedVariables,
+} from "@mm/optim-tfjs/host";
 import * as tf from "@tensorflow/tfjs-core";
 import { tfjsEngine } from "./engine.ts";
 import { findHost, type TfjsHost } from "./host.ts";
@@ -69,7 +73,7 @@ function inPlaceOptimizer<H extends BaseHyperparameters>(
   const parameters = namedVariables(variables);
   const engine = tfjsEngine(host, rule);
   try {
-    return createOptimizer(who, engine, rule, parameters);
+    return createVariableOptimizer(who, engine, rule, parameters);
   } catch (error) {
     engine.dispose?.();
     throw error;

@@ -1,25 +1,32 @@
 import { OptimError, type OptimWrapperStateDict } from "@mm/optim-core";
 import * as tf from "@tensorflow/tfjs-core";
-import { tensorOf } from "./transfer.ts";
+import { tensorOf } from "../transfer.ts";
 
-/** What tfjs saves: tensors with names that no weight of the model has. */
+/** A tensor as tfjs saves it, under a name that no weight of the model has. */
 export interface NamedWeight {
   name: string;
   tensor: tf.Tensor;
 }
 
+/** What a `TfOptimizer` saves. */
+export interface FitState {
+  readonly state: OptimWrapperStateDict;
+  /** Names of the variables of each group that joined after the wrapper was made. */
+  readonly joined: readonly (readonly string[])[];
+}
+
 const stateName = "optim-wrapper";
 
 /** A state as named tensors: its float32 arrays, and last a string of the rest, in JSON. The tensors are the caller's. */
-export function weightsOf(state: OptimWrapperStateDict): NamedWeight[] {
+export function weightsOf({ state, joined }: FitState): NamedWeight[] {
   const weights: NamedWeight[] = [];
-  const rest = JSON.stringify(state, (key, value: unknown) => {
+  const rest = JSON.stringify({ ...state, joined }, (key, value: unknown) => {
     if (value instanceof Float32Array) {
       const name = `${stateName}/${weights.length}/${key}`;
       weights.push({ name, tensor: tensorOf(value, [value.length]) });
       return { $tensor: name };
     }
-    // What JSON has no number for.
+    // JSON has no numbers for these.
     if (typeof value !== "number" || (Number.isFinite(value) && !Object.is(value, -0))) return value;
     return { $number: Object.is(value, -0) ? "-0" : String(value) };
   });
@@ -31,17 +38,17 @@ export function weightsOf(state: OptimWrapperStateDict): NamedWeight[] {
  *
  * @throws OptimError `invalid-state`
  */
-export async function stateOf(weights: readonly NamedWeight[]): Promise<OptimWrapperStateDict> {
+export async function stateOf(weights: readonly NamedWeight[]): Promise<FitState> {
   const reading = weights.map(async ({ name, tensor }) => [name, (await tensor.data()).slice()] as const);
   const found = new Map<string, unknown>(await Promise.all(reading));
   const [rest] = (found.get(stateName) ?? []) as readonly unknown[];
   try {
-    const state = JSON.parse(rest as string, (_, value: unknown) => {
+    const { joined = [], ...state } = JSON.parse(rest as string, (_, value: unknown) => {
       const { $tensor, $number } = Object(value) as { readonly $tensor?: string; readonly $number?: string };
       if ($tensor !== undefined) return found.get($tensor);
       return $number === undefined ? value : Number($number);
-    }) as Partial<OptimWrapperStateDict> | null;
-    if (state?.format === "optim-wrapper") return state as OptimWrapperStateDict;
+    }) as Partial<OptimWrapperStateDict> & Partial<Pick<FitState, "joined">>;
+    if (state.format === "optim-wrapper") return { state: state as OptimWrapperStateDict, joined };
   } catch (cause) {
     throw new OptimError("invalid-state", "setWeights", { ...notOurs, cause });
   }
