@@ -1,6 +1,7 @@
 import type { Parameter } from "@mm/optim-core/backend";
 import { batched } from "./batches.ts";
-import type { Device, Kernel } from "./device.ts";
+import type { Device } from "./device.ts";
+import type { Kernel } from "./device-queue.ts";
 import { accumulateKernel, record } from "./kernel/index.ts";
 import type { StepScalar } from "./loss-scaler.ts";
 import { type DType, Plane, type Planes, type Vector } from "./storage.ts";

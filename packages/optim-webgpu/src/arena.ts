@@ -1,14 +1,10 @@
-import { OptimError } from "@mm/optim-core";
-import { deviceOf } from "./device.ts";
-import { registerArena, requireRoom } from "./parameters.ts";
-import {
-  bytesPerElement,
-  chunkLengths,
-  type DType,
-  largestBinding,
-  layOut,
-  type WebgpuBinding,
-} from "./storage.ts";
+import { refuse } from "@mm/optim-core/backend";
+import { checkSchema, integerFrom, oneOf, type Schema } from "@mm/optim-core/schema";
+import { registerArena } from "./arena-ranges.ts";
+import { aDevice, anAdapter, createBuffer } from "./device.ts";
+import { queueOf } from "./device-queue.ts";
+import { largestBinding, requireRoom } from "./limits.ts";
+import { bytesPerElement, chunkLengths, type DType, layOut, type WebgpuBinding } from "./storage.ts";
 
 /** Ranges by name, in as few buffers as the device allows. They hold zeros at first. */
 export type Arena<Name extends string = string> = { readonly [K in Name]: WebgpuBinding };
@@ -46,22 +42,21 @@ export function createArena<const Name extends string>(
   lengths: { readonly [K in Name]: number },
   options: ArenaOptions = {},
 ): Arena<Name> {
-  const { dtype = "float32", adapter } = checkedOptions(options);
+  checkSchema("invalid-option", "createArena: device", device, aDevice);
+  queueOf(device).requireLive("createArena");
+  checkSchema("invalid-option", "createArena: options", options, optionsSchema());
+  const { dtype = "float32", adapter } = options;
   const entries = checkedLengths(lengths);
   const bytes = bytesPerElement[dtype];
   for (const [name, length] of entries) {
-    requireRoom(
-      device,
-      adapter,
-      { offset: 0, bytes: bytes * length },
-      `createArena: ${JSON.stringify(name)}`,
-    );
+    const where = `createArena: lengths.${name}`;
+    requireRoom(device, { offset: 0, bytes: bytes * length }, where, adapter);
   }
   const vectors = entries.map(([, length]) => ({ length, dtype }));
   const places = layOut(vectors, bytes, largestBinding(device.limits));
   const buffers = new Map<number, GPUBuffer>();
   for (const [chunk, length] of chunkLengths(places)) {
-    buffers.set(chunk, deviceOf(device).createBuffer(`arena ${chunk}`, bytes * length));
+    buffers.set(chunk, createBuffer(device, `arena ${chunk}`, bytes * length));
   }
   const bindings = places.map(({ chunk, start, length }): WebgpuBinding => {
     const size = Math.max(4, Math.ceil((bytes * length) / 4) * 4);
@@ -79,42 +74,14 @@ export function createArena<const Name extends string>(
   ) as Arena<Name>;
 }
 
-function checkedOptions(options: ArenaOptions): ArenaOptions {
-  const where = "createArena: options";
-  if (Object(options) !== options) {
-    throw new OptimError("invalid-option", where, { expected: "an object", received: options });
-  }
-  const unknown = Object.keys(options).find((name) => name !== "dtype" && name !== "adapter");
-  if (unknown !== undefined) {
-    throw new OptimError("unknown-option", where, { expected: "dtype or adapter", received: unknown });
-  }
-  if (options.dtype !== undefined && !Object.hasOwn(bytesPerElement, options.dtype)) {
-    throw new OptimError("invalid-option", `${where}.dtype`, {
-      expected: '"float32" or "float16"',
-      received: options.dtype,
-    });
-  }
-  return options;
-}
+const optionsSchema = (): Schema => ({
+  fields: { "dtype?": oneOf("float32", "float16"), "adapter?": anAdapter },
+});
 
 function checkedLengths<Name extends string>(lengths: { readonly [K in Name]: number }): [Name, number][] {
   const where = "createArena: lengths";
-  if (typeof lengths !== "object" || (lengths as unknown) === null) {
-    throw new OptimError("invalid-option", where, {
-      expected: "a record { name: length }",
-      received: lengths,
-    });
-  }
+  checkSchema("invalid-option", where, lengths, { each: integerFrom(0) });
   const entries = Object.entries(lengths) as [Name, number][];
-  if (entries.length === 0)
-    throw new OptimError("empty-parameters", where, { expected: "at least one range" });
-  for (const [name, length] of entries) {
-    if (!Number.isSafeInteger(length) || length < 0) {
-      throw new OptimError("invalid-option", `createArena: the length of ${JSON.stringify(name)}`, {
-        expected: "a count",
-        received: length,
-      });
-    }
-  }
+  if (entries.length === 0) refuse("empty-parameters", where, "at least one range", "none");
   return entries;
 }

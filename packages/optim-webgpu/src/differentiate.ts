@@ -1,9 +1,8 @@
 import { OptimError } from "@mm/optim-core";
-import type { GradientRequest, Gradients } from "@mm/optim-core/backend";
+import { type GradientRequest, type Gradients, refuse } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { EngineCore } from "./engine.ts";
 import type { StepScalar } from "./loss-scaler.ts";
-import type { WebgpuParameter } from "./parameters.ts";
 import type { Vector, WebgpuBinding } from "./storage.ts";
 
 /** What a loss closure is given. */
@@ -47,15 +46,14 @@ export interface WebgpuBackward<in Name extends string = string> {
  */
 export type WebgpuLoss<out Name extends string = string> = (backward: WebgpuBackward<Name>) => undefined;
 
-export type WebgpuGradients<P> = Gradients<P, Vector, Vector, StepScalar, undefined>;
-
 /** Runs a closure, and enqueues what it recorded between what zeroes its gradients and what adds them. */
-export function differentiate(
-  core: EngineCore<WebgpuParameter>,
+export function differentiate<P>(
+  core: EngineCore<P>,
   loss: WebgpuLoss,
-  { parameters, scale, lossScale, stepFollows }: GradientRequest<WebgpuParameter, Vector, StepScalar>,
-): WebgpuGradients<WebgpuParameter> {
+  { parameters, scale, lossScale, stepFollows }: GradientRequest<P, Vector, StepScalar>,
+): Gradients<P, Vector, Vector, StepScalar, undefined> {
   const { device, latch, accumulation, errors } = core;
+  const where = `${device.who}: backward`;
   device.requireLive();
   device.flush();
   return errors.watch("backward", () => {
@@ -70,14 +68,11 @@ export function differentiate(
       if (parameter !== undefined) return intake.take(parameter, true).binding;
       const dtype = core.dtypeOf(name);
       if (dtype !== undefined) return intake.drop(name, dtype, true).binding;
-      throw new OptimError("unknown-parameter", "backward: grad", {
-        expected: "the name of a parameter",
-        received: name,
-      });
+      return refuse("unknown-parameter", `${where}: grad`, "the name of a parameter", name);
     };
     const grad = (name: string): WebgpuBinding => {
       if (!running) {
-        throw new OptimError("invalid-loss", "backward: grad", {
+        throw new OptimError("invalid-loss", `${where}: grad`, {
           expected: "calls while the closure runs",
           hint: "Is it asynchronous? Do what waits before the backward",
         });
@@ -88,11 +83,11 @@ export function differentiate(
     };
 
     let commands: GPUCommandBuffer[];
-    let taken: readonly WebgpuStepParameter<WebgpuParameter>[];
+    let taken: readonly WebgpuStepParameter<P>[];
     try {
       const encoder = device.createEncoder("loss");
       const value: unknown = loss({ encoder, grad, scale: latch.seed });
-      if (value !== undefined) throw noValue(value);
+      if (value !== undefined) refuseValue(where, value);
       commands = [encoder.finish()];
       if (intake.clears || seed.record !== undefined) {
         const before = device.createEncoder("before the loss");
@@ -122,15 +117,13 @@ export function differentiate(
   });
 }
 
-function noValue(value: unknown): OptimError {
+function refuseValue(where: string, value: unknown): never {
   const isPromise = typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
   // It may reject, since `grad` is over when it goes on; that is not the error to show.
   if (isPromise) (value as PromiseLike<unknown>).then(undefined, () => {});
-  return new OptimError("invalid-loss", "backward: loss", {
-    expected: "a closure that records its passes and returns undefined",
-    received: value,
-    hint: isPromise
-      ? "Await the data first; the closure itself must be synchronous"
-      : "What the loss is, a closure may write into a buffer of its own",
-  });
+  const hint = isPromise
+    ? "Await the data first; the closure itself must be synchronous"
+    : "What the loss is, a closure may write into a buffer of its own";
+  const expected = "a closure that records its passes and returns undefined";
+  refuse("invalid-loss", `${where}: loss`, expected, value, { hint });
 }

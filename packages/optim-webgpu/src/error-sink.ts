@@ -20,9 +20,9 @@ export class ErrorSink {
     this.#device = device;
   }
 
-  /** Runs `run` in a validation scope. */
-  watch<T>(who: string, run: () => T): T {
-    const { gpu } = this.#device;
+  /** Runs `run` in a validation scope. `call` is the name that its error has. */
+  watch<T>(call: string, run: () => T): T {
+    const { gpu, who } = this.#device;
     const found = this.#found;
     gpu.pushErrorScope("validation");
     try {
@@ -32,7 +32,7 @@ export class ErrorSink {
       this.#last = gpu.popErrorScope().then(
         (error) => {
           if (error === null) return;
-          found.error ??= new OptimError("device-error", who, {
+          found.error ??= new OptimError("device-error", `${who}: ${call}`, {
             expected: "commands that the device accepts",
             received: error.message,
             hint: "Nothing of that call, or of a loss closure in it, may have happened",

@@ -1,9 +1,10 @@
-import { bufferUsage, type Device, workingUsage } from "./device.ts";
+import type { Device } from "./device.ts";
 import { globals, header, seedKernel } from "./kernel/index.ts";
 import { LossScaleValue, type StepScalar } from "./loss-scaler.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
 import type { WebgpuBinding } from "./storage.ts";
 import { Table } from "./table.ts";
+import { bufferUsage, workingUsage } from "./usage.ts";
 
 /** What has to happen before a closure's passes, or before a step, so that the seed is right. */
 export interface SeedChange {

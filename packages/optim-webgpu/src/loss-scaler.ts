@@ -4,6 +4,7 @@ import {
   checkedScale,
   type EngineLossScaler,
   lossScalerState,
+  refuse,
 } from "@mm/optim-core/backend";
 import type { Device } from "./device.ts";
 import { header, scalerState, scalerStateWords } from "./kernel/index.ts";
@@ -40,9 +41,9 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
   #disposed = false;
   #updates = 0;
 
-  constructor(device: Device, backend: string, settings: LossScaleSettings) {
+  constructor(device: Device, settings: LossScaleSettings) {
     this.device = device;
-    this.backend = backend;
+    this.backend = device.backend;
     this.settings = settings;
     this.buffer = device.createBuffer("loss scaler", 4 * 2 * scalerStateWords);
     this.#write(settings.initScale, 0);
@@ -50,11 +51,13 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
 
   /** @throws OptimError `invalid-option` */
   requireOn(device: Device): void {
-    if (this.device === device) return;
-    throw new OptimError("invalid-option", "lossScaler", {
-      expected: "a loss scaler of an optimizer on this device",
-      received: this.device.gpu.label,
-    });
+    if (this.device.gpu === device.gpu) return;
+    refuse(
+      "invalid-option",
+      `${device.who}: lossScaler`,
+      "a loss scaler of an optimizer on this device",
+      `one on ${this.device.gpu.label === "" ? "another" : this.device.gpu.label}`,
+    );
   }
 
   current(): LossScaleValue {
@@ -150,7 +153,7 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
 
   #guard(call: string): void {
     if (!this.#disposed) return;
-    throw new OptimError("disposed", `loss scaler: ${call}`, {
+    throw new OptimError("disposed", `${this.backend} LossScaler.${call}`, {
       expected: "a loss scaler that was not disposed",
     });
   }

@@ -1,10 +1,11 @@
 import type { Program } from "@mm/optim-core/backend";
 import { type Accumulation, AdditionPlan, type WebgpuStepParameter } from "./accumulate.ts";
-import { bindingAlignment, type Device } from "./device.ts";
+import type { Device } from "./device.ts";
 import { record, recordWords, updateKernel } from "./kernel/index.ts";
-import type { ParameterPort, ParameterRange } from "./parameters.ts";
+import type { ParameterPort, ParameterRange } from "./port.ts";
 import type { Planes, Vector } from "./storage.ts";
 import { dispatch, Table, type TileRun } from "./table.ts";
+import { bindingAlignment } from "./usage.ts";
 
 /** Leaves a parameter what it is: what the update kernel then does is to store the master weights, rounded. */
 const storing: Program = {

@@ -2,7 +2,8 @@ import type { HyperparameterGroup, Program, StepItem } from "@mm/optim-core/back
 import { masterSlot, memo } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import { batched } from "./batches.ts";
-import { bindingAlignment, type Device, type Kernel } from "./device.ts";
+import type { Device } from "./device.ts";
+import type { Kernel } from "./device-queue.ts";
 import {
   checkKernel,
   checkWorkgroups,
@@ -26,11 +27,13 @@ import {
   writeCode,
   writeStatics,
 } from "./kernel/index.ts";
+import { largestBinding } from "./limits.ts";
 import type { StepScalar } from "./loss-scaler.ts";
-import type { ParameterPort, ParameterRange } from "./parameters.ts";
+import type { ParameterPort, ParameterRange } from "./port.ts";
 import type { DeviceState } from "./scalars.ts";
-import { bytesPerElement, largestBinding, type Vector } from "./storage.ts";
+import { bytesPerElement, type Vector } from "./storage.ts";
 import { dispatch, joined, Table, type TileRun } from "./table.ts";
+import { bindingAlignment } from "./usage.ts";
 
 export type WebgpuStepItem<P> = StepItem<P, Vector, StepScalar>;
 

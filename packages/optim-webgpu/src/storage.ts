@@ -1,4 +1,6 @@
-import { bindingAlignment, type Device } from "./device.ts";
+import type { Device } from "./device.ts";
+import { largestBinding } from "./limits.ts";
+import { bindingAlignment } from "./usage.ts";
 
 /** A range that shaders bind, in bytes; a `GPUBufferBinding` with nothing left out. */
 export interface WebgpuBinding {
@@ -19,12 +21,6 @@ export interface Place {
   readonly length: number;
   /** From one start to the next. What is beyond `length` stays zero. */
   readonly room: number;
-}
-
-/** The most bytes that one binding can reach, a multiple of the alignment. */
-export function largestBinding({ maxStorageBufferBindingSize, maxBufferSize }: GPUSupportedLimits): number {
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  return most - (most % (2 * bindingAlignment));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { bindingAlignment, bufferUsage, type Device } from "./device.ts";
+import type { Device } from "./device.ts";
 import {
   header,
   headerWords,
@@ -9,6 +9,7 @@ import {
   tileElements,
   tileWords,
 } from "./kernel/index.ts";
+import { bindingAlignment, bufferUsage } from "./usage.ts";
 
 /** A parameter's part in a dispatch. Starts and length in elements. */
 export interface TableMember {

@@ -24,8 +24,8 @@ import {
 } from "./kernel/index.ts";
 import type { Latch } from "./latch.ts";
 import type { StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
-import type { ParameterPort } from "./parameters.ts";
 import { type PlannedRecord, StepPlan, type WebgpuStepItem } from "./plan.ts";
+import type { ParameterPort } from "./port.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
 import type { Vector } from "./storage.ts";
 
@@ -68,9 +68,10 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     this.#unused = device.createBuffer("unused", 4 * 2 * scalerStateWords);
   }
 
-  check(_items: readonly WebgpuStepItem<P>[], request: CheckRequest): Checked<StepScalar> {
+  check(items: readonly WebgpuStepItem<P>[], request: CheckRequest): Checked<StepScalar> {
     this.#device.requireLive();
     this.#scalerOf(request)?.requireOn(this.#device);
+    this.#port.claim?.(items.map(({ parameter }) => parameter));
     this.#request = request;
     return {
       norm: request.normType === undefined ? undefined : new DeviceScalar(globals.norm, "wide"),
@@ -145,7 +146,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     const failed = at(globals.failed);
     if (failed > reported.failed) {
       reported.failed = failed;
-      throw new OptimError("non-finite-gradient", "a step since the last read", {
+      throw new OptimError("non-finite-gradient", `${this.#device.who}: a step since the last read`, {
         expected: "finite gradients",
         hint: "It was skipped: parameters and state are as they were before it",
       });

@@ -1,16 +1,11 @@
 import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
-import { OptimError } from "@mm/optim-core";
 import { createOptimizer } from "@mm/optim-core/backend";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
-import { differentiate, type WebgpuLoss } from "./differentiate.ts";
-import { EngineCore } from "./engine.ts";
-import {
-  bufferPort,
-  type PlacedParameter,
-  rangeOf,
-  requireApart,
-  type WebgpuParameter,
-} from "./parameters.ts";
+import { checkSchema } from "@mm/optim-core/schema";
+import { aDevice, anAdapter } from "./device.ts";
+import type { WebgpuLoss } from "./differentiate.ts";
+import { createEngine, recordGradients } from "./host/engine.ts";
+import { bufferPort, type WebgpuParameter } from "./parameters.ts";
 
 /** Parameters by name. `Name` is the union of their names. */
 export type WebgpuParameters<Name extends string = string> = { readonly [K in Name]: WebgpuParameter };
@@ -75,44 +70,21 @@ export function webgpuOptimizer<H extends BaseHyperparameters>(
   parameters: WebgpuParameters | WebgpuParamGroups<H>,
   options: WebgpuOptimizerOptions,
 ): WebgpuOptimizer<string, H> {
-  const { device, adapter } = checkedOptions(options);
+  checkSchema("invalid-option", `${who}: options`, options, {
+    fields: { device: aDevice, "adapter?": anAdapter },
+  });
   requireRule(who, rule);
-  const core = new EngineCore<WebgpuParameter>(device, "webgpu", bufferPort(device, adapter), rule);
+  const { device, adapter } = options;
+  const engine = createEngine({ backend: "webgpu", device, rule, port: bufferPort(device, adapter) });
   try {
-    let placed: readonly PlacedParameter[] = [];
-    const optimizer: Optimizer<WebgpuLoss, undefined, H> = createOptimizer(
+    return createOptimizer(
       who,
-      {
-        ...core.members(),
-        admit(added, call) {
-          const all = [...placed, ...added.map(({ name, value }) => ({ ...rangeOf(value, name), name }))];
-          requireApart(all, call);
-          core.admit(added);
-          placed = all;
-        },
-        differentiate: (loss: WebgpuLoss, request) => differentiate(core, loss, request),
-        // What the closure's passes have not written into it, passes recorded after them have added.
-        accumulate() {},
-      },
+      { ...engine.members(), differentiate: (loss, request) => recordGradients(engine, loss, request) },
       rule,
       parameters as ParametersInput<WebgpuParameter, H>,
     );
-    return optimizer;
   } catch (error) {
-    core.dispose();
+    engine.dispose();
     throw error;
   }
-}
-
-function checkedOptions(options: WebgpuOptimizerOptions): WebgpuOptimizerOptions {
-  const refuse = (code: "invalid-option" | "unknown-option", expected: string, received: unknown): never => {
-    throw new OptimError(code, `${who}: options`, { expected, received });
-  };
-  if (Object(options) !== options) refuse("invalid-option", "{ device }", options);
-  const unknown = Object.keys(options).find((name) => name !== "device" && name !== "adapter");
-  if (unknown !== undefined) refuse("unknown-option", "device or adapter", unknown);
-  if (typeof (options.device as Partial<GPUDevice> | undefined)?.createBuffer !== "function") {
-    refuse("invalid-option", "a GPUDevice as device", options.device);
-  }
-  return options;
 }

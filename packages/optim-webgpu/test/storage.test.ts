@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { deviceOf } from "../src/device.ts";
+import { Device } from "../src/device.ts";
 import { layOut, Planes } from "../src/storage.ts";
 import { openDevice } from "./support/node.ts";
 import { readFloats } from "./support/read.ts";
@@ -32,7 +32,7 @@ test("those of float16 begin where a plane of either size may be bound", () => {
 
 test("a vector begins with its initial value, also where another one was", async () => {
   const device = await openDevice();
-  const planes = new Planes(deviceOf(device));
+  const planes = new Planes(new Device(device, "test"));
   planes.reserve([
     { name: "a", ...float32(2) },
     { name: "b", ...float32(3) },

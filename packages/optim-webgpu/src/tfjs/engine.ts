@@ -2,9 +2,10 @@ import type { Engine } from "@mm/optim-core/backend";
 import { checkAlive, describeVariable, namesAndFlags, type TfjsLoss } from "@mm/optim-tfjs/host";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type * as tf from "@tensorflow/tfjs-core";
-import { EngineCore } from "../engine.ts";
+import { createEngine } from "../host/engine.ts";
+import { requireRoom } from "../limits.ts";
 import type { StepScalar } from "../loss-scaler.ts";
-import { type ParameterPort, requireRoom } from "../parameters.ts";
+import type { ParameterPort } from "../port.ts";
 import type { Vector } from "../storage.ts";
 import { differentiate } from "./differentiate.ts";
 import type { TfjsHost } from "./host.ts";
@@ -18,55 +19,35 @@ export function tfjsEngine(host: TfjsHost, rule: UpdateRule): TfjsEngine {
     moves: true,
     describe(variable, where) {
       const description = describeVariable(variable, where);
-      requireRoom(device, undefined, { offset: 0, bytes: 4 * variable.size }, where);
+      requireRoom(device, { offset: 0, bytes: 4 * variable.size }, where);
       return description;
     },
     // An empty variable has no buffer: something is bound, and nothing is done with it.
     resolve: (variable) => ({
-      buffer: variable.size > 0 ? host.bufferOf(variable) : core.latch.seed.buffer,
+      buffer: variable.size > 0 ? host.bufferOf(variable) : engine.seed.buffer,
       offset: 0,
       length: variable.size,
       dtype: "float32",
       padded: false,
     }),
+    claim(parameters) {
+      checkAlive(parameters.map((parameter) => ({ parameter })));
+      const variables = parameters.map(({ value }) => value);
+      host.own(variables, () => engine.flush());
+    },
     flush: () => host.flush(),
   };
-  const core = new EngineCore(device, "webgpu", port, rule);
-  const members = core.members();
-  const { stages } = members;
-  const seed = host.scalarOver(core.latch.seed.buffer);
-  const own = (parameters: readonly { readonly value: tf.Variable }[]): void =>
-    host.own(
-      parameters.map(({ value }) => value),
-      () => core.device.flush(),
-    );
+  const engine = createEngine({ backend: "webgpu", device, rule, port });
+  const seed = host.scalarOver(engine.seed.buffer);
   return {
-    ...members,
+    ...engine.members(),
     ...namesAndFlags(),
-    writeParameter(parameter, data) {
-      own([parameter]);
-      members.writeParameter(parameter, data);
-    },
-    differentiate: (loss, request) => differentiate(core, host, seed, loss, request),
-    // The copies have added.
-    accumulate() {},
-    stages: {
-      check(items, request) {
-        checkAlive(items);
-        own(items.map(({ parameter }) => parameter));
-        return stages.check(items, request);
-      },
-      unscale: (rescale, lossScale) => stages.unscale(rescale, lossScale),
-      clip: (factor, checked, clipGrad) => stages.clip(factor, checked, clipGrad),
-      update: (items, factor, checked, clipGrad) => stages.update(items, factor, checked, clipGrad),
-      readMetrics: () => stages.readMetrics(),
-      writeCounts: (counts) => stages.writeCounts(counts),
-    },
+    differentiate: (loss, request) => differentiate(engine, host, seed, loss, request),
     dispose() {
       // A closure that threw may have left work behind that reads the seed.
       host.flush();
       seed.dispose();
-      core.dispose();
+      engine.dispose();
     },
   };
 }

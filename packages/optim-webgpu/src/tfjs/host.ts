@@ -1,6 +1,6 @@
 import { scoped } from "@mm/optim-tfjs/host";
 import * as tf from "@tensorflow/tfjs-core";
-import { workingUsage } from "../device.ts";
+import { workingUsage } from "../usage.ts";
 import { snapshot } from "./snapshot.ts";
 
 /** The private parts of tfjs-backend-webgpu that are used: where a tensor is, and what it has recorded and not submitted. */

@@ -1,0 +1,73 @@
+import { type Program, refuse } from "@mm/optim-core/backend";
+import { bindingAlignment } from "./usage.ts";
+
+/** The most bytes that one binding can reach, a multiple of the alignment. */
+export function largestBinding({ maxStorageBufferBindingSize, maxBufferSize }: GPUSupportedLimits): number {
+  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  return most - (most % (2 * bindingAlignment));
+}
+
+/**
+ * Refuses a parameter that is more than a kernel can bind.
+ *
+ * @param range of its buffer, in bytes
+ * @param where the name that the error begins with
+ * @param adapter the one that the device was requested from: the error then says what it offers
+ * @throws OptimError `invalid-parameter`
+ */
+export function requireRoom(
+  { limits }: GPUDevice,
+  { offset, bytes }: { readonly offset: number; readonly bytes: number },
+  where: string,
+  adapter?: GPUAdapter,
+): void {
+  const most = largestBinding(limits);
+  // It is bound from where a binding may begin.
+  const bound = bytes + (offset % bindingAlignment);
+  if (bound <= most) return;
+  const offer =
+    adapter === undefined
+      ? "The limits of its adapter say what there is to have"
+      : `The adapter offers ${listed(adapter.limits)}`;
+  refuse(
+    "invalid-parameter",
+    where,
+    `at most ${most} bytes, what this device binds at once (${listed(limits)})`,
+    bound,
+    {
+      hint: `${offer}: a device has more than the default where requestDevice() is given requiredLimits. Or divide the parameter`,
+    },
+  );
+}
+
+const listed = (limits: GPUSupportedLimits): string =>
+  (["maxStorageBufferBindingSize", "maxBufferSize"] as const)
+    .map((name) => `${name} ${limits[name]}`)
+    .join(", ");
+
+/** Storage bindings of the update kernel beside the slots: parameter, gradient, table. */
+const otherBindings = 3;
+
+/**
+ * Refuses a program whose kernels bind more than the device does.
+ *
+ * @param masters whether it runs on parameters in float16, which have one more vector
+ * @throws OptimError `unsupported`
+ */
+export function requireBindings(
+  { limits: { maxStorageBuffersPerShaderStage } }: GPUDevice,
+  who: string,
+  { label, slots, norms }: Program,
+  masters: boolean,
+): void {
+  const others = otherBindings + Number(masters) + Number(norms.length > 0);
+  if (others + slots.length <= maxStorageBuffersPerShaderStage) return;
+  refuse(
+    "unsupported",
+    `${who}: ${label}`,
+    `at most ${maxStorageBuffersPerShaderStage - others} slots, since this device binds ` +
+      `${maxStorageBuffersPerShaderStage} storage buffers at once (maxStorageBuffersPerShaderStage)`,
+    slots.length,
+    { hint: "Adapters offer more: give requestDevice() requiredLimits" },
+  );
+}
