@@ -1,6 +1,7 @@
 import { halfFunctions } from "./half.ts";
 import { record, tile } from "./layout.ts";
 import { kernel, type KernelSource } from "./source.ts";
+import { wgsl } from "./wgsl.ts";
 
 /** How incoming gradients are stored: float32, or float16 in words of two. */
 export type IncomingStorage = "f32" | "packed";
@@ -21,18 +22,22 @@ export function accumulateKernel(from: IncomingStorage): KernelSource {
       ["table", "read-only-storage", "array<u32>"],
       ["range", "uniform", "vec4u"],
     ],
-    f32 ? "" : halfFunctions,
-    `let index = group.x + group.y * groups.x;
-if (index >= range.y) { return; }
-let tile = range.x + 4u * index;
-let adds = table[table[tile + ${tile.record}u] + ${record.adds}u];
-if (adds == 0u) { return; }
-let plane = table[tile + ${tile.planeStart}u] / 4u;
-let length = table[tile + ${tile.length}u];
-for (var i = thread; 4u * i < length; i += 64u) {
-let at = plane + i;
-let gradient = ${f32 ? "incoming[at]" : "select(vec4f(), fromHalves(incoming[at]), vec4u(0, 1, 2, 3) < vec4u(length - 4u * i))"};
-accumulator[at] = select(accumulator[at] + gradient, gradient, adds == 2u);
-}`,
+    f32 ? [] : [halfFunctions()],
+    wgsl`
+      let index = group.x + group.y * groups.x;
+      if (index >= range.y) { return; }
+      let tile = range.x + 4u * index;
+      let adds = table[table[tile + ${tile.record}u] + ${record.adds}u];
+      if (adds == 0u) { return; }
+      let plane = table[tile + ${tile.planeStart}u] / 4u;
+      let length = table[tile + ${tile.length}u];
+      for (var i = thread; 4u * i < length; i += 64u) {
+        let at = plane + i;
+        let gradient = ${f32 ? "incoming[at]" : ownHalves};
+        accumulator[at] = select(accumulator[at] + gradient, gradient, adds == 2u);
+      }
+    `,
   );
 }
+
+const ownHalves = "select(vec4f(), fromHalves(incoming[at]), vec4u(0, 1, 2, 3) < vec4u(length - 4u * i))";

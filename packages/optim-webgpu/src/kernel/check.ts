@@ -1,6 +1,7 @@
 import { checkGroups, header, type NormKind, record, tile, workgroupSize } from "./layout.ts";
 import { reductionFunctions } from "./reduce.ts";
 import { kernel, type KernelSource } from "./source.ts";
+import { wgsl } from "./wgsl.ts";
 
 /**
  * Measures the accumulators of one chunk, as far as their parameters are active. Dispatch `checkWorkgroups(tileCount)` workgroups.
@@ -10,21 +11,12 @@ import { kernel, type KernelSource } from "./source.ts";
  * @param ignoreNonFinite elements that are not finite count as 0, in the finite check too
  */
 export function checkKernel(norm: NormKind, ignoreNonFinite: boolean): KernelSource {
+  const load = wgsl`
+    var x = grad[at];
+    ${ignoreNonFinite ? "x = select(x, vec4f(), sizeBits(x) >= vec4u(0x7f800000u));" : ""}
+  `;
   const term = terms[norm];
-  const load = `var x = grad[at];
-${ignoreNonFinite ? "x = select(x, vec4f(), sizeBits(x) >= vec4u(0x7f800000u));" : ""}`;
   const measure = term === undefined || norm === "power" ? "" : `sum += ${term("x")};`;
-  const again =
-    term === undefined
-      ? ""
-      : `${norm === "power" ? "if (isNormal(size)) {" : "if (isNormal(size) && !isUsable(sumOf(sum))) {"}
-scale = ${norm === "power" ? "bitcast<f32>(size)" : "scaleOf(size)"};
-sum = vec4f();
-let inverse = inverseOf(scaleOf(size));
-let rest = 1f / (scale * inverse);
-${overTiles(`${load}
-sum += ${term("(x * inverse) * rest")};`)}
-}`;
   return kernel(
     `check ${norm}${ignoreNonFinite ? " of what is finite" : ""}`,
     [
@@ -33,18 +25,39 @@ sum += ${term("(x * inverse) * rest")};`)}
       ["range", "uniform", "vec4u"],
       ["partials", "storage", "array<vec4u>"],
     ],
-    reductionFunctions,
-    `let power = bitcast<f32>(table[${header.power}u]);
-var largest = vec4u();
-var sum = vec4f();
-var scale = 1f;
-${overTiles(`${load}
-largest = max(largest, sizeBits(x));
-${measure}`)}
-let size = largestOf(largest);
-${again}
-partials[range.z + group.x * ${workgroupSize}u + thread] = partialOf(size, scale, sumOf(sum));`,
+    [reductionFunctions()],
+    wgsl`
+      let power = bitcast<f32>(table[${header.power}u]);
+      var largest = vec4u();
+      var sum = vec4f();
+      var scale = 1f;
+      ${overTiles(wgsl`
+        ${load}
+        largest = max(largest, sizeBits(x));
+        ${measure}
+      `)}
+      let size = largestOf(largest);
+      ${term === undefined ? "" : measureScaled(norm === "power", load, term)}
+      partials[range.z + group.x * ${workgroupSize}u + thread] = partialOf(size, scale, sumOf(sum));
+    `,
   );
+}
+
+/** Measures once more, elements divided by a scale, where the sum has left the range of float32; powers always. */
+function measureScaled(isPower: boolean, load: string, term: (x: string) => string): string {
+  const needed = isPower ? "isNormal(size)" : "isNormal(size) && !isUsable(sumOf(sum))";
+  return wgsl`
+    if (${needed}) {
+      scale = ${isPower ? "bitcast<f32>(size)" : "scaleOf(size)"};
+      sum = vec4f();
+      let inverse = inverseOf(scaleOf(size));
+      let rest = 1f / (scale * inverse);
+      ${overTiles(wgsl`
+        ${load}
+        sum += ${term("(x * inverse) * rest")};
+      `)}
+    }
+  `;
 }
 
 const terms: { readonly [N in NormKind]: ((x: string) => string) | undefined } = {
@@ -57,16 +70,18 @@ const terms: { readonly [N in NormKind]: ((x: string) => string) | undefined } =
 };
 
 /** Padding is zero, and needs no mask. */
-const overTiles = (body: string): string => `for (var index = group.x; index < range.y; index += groups.x) {
-let tile = range.x + 4u * index;
-if (table[table[tile + ${tile.record}u] + ${record.active}u] == 0u) { continue; }
-let plane = table[tile + ${tile.planeStart}u] / 4u;
-let length = table[tile + ${tile.length}u];
-for (var i = thread; 4u * i < length; i += 64u) {
-let at = plane + i;
-${body}
-}
-}`;
+const overTiles = (body: string): string => wgsl`
+  for (var index = group.x; index < range.y; index += groups.x) {
+    let tile = range.x + 4u * index;
+    if (table[table[tile + ${tile.record}u] + ${record.active}u] == 0u) { continue; }
+    let plane = table[tile + ${tile.planeStart}u] / 4u;
+    let length = table[tile + ${tile.length}u];
+    for (var i = thread; 4u * i < length; i += 64u) {
+      let at = plane + i;
+      ${body}
+    }
+  }
+`;
 
 /** Workgroups of a check over so many tiles. Each of them writes `partialsPerWorkgroup` partials. */
 export function checkWorkgroups(tileCount: number): number {

@@ -1,6 +1,7 @@
 import { type ElementNode, operandsOf, type Program } from "@mm/optim-core/backend";
 import { record } from "./layout.ts";
 import { literal } from "./source.ts";
+import { wgsl } from "./wgsl.ts";
 
 /** The elementwise part of a program as WGSL: node i is the variable `ni`, a `vec4f` (or `vec4<bool>`) where it varies, else an `f32`. */
 interface PrintedNodes {
@@ -84,18 +85,19 @@ function neededNodes(nodes: readonly ElementNode[], roots: readonly number[]): n
  * `min`, `max` and `sign` with core's meanings: WGSL's own may lose a NaN, and comparing a value with itself does not find one. Equal
  * values differ in their sign at most, that of zeros.
  */
-export const elementFunctions = `
-fn bits(x: vec4f) -> vec4u { return bitcast<vec4u>(x); }
-fn isNan(x: vec4f) -> vec4<bool> { return sizeBits(x) > vec4u(0x7f800000u); }
-fn least(a: vec4f, b: vec4f) -> vec4f {
-  let tie = select(a, bitcast<vec4f>(bits(a) | bits(b)), a == b);
-  return select(tie, b, (b < a) | isNan(b));
-}
-fn greatest(a: vec4f, b: vec4f) -> vec4f {
-  let tie = select(a, bitcast<vec4f>(bits(a) & bits(b)), a == b);
-  return select(tie, b, (a < b) | isNan(b));
-}
-fn signs(x: vec4f) -> vec4f {
-  let one = bitcast<vec4f>((bits(x) & vec4u(0x80000000u)) | vec4u(0x3f800000u));
-  return select(select(one, x, isNan(x)), vec4f(), sizeBits(x) == vec4u());
-}`;
+export const elementFunctions = (): string => wgsl`
+  fn bits(x: vec4f) -> vec4u { return bitcast<vec4u>(x); }
+  fn isNan(x: vec4f) -> vec4<bool> { return sizeBits(x) > vec4u(0x7f800000u); }
+  fn least(a: vec4f, b: vec4f) -> vec4f {
+    let tie = select(a, bitcast<vec4f>(bits(a) | bits(b)), a == b);
+    return select(tie, b, (b < a) | isNan(b));
+  }
+  fn greatest(a: vec4f, b: vec4f) -> vec4f {
+    let tie = select(a, bitcast<vec4f>(bits(a) & bits(b)), a == b);
+    return select(tie, b, (a < b) | isNan(b));
+  }
+  fn signs(x: vec4f) -> vec4f {
+    let one = bitcast<vec4f>((bits(x) & vec4u(0x80000000u)) | vec4u(0x3f800000u));
+    return select(select(one, x, isNan(x)), vec4f(), sizeBits(x) == vec4u());
+  }
+`;

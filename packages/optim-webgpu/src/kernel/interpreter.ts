@@ -1,5 +1,6 @@
 import { header, record } from "./layout.ts";
 import { codeBlock, opCodes, uniformCodes } from "./scalars.ts";
+import { wgsl } from "./wgsl.ts";
 
 /**
  * The interpreter of the code that `scalars.ts` writes, and what it reads with. Expects the bindings `table` and `state`, and
@@ -8,76 +9,76 @@ import { codeBlock, opCodes, uniformCodes } from "./scalars.ts";
  * @param registers as many as the program with most needs: see `registersOf`
  * @param norms likewise, 1 at least
  */
-export const interpreter = (registers: number, norms: number): string => /* wgsl */ `
-var<private> registers: array<vec2f, ${64 * Math.ceil(registers / 64) || 64}>;
-var<private> norms: array<vec2f, ${norms}>;
+export const interpreter = (registers: number, norms: number): string => wgsl`
+  var<private> registers: array<vec2f, ${64 * Math.ceil(registers / 64) || 64}>;
+  var<private> norms: array<vec2f, ${norms}>;
 
-fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
-fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
+  fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
+  fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
 
-fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> vec2f {
-  let a = registers[place];
-  switch (op) {
-${cases()}
-    default: { return a; }
-  }
-}
-
-// Leaves every value of a program in its register, and gives the word behind the instructions.
-fn execute(record: u32, step: u32) -> u32 {
-  let code = table[record + ${record.code}u];
-  let statics = table[record + ${record.statics}u];
-  let block = table[record + ${record.state}u];
-  let first = table[code + ${codeBlock.statics}u];
-  for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
-  var word = code + ${codeBlock.words}u;
-  let last = first + table[code + ${codeBlock.instructions}u];
-  for (var i = first; i < last; i++) {
-    let one = table[word];
-    let two = table[word + 1u];
-    registers[i] = compute(one & 0xffffu, one >> 16u, step, block, registers[two & 0xffffu], registers[two >> 16u]);
-    word += 2u;
-  }
-  return word;
-}
-
-// Writes the uniforms that stand at a word of the code, and gives the word behind them.
-fn writeUniforms(record: u32, at: u32, factor: f32) -> u32 {
-  let count = table[table[record + ${record.code}u] + ${codeBlock.uniforms}u];
-  for (var i = 0u; i < count; i++) {
-    let source = table[at + i];
-    var value = factor;
-    if (source == ${uniformCodes.clipValue}u) {
-      value = float(${header.clipValue}u);
-    } else if (source != ${uniformCodes.gradFactor}u) {
-      value = registers[source].x;
+  fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> vec2f {
+    let a = registers[place];
+    switch (op) {
+      ${cases()}
+      default: { return a; }
     }
-    table[record + ${record.uniforms}u + i] = bitcast<u32>(value);
   }
-  return at + count;
-}
 
-// Takes over the scalar slots that stand at a word of the code.
-fn writeSlots(record: u32, at: u32) {
-  let block = table[record + ${record.state}u];
-  let end = at + table[table[record + ${record.code}u] + ${codeBlock.scalarSlots}u];
-  for (var word = at; word < end; word++) {
-    let value = registers[table[word] & 0xffffu];
-    let slot = block + (table[word] >> 16u);
-    state[slot] = bitcast<u32>(value.x);
-    state[slot + 1u] = bitcast<u32>(value.y);
+  // Leaves every value of a program in its register, and gives the word behind the instructions.
+  fn execute(record: u32, step: u32) -> u32 {
+    let code = table[record + ${record.code}u];
+    let statics = table[record + ${record.statics}u];
+    let block = table[record + ${record.state}u];
+    let first = table[code + ${codeBlock.statics}u];
+    for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
+    var word = code + ${codeBlock.words}u;
+    let last = first + table[code + ${codeBlock.instructions}u];
+    for (var i = first; i < last; i++) {
+      let one = table[word];
+      let two = table[word + 1u];
+      registers[i] = compute(one & 0xffffu, one >> 16u, step, block, registers[two & 0xffffu], registers[two >> 16u]);
+      word += 2u;
+    }
+    return word;
   }
-}
 
-// Computes the uniforms of a record; and where it counts, its next step count and scalar slots.
-fn evaluate(record: u32, factor: f32, counts: bool) {
-  let block = table[record + ${record.state}u];
-  let step = state[block] + 1u;
-  let slots = writeUniforms(record, execute(record, step), factor);
-  if (!counts) { return; }
-  state[block] = step;
-  writeSlots(record, slots);
-}
+  // Writes the uniforms that stand at a word of the code, and gives the word behind them.
+  fn writeUniforms(record: u32, at: u32, factor: f32) -> u32 {
+    let count = table[table[record + ${record.code}u] + ${codeBlock.uniforms}u];
+    for (var i = 0u; i < count; i++) {
+      let source = table[at + i];
+      var value = factor;
+      if (source == ${uniformCodes.clipValue}u) {
+        value = float(${header.clipValue}u);
+      } else if (source != ${uniformCodes.gradFactor}u) {
+        value = registers[source].x;
+      }
+      table[record + ${record.uniforms}u + i] = bitcast<u32>(value);
+    }
+    return at + count;
+  }
+
+  // Takes over the scalar slots that stand at a word of the code.
+  fn writeSlots(record: u32, at: u32) {
+    let block = table[record + ${record.state}u];
+    let end = at + table[table[record + ${record.code}u] + ${codeBlock.scalarSlots}u];
+    for (var word = at; word < end; word++) {
+      let value = registers[table[word] & 0xffffu];
+      let slot = block + (table[word] >> 16u);
+      state[slot] = bitcast<u32>(value.x);
+      state[slot + 1u] = bitcast<u32>(value.y);
+    }
+  }
+
+  // Computes the uniforms of a record; and where it counts, its next step count and scalar slots.
+  fn evaluate(record: u32, factor: f32, counts: bool) {
+    let block = table[record + ${record.state}u];
+    let step = state[block] + 1u;
+    let slots = writeUniforms(record, execute(record, step), factor);
+    if (!counts) { return; }
+    state[block] = step;
+    writeSlots(record, slots);
+  }
 `;
 
 const results: { readonly [O in keyof typeof opCodes]: string } = {
@@ -105,5 +106,5 @@ const results: { readonly [O in keyof typeof opCodes]: string } = {
 
 const cases = (): string =>
   Object.entries(results)
-    .map(([op, result]) => `    case ${opCodes[op as keyof typeof opCodes]}u: { return ${result}; } // ${op}`)
+    .map(([op, result]) => `case ${opCodes[op as keyof typeof opCodes]}u: { return ${result}; } // ${op}`)
     .join("\n");

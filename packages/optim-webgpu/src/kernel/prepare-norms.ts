@@ -4,6 +4,7 @@ import { pairFunctions } from "./pairs.ts";
 import { reductionFunctions } from "./reduce.ts";
 import { codeBlock } from "./scalars.ts";
 import { kernel, type KernelSource } from "./source.ts";
+import { wgsl } from "./wgsl.ts";
 
 /**
  * Runs after a norms pass: computes the uniforms of records whose programs have norms, and counts their steps. Dispatch one workgroup per
@@ -21,13 +22,13 @@ export function prepareNormsKernel(registers: number, norms: number): KernelSour
       ["state", "storage", "array<u32>"],
       ["normPartials", "read-only-storage", "array<vec4u>"],
     ],
-    [reductionFunctions, pairFunctions(), interpreter(registers, norms), normFunctions()].join(""),
+    [reductionFunctions(), pairFunctions(), interpreter(registers, norms), normFunctions()],
     main(norms),
   );
 }
 
 /** Every workgroup finishes the norms of its record, and one thread computes with them. */
-const main = (norms: number): string => /* wgsl */ `
+const main = (norms: number): string => wgsl`
   zero = table[${header.zero}u];
   let index = group.x + group.y * groups.x;
   let count = table[${header.recordCount}u];
@@ -40,28 +41,28 @@ const main = (norms: number): string => /* wgsl */ `
 `;
 
 /** Called by all threads at once, since each of them goes through a part of the partials. */
-const normFunctions = (): string => /* wgsl */ `
-var<workgroup> sizes: array<u32, 64>;
-var<workgroup> sums: array<f32, 64>;
+const normFunctions = (): string => wgsl`
+  var<workgroup> sizes: array<u32, 64>;
+  var<workgroup> sums: array<f32, 64>;
 
-fn normOf(thread: u32, record: u32, norm: u32) -> vec2f {
-  let stride = table[${header.normStride}u];
-  let first = table[record + ${record.firstTile}u];
-  let end = first + table[record + ${record.tileCount}u];
-  var size = 0u;
-  for (var i = first + thread; i < end; i += 64u) { size = max(size, normPartials[i * stride + norm].x); }
-  sizes[thread] = size;
-  workgroupBarrier();
-  for (var i = 0u; i < 64u; i++) { size = max(size, sizes[i]); }
+  fn normOf(thread: u32, record: u32, norm: u32) -> vec2f {
+    let stride = table[${header.normStride}u];
+    let first = table[record + ${record.firstTile}u];
+    let end = first + table[record + ${record.tileCount}u];
+    var size = 0u;
+    for (var i = first + thread; i < end; i += 64u) { size = max(size, normPartials[i * stride + norm].x); }
+    sizes[thread] = size;
+    workgroupBarrier();
+    for (var i = 0u; i < 64u; i++) { size = max(size, sizes[i]); }
 
-  let scale = scaleOf(size);
-  let inverse = inverseOf(scale);
-  var sum = 0f;
-  for (var i = first + thread; i < end; i += 64u) { sum += squaresOf(normPartials[i * stride + norm], inverse); }
-  sums[thread] = sum;
-  workgroupBarrier();
-  sum = 0f;
-  for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
-  return select(number(bitcast<f32>(size)), root(number(sum)) * scale, isFinite(size));
-}
+    let scale = scaleOf(size);
+    let inverse = inverseOf(scale);
+    var sum = 0f;
+    for (var i = first + thread; i < end; i += 64u) { sum += squaresOf(normPartials[i * stride + norm], inverse); }
+    sums[thread] = sum;
+    workgroupBarrier();
+    sum = 0f;
+    for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
+    return select(number(bitcast<f32>(size)), root(number(sum)) * scale, isFinite(size));
+  }
 `;

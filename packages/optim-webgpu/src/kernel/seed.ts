@@ -1,5 +1,6 @@
 import { globals, header, scalerStateWords } from "./layout.ts";
 import { kernel, type KernelSource } from "./source.ts";
+import { wgsl } from "./wgsl.ts";
 
 /**
  * Latches the loss scaler's current scale where `header.latches` says so, and writes the seed, `header.seedScale` × latched. Dispatch
@@ -16,10 +17,14 @@ export function seedKernel(): KernelSource {
       ["scaler", "read-only-storage", "array<u32>"],
       ["seed", "storage", "array<f32>"],
     ],
-    "",
-    `if (thread != 0u) { return; }
-let latched = ${globals.latched}u + table[${header.latched}u];
-if (table[${header.latches}u] != 0u) { state[latched] = scaler[${scalerStateWords}u * table[${header.scalerCurrent}u]]; }
-seed[0] = bitcast<f32>(table[${header.seedScale}u]) * bitcast<f32>(state[latched]);`,
+    [],
+    wgsl`
+      if (thread != 0u) { return; }
+      let latched = ${globals.latched}u + table[${header.latched}u];
+      if (table[${header.latches}u] != 0u) {
+        state[latched] = scaler[${scalerStateWords}u * table[${header.scalerCurrent}u]];
+      }
+      seed[0] = bitcast<f32>(table[${header.seedScale}u]) * bitcast<f32>(state[latched]);
+    `,
   );
 }

@@ -1,3 +1,5 @@
+import { wgsl } from "./wgsl.ts";
+
 /** How a kernel sees a buffer: the `type` of its entry in a bind group layout. */
 export type BindingKind = "read-only-storage" | "storage" | "uniform";
 
@@ -18,25 +20,31 @@ const qualifiers: { readonly [K in BindingKind]: string } = {
   uniform: "uniform",
 };
 
-/** A kernel of 64 threads a workgroup, whose `main` knows `group`, `groups` (how many there are) and `thread` (in its group). A value
- * without its sign, as bits, is `sizeBits(x)`: NaN above infinity above all else. */
+/**
+ * A kernel of 64 threads a workgroup, whose `main` knows `group`, `groups` (how many there are) and `thread` (in its group). A value
+ * without its sign, as bits, is `sizeBits(x)`: NaN above infinity above all else.
+ */
 export function kernel(
   label: string,
   bindings: readonly Binding[],
-  declarations: string,
+  declarations: readonly string[],
   main: string,
 ): KernelSource {
   const variables = bindings.map(
     ([name, kind, type], index) => `@group(0) @binding(${index}) var<${qualifiers[kind]}> ${name}: ${type};`,
   );
-  const code = `${variables.join("\n")}
-fn sizeBits(x: vec4f) -> vec4u { return bitcast<vec4u>(x) & vec4u(0x7fffffffu); }
-${declarations}
-@compute @workgroup_size(64) fn main(
-  @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32
-) {
-${main}
-}`;
+  const sizeBits = "fn sizeBits(x: vec4f) -> vec4u { return bitcast<vec4u>(x) & vec4u(0x7fffffffu); }";
+  const code = wgsl`
+    ${[variables.join("\n"), sizeBits, ...declarations].join("\n\n")}
+
+    @compute @workgroup_size(64) fn main(
+      @builtin(workgroup_id) group: vec3u,
+      @builtin(num_workgroups) groups: vec3u,
+      @builtin(local_invocation_index) thread: u32
+    ) {
+      ${main}
+    }
+  `;
   return { label: `optim ${label}`, code, entryPoint: "main", bindings: bindings.map(([, kind]) => kind) };
 }
 

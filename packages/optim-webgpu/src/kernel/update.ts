@@ -3,6 +3,7 @@ import { elementFunctions, printNodes } from "./elementwise.ts";
 import { halfFunctions } from "./half.ts";
 import { record, tile } from "./layout.ts";
 import { type Binding, type BindingKind, kernel, type KernelSource } from "./source.ts";
+import { wgsl } from "./wgsl.ts";
 
 /**
  * How a parameter is bound. Planes (gradients and slots) are always `array<vec4f>`.
@@ -27,29 +28,33 @@ export function updateKernel(program: Program, access: ParameterAccess): KernelS
   const stored = [...next.keys()].filter((slot) => !isSlot(nodes[next[slot] as number], slot));
   const turn = (masked: boolean): string => {
     const kept = (value: string): string => (masked ? `select(vec4f(), ${value}, own)` : value);
-    return `${vectors}
-${stored.map((slot) => `slot${slot}[at] = ${kept(asVector(program, next[slot] as number))};`).join("\n")}
-let next = ${asVector(program, outputs.param)};
-${storeParameter[access](kept("next"), masked)}`;
+    return wgsl`
+      ${vectors}
+      ${stored.map((slot) => `slot${slot}[at] = ${kept(asVector(program, next[slot] as number))};`).join("\n")}
+      let next = ${asVector(program, outputs.param)};
+      ${storeParameter[access](kept("next"), masked)}
+    `;
   };
   // Masks cost 8 % on a device without a GPU, and only the last vector of a parameter needs them.
   return kernel(
     `update ${program.label} ${access}`,
     elementBindings(program, access, "storage"),
-    elementFunctions + (access === "packed" ? halfFunctions : ""),
-    `${tileStart(scalars)}
-let vectors = length / 4u;
-for (var i = thread; i < vectors; i += 64u) {
-let at = plane + i;
-let element = start + 4u * i;
-${turn(false)}
-}
-let rest = length % 4u;
-if (thread != 0u || rest == 0u) { return; }
-let at = plane + vectors;
-let element = start + 4u * vectors;
-let own = vec4u(0, 1, 2, 3) < vec4u(rest);
-${turn(true)}`,
+    access === "packed" ? [elementFunctions(), halfFunctions()] : [elementFunctions()],
+    wgsl`
+      ${tileStart(scalars)}
+      let vectors = length / 4u;
+      for (var i = thread; i < vectors; i += 64u) {
+        let at = plane + i;
+        let element = start + 4u * i;
+        ${turn(false)}
+      }
+      let rest = length % 4u;
+      if (thread != 0u || rest == 0u) { return; }
+      let at = plane + vectors;
+      let element = start + 4u * vectors;
+      let own = vec4u(0, 1, 2, 3) < vec4u(rest);
+      ${turn(true)}
+    `,
   );
 }
 
@@ -89,26 +94,30 @@ export function elementBindings(
 }
 
 /** What a workgroup knows of its tile. Tiles of records that are not live are left. */
-export const tileStart = (scalars: string): string => `let index = group.x + group.y * groups.x;
-if (index >= range.y) { return; }
-let tile = range.x + 4u * index;
-let record = table[tile + ${tile.record}u];
-if (table[record + ${record.live}u] == 0u) { return; }
-let plane = table[tile + ${tile.planeStart}u] / 4u;
-let start = table[tile + ${tile.paramStart}u];
-let length = table[tile + ${tile.length}u];
-${scalars}`;
+export const tileStart = (scalars: string): string => wgsl`
+  let index = group.x + group.y * groups.x;
+  if (index >= range.y) { return; }
+  let tile = range.x + 4u * index;
+  let record = table[tile + ${tile.record}u];
+  if (table[record + ${record.live}u] == 0u) { return; }
+  let plane = table[tile + ${tile.planeStart}u] / 4u;
+  let start = table[tile + ${tile.paramStart}u];
+  let length = table[tile + ${tile.length}u];
+  ${scalars}
+`;
 
 /**
  * A loop over the tile, four elements a turn: those from element `4 * i` of the tile, vector `at` of the planes and element `element` of
  * the parameter; `own` of them are the parameter's.
  */
-export const tileLoop = (turn: string): string => `for (var i = thread; 4u * i < length; i += 64u) {
-let at = plane + i;
-let element = start + 4u * i;
-let own = vec4u(0, 1, 2, 3) < vec4u(length - 4u * i);
-${turn}
-}`;
+export const tileLoop = (turn: string): string => wgsl`
+  for (var i = thread; 4u * i < length; i += 64u) {
+    let at = plane + i;
+    let element = start + 4u * i;
+    let own = vec4u(0, 1, 2, 3) < vec4u(length - 4u * i);
+    ${turn}
+  }
+`;
 
 const parameterTypes = { vec4: "array<vec4f>", scalar: "array<f32>", packed: "array<u32>" };
 
@@ -124,14 +133,15 @@ const storeParameter: { readonly [A in ParameterAccess]: (next: string, masked: 
       .map((lane, index) => [`param[element + ${index}u] = next.${lane};`, lane] as const)
       .map(([store, lane]) => (masked && lane !== "x" ? `if (own.${lane}) { ${store} }` : store))
       .join("\n"),
-  packed: (_, masked) =>
-    masked
-      ? `let halves = toHalves(next);
-let word = element / 2u;
-param[word] = select(param[word] & 0xffff0000u, halves.y << 16u, own.y) | halves.x;
-if (own.z) { param[word + 1u] = (param[word + 1u] & 0xffff0000u) | halves.z; }`
-      : `let halves = toHalves(next);
-let word = element / 2u;
-param[word] = (halves.y << 16u) | halves.x;
-param[word + 1u] = (halves.w << 16u) | halves.z;`,
+  packed: (_, masked) => wgsl`
+    let halves = toHalves(next);
+    let word = element / 2u;
+    ${masked ? storeSomeHalves : storeHalves}
+  `,
 };
+
+const storeHalves = `param[word] = (halves.y << 16u) | halves.x;
+param[word + 1u] = (halves.w << 16u) | halves.z;`;
+
+const storeSomeHalves = `param[word] = select(param[word] & 0xffff0000u, halves.y << 16u, own.y) | halves.x;
+if (own.z) { param[word + 1u] = (param[word + 1u] & 0xffff0000u) | halves.z; }`;
