@@ -12,14 +12,14 @@ import type { UpdateRule } from "@mm/optim-core/rule";
 export type GivenGradients = () => { readonly [name: string]: ArrayLike<number> };
 
 /** An optimizer over plain arrays, evaluated by core's reference: the least that runs a rule as users run it. */
-export function arrayOptimizer<H extends BaseHyperparameters>(
+export function arrayOptimizer<H extends BaseHyperparameters, R extends BaseHyperparameters = H>(
   rule: UpdateRule<H>,
   parameters: ParametersInput<Float32Array, H>,
-): Optimizer<GivenGradients, undefined, H> {
+): Optimizer<GivenGradients, undefined, H, R> {
   const kernels = arrayKernels();
   const copies = (vectors: readonly Float32Array[]): Promise<Float32Array[]> =>
     Promise.resolve(vectors.map((vector) => vector.slice()));
-  return createOptimizer<GivenGradients, undefined, Float32Array, Float32Array, Float32Array, number, H>(
+  return createOptimizer<GivenGradients, undefined, Float32Array, Float32Array, Float32Array, number, H, R>(
     "arrayOptimizer",
     {
       backend: "array",

@@ -174,7 +174,7 @@ const damages: readonly (readonly [string, Wrapper, RegExp])[] = [
     /state-mismatch/,
   ],
   ["a later version", (state) => ({ ...state, version: 2 }), /invalid-state/],
-  ["an optimizer of a later version", optimizer((state) => ({ ...state, version: 2 })), /invalid-state/],
+  ["an optimizer of a later version", optimizer((state) => ({ ...state, version: 3 })), /invalid-state/],
   [
     "counts that are none",
     (state) => ({ ...state, counts: { ...state.counts, innerCount: 0.5 } }),

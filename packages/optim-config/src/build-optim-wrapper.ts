@@ -4,6 +4,7 @@ import {
   type Optimizer,
   type OptimWrapper,
   type ParamGroupInput,
+  type RuledGroupInput,
 } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
@@ -14,20 +15,21 @@ import { keepOrigins } from "./origin.ts";
 import { planMmengine } from "./paramwise/mmengine.ts";
 import { type Plan, type PlannedParameter, planPlain } from "./paramwise/plan.ts";
 import { planRules } from "./paramwise/rules.ts";
-import { plainWrapper, type ReadConfig, readConfig, requireRegistries, within } from "./read-config.ts";
+import { plainWrapper, type ReadConfig, readConfig, requireRegistries } from "./read-config.ts";
 import {
   type HyperparametersOf,
-  makeRule,
+  makeWrapped,
   type Registries,
   type RuleName,
   type RuleRegistry,
   type ScheduleRegistry,
+  within,
 } from "./registry.ts";
 
 /** The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. */
 export type OptimizerFactory<P, Loss, LossValue> = (
   rule: UpdateRule,
-  groups: readonly ParamGroupInput<P, BaseHyperparameters>[],
+  groups: readonly (ParamGroupInput<P, BaseHyperparameters> | RuledGroupInput<P, BaseHyperparameters>)[],
 ) => Pick<Optimizer<Loss, LossValue>, RuleIndependent>;
 
 // An entry point with overloads loses its type parameters where TypeScript compares it with this one: what has the type of a rule's
@@ -141,7 +143,7 @@ export function makeWrapper<P, Loss, LossValue>(
   { optimizer, rules }: BuildParts<P, Loss, LossValue, RuleRegistry>,
 ): OptimWrapper<Loss, LossValue> {
   const lr = rule.hyperparameters.lr * lrFactor;
-  const scaled = makeRule(rules, config.optimizer.type, { ...written, lr });
+  const scaled = makeWrapped(rules, { ...config.optimizer, ...written, lr }, `${path}.optimizer`);
   return within(`${path}: `, () => {
     const made = optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
     try {
@@ -159,16 +161,18 @@ export function makeWrapper<P, Loss, LossValue>(
 function groupsOf<P>(
   planned: readonly PlannedParameter<P>[],
   lrFactor: number,
-): readonly ParamGroupInput<P, BaseHyperparameters>[] {
-  const groups = new Map<string, { readonly params: Record<string, P>; readonly options: object }>();
-  for (const { parameter, group: name, options } of planned) {
-    const group = groups.get(name) ?? { params: Object.create(null) as Record<string, P>, options };
+): readonly (ParamGroupInput<P, BaseHyperparameters> | RuledGroupInput<P, BaseHyperparameters>)[] {
+  type Group = Pick<PlannedParameter<P>, "rule" | "options"> & { readonly params: Record<string, P> };
+  const groups = new Map<string, Group>();
+  for (const { parameter, group: name, rule, options } of planned) {
+    const group = groups.get(name) ?? { params: Object.create(null) as Record<string, P>, rule, options };
     group.params[parameter.name] = parameter.value;
     groups.set(name, group);
   }
-  return Array.from(groups, ([name, { params, options }]) => {
-    const { lr } = options as Partial<BaseHyperparameters>;
-    return { ...options, ...(lr !== undefined && { lr: lr * lrFactor }), name, params };
+  return Array.from(groups, ([name, { params, rule, options }]) => {
+    const { lr = rule?.hyperparameters.lr } = options as Partial<BaseHyperparameters>;
+    const scaled = { ...options, ...(lr !== undefined && { lr: lr * lrFactor }), name, params };
+    return rule === undefined ? scaled : { ...scaled, rule };
   });
 }
 

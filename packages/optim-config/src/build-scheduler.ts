@@ -93,7 +93,12 @@ function planOf(
   const { schedules } = Object(config) as { readonly schedules?: Schedules };
   const known = { rules: {}, schedules: registries.schedules };
   if (schedules !== undefined) checkJson(checkedSchedulesSchema(known), schedules, `${path}.schedules`);
-  return makeSchedules(schedules && plainCopy(schedules), known, wrapper.defaults, `${path}.schedules`);
+  return makeSchedules(
+    schedules && plainCopy(schedules),
+    known,
+    [wrapper.defaults, ...wrapper.paramGroups],
+    `${path}.schedules`,
+  );
 }
 
 type Schedules = SchedulesConfig<BaseHyperparameters, ScheduleRegistry>;
@@ -101,12 +106,13 @@ type Schedules = SchedulesConfig<BaseHyperparameters, ScheduleRegistry>;
 /**
  * Makes the schedules of a configuration whose form was checked.
  *
+ * @param hyperparameters of all rules
  * @throws OptimError `invalid-option`, `unknown-option`
  */
 export function makeSchedules(
   written: Schedules | undefined,
   { schedules: registry = {} }: Registries,
-  hyperparameters: Readonly<BaseHyperparameters>,
+  hyperparameters: readonly Readonly<BaseHyperparameters>[],
   where: string,
 ): SchedulePlan {
   if (written === undefined) return {};

@@ -2,6 +2,7 @@ import type {
   BaseHyperparameters,
   ClipGradByNorm,
   ClipGradByValue,
+  HyperparameterValue,
   LossScale,
   OnNonFinite,
 } from "@mm/optim-core";
@@ -21,7 +22,9 @@ export interface OptimWrapperConfig<
   /** The update rule, by its name in the registry, and its hyperparameters; those that are absent have the rule's defaults. */
   readonly optimizer: OptimizerConfig<R, T>;
   /** Options for single parameters: MMEngine's, or a list of rules that are all followed. Absent: one group of all parameters. */
-  readonly paramwise?: Paramwise<HyperparametersOf<R[T]>> | readonly ParamRule<HyperparametersOf<R[T]>>[];
+  readonly paramwise?:
+    | Paramwise<HyperparametersOf<R[T]>>
+    | readonly ParamRule<HyperparametersOf<R[T]>, AnyOptimizerConfig<NoInfer<R>>>[];
   /** By hyperparameter (`lr`, `momentum`, `betas[0]`) a schedule, or several, each of which begins with what the one before it made. */
   readonly schedules?: SchedulesConfig<HyperparametersOf<R[T]>, S>;
 }
@@ -39,9 +42,21 @@ type ScheduleOptionsOf<Factory extends ScheduleRegistry[string]> = [Parameters<F
   ? object
   : Parameters<Factory>[0];
 
-export type OptimizerConfig<R extends RuleRegistry, T extends RuleName<R>> = { readonly type: T } & Partial<
-  Readonly<HyperparametersOf<R[T]>>
->;
+export type OptimizerConfig<R extends RuleRegistry, T extends RuleName<R>> = {
+  readonly type: T;
+  /** Rules around it (`ema`, `lookahead`, `cautious`), the innermost first: functions of the registry that take a rule and options. */
+  readonly wrap?: readonly RuleAround[];
+} & Partial<Readonly<HyperparametersOf<R[T]>>>;
+
+/** A rule around another, by its name in the registry, and its own hyperparameters. */
+export type RuleAround = { readonly type: string } & {
+  readonly [hyperparameter: string]: HyperparameterValue | string;
+};
+
+/** Any rule of a registry with its hyperparameters. */
+export type AnyOptimizerConfig<R extends RuleRegistry = RuleRegistry> = {
+  readonly [T in RuleName<R>]: OptimizerConfig<R, T>;
+}[RuleName<R>];
 
 /** What is the same whatever the rule. */
 export interface WrapperSettings {
@@ -111,15 +126,25 @@ export interface Paramwise<H = object> {
 
 /**
  * One rule of the list that does not drop rules: every rule that matches a parameter is followed. Factors multiply; of a hyperparameter
- * that several rules set, and of `frozen`, the last counts. Parameters that the same rules match form a group.
+ * that several rules set, of `rule` and of `frozen`, the last counts. Parameters that the same rules match form a group.
+ *
+ * `Own` are the update rules that an entry may name: `AnyOptimizerConfig<R>` of a registry.
  */
-export type ParamRule<H = object> = {
+export type ParamRule<H = object, Own = never> = {
   readonly match: Matcher;
   /** Stands in the names of groups and in explanations. Default: the matcher, as text. */
   readonly name?: string;
   /** Whether the parameters take no steps, until they are unfrozen. */
   readonly frozen?: boolean;
+  /**
+   * Another update rule for these parameters: `{ type: "Muon", lr: 0.02 }`. Hyperparameters beside it, and those of other rules of the list
+   * that match the same parameters, have to be this rule's; factors multiply what it has.
+   */
+  readonly rule?: Own;
 } & ParamOptions<H>;
+
+/** Whatever the registry. */
+export type AnyParamRule = ParamRule<object, AnyOptimizerConfig>;
 
 /** Several optimizers under names, as plain JSON. */
 export interface OptimWrapperDictConfig<

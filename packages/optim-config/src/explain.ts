@@ -57,7 +57,7 @@ function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[]
   const origins = originsOf(wrapper);
   const frozen = new Set(optimizer.frozen);
   const groups = new Map(paramGroups.map((group) => [group.name, group]));
-  return optimizer.parameters.map(({ name, shape, group }) => {
+  return optimizer.parameters.map(({ name, shape, group, rule = optimizer.rule }) => {
     const { lr = Number.NaN, weightDecay } = (groups.get(group) ?? {}) as {
       readonly lr?: number;
       readonly weightDecay?: number;
@@ -68,7 +68,7 @@ function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[]
       aliases,
       shape,
       group,
-      rule: optimizer.rule,
+      rule,
       lr,
       ...(weightDecay !== undefined && { weightDecay }),
       frozen: frozen.has(name),

@@ -1,19 +1,22 @@
-import {
-  type HyperparameterRecord,
-  isOptimError,
-  OptimError,
-  type OptimWrapperOptions,
-} from "@mm/optim-core";
+import type { HyperparameterRecord, OptimWrapperOptions } from "@mm/optim-core";
 import { hyperparameterEntries, refuse, resolveLossScale } from "@mm/optim-core/backend";
 import { resolveHyperparameters, type UpdateRule } from "@mm/optim-core/rule";
-import type { OptimWrapperConfig, OptimWrapperDictConfig, WrapperSettings } from "./config.ts";
+import type {
+  AnyOptimizerConfig,
+  OptimWrapperConfig,
+  OptimWrapperDictConfig,
+  AnyParamRule,
+  WrapperSettings,
+} from "./config.ts";
 import {
   makeRule,
+  makeWrapped,
   type Registries,
   type RuleName,
   type RuleRegistry,
   type ScheduleRegistry,
   tryFactory,
+  within,
 } from "./registry.ts";
 import { makeSchedules } from "./build-scheduler.ts";
 import { checkedDictSchema, checkedWrapperSchema } from "./schema/config-schema.ts";
@@ -26,6 +29,8 @@ export interface ReadConfig {
   readonly path: string;
   /** With the learning rate as it is written. */
   readonly rule: UpdateRule;
+  /** Of each entry of a `paramwise` list, the rule that it names. */
+  readonly rules: readonly (UpdateRule | undefined)[];
   readonly written: HyperparameterRecord;
   readonly wrapperOptions: OptimWrapperOptions;
   /** What learning rates are multiplied by. */
@@ -83,20 +88,33 @@ export function requireRegistries(registries: object, who: string): void {
 }
 
 /** A name of the registry that makes no rule is another mistake than a name that is not there. @throws OptimError `invalid-rule` */
-function requireFactory(json: unknown, { rules }: Registries, path: string): void {
-  const { type } = Object((Object(json) as Partial<OptimWrapperConfig>).optimizer) as {
-    readonly type?: unknown;
+function requireFactories(json: unknown, registries: Registries, path: string): void {
+  const { optimizer, paramwise } = Object(json) as {
+    readonly optimizer?: unknown;
+    readonly paramwise?: unknown;
   };
+  requireFactory(optimizer, registries, `${path}.optimizer`);
+  for (const [index, entry] of (Array.isArray(paramwise) ? (paramwise as unknown[]) : []).entries()) {
+    requireFactory(
+      (Object(entry) as { readonly rule?: unknown }).rule,
+      registries,
+      `${path}.paramwise[${index}].rule`,
+    );
+  }
+}
+
+function requireFactory(written: unknown, { rules }: Registries, path: string): void {
+  const { type } = Object(written) as { readonly type?: unknown };
   if (typeof type !== "string" || !Object.hasOwn(rules, type)) return;
   const { rule, ...why } = tryFactory(rules[type]);
   if (rule !== undefined) return;
   const expected = "a function of the registry that makes a rule from its hyperparameters, or from none";
-  refuse("invalid-rule", `${path}.optimizer.type`, expected, type, why);
+  refuse("invalid-rule", `${path}.type`, expected, type, why);
 }
 
 /** A copy of what passes the schema. @throws OptimError */
 export function plainWrapper(json: unknown, registries: Registries): OptimWrapperConfig {
-  requireFactory(json, registries, "config");
+  requireFactories(json, registries, "config");
   checkJson(checkedWrapperSchema(registries), json, "config");
   return plainCopy(json as OptimWrapperConfig);
 }
@@ -105,7 +123,7 @@ export function plainWrapper(json: unknown, registries: Registries): OptimWrappe
 export function plainDict(json: unknown, registries: Registries): OptimWrapperDictConfig {
   const { wrappers } = Object(json) as Partial<OptimWrapperDictConfig>;
   for (const [name, wrapper] of Object.entries(Object(wrappers) as object)) {
-    requireFactory(wrapper, registries, memberPath("config.wrappers", name));
+    requireFactories(wrapper, registries, memberPath("config.wrappers", name));
   }
   checkJson(checkedDictSchema(registries), json, "config");
   return plainCopy(json as OptimWrapperDictConfig);
@@ -113,19 +131,33 @@ export function plainDict(json: unknown, registries: Registries): OptimWrapperDi
 
 /** What the schema cannot say: values that a rule refuses, and those that do not go together. */
 export function readConfig(config: OptimWrapperConfig, registries: Registries, path: string): ReadConfig {
-  const { rules } = registries;
-  const { type, ...written } = config.optimizer;
-  const { definition, hyperparameters } = makeRule(rules, type);
-  resolveHyperparameters(definition, hyperparameterEntries(hyperparameters), written, `${path}.optimizer`);
-  makeSchedules(config.schedules, registries, hyperparameters, `${path}.schedules`);
+  const { optimizer, paramwise, schedules } = config;
+  const { type: _, wrap: __, ...written } = optimizer;
+  const rule = readRule(optimizer, registries, `${path}.optimizer`);
+  const rules = (Array.isArray(paramwise) ? (paramwise as readonly AnyParamRule[]) : []).map(
+    (entry, index) =>
+      entry.rule === undefined
+        ? undefined
+        : readRule(entry.rule, registries, `${path}.paramwise[${index}].rule`),
+  );
+  const all = [rule, ...rules].flatMap((found) => found?.hyperparameters ?? []);
+  makeSchedules(schedules, registries, all, `${path}.schedules`);
   return {
     config,
     path,
-    rule: makeRule(rules, type, written),
+    rule,
+    rules,
     written: hyperparameterEntries(written),
     wrapperOptions: wrapperOptions(config, path),
     lrFactor: lrFactor(config),
   };
+}
+
+function readRule(written: AnyOptimizerConfig, { rules }: Registries, path: string): UpdateRule {
+  const { type, wrap: _, ...chosen } = written;
+  const { definition, hyperparameters } = makeRule(rules, type);
+  resolveHyperparameters(definition, hyperparameterEntries(hyperparameters), chosen, path);
+  return makeWrapped(rules, written, path);
 }
 
 function wrapperOptions(config: WrapperSettings, path: string): OptimWrapperOptions {
@@ -158,14 +190,4 @@ function wrapperOptions(config: WrapperSettings, path: string): OptimWrapperOpti
 
 function lrFactor({ scaleLr, accumulativeCounts = 1 }: WrapperSettings): number {
   return scaleLr === undefined ? 1 : (scaleLr.batchSize * accumulativeCounts) / scaleLr.baseBatchSize;
-}
-
-/** Puts the path of a field before what others refuse. */
-export function within<T>(prefix: string, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (!isOptimError(error)) throw error;
-    throw new OptimError(error.code, prefix + error.message, { cause: error });
-  }
 }

@@ -336,7 +336,7 @@ test("an option that nobody knows is refused with all that are known", () => {
   expect(known).toContain("lr, momentum");
   expect(thrownBy(build([{ match: "**", lrMul: 0.1 }]))).toMatchObject({
     code: "unknown-option",
-    message: `config.paramwise[0]: expected one of ${known}, match, name, frozen, lrMult, decayMult, got "lrMul"`,
+    message: `config.paramwise[0]: expected one of ${known}, match, name, frozen, rule, lrMult, decayMult, got "lrMul"`,
   });
   expect(thrownBy(build({ customKeys: { head: { lrMul: 0.1 } } })).message).toBe(
     `config.paramwise.customKeys.head: expected one of ${known}, lrMult, decayMult, got "lrMul"`,

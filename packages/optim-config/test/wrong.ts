@@ -7,6 +7,20 @@ export interface Wrong {
   readonly because: string;
 }
 
+/** A schema with its definitions in the places that refer to them. */
+export function expanded({ definitions = {}, ...schema }: JsonSchema): JsonSchema {
+  const within = (part: unknown): unknown => {
+    if (Array.isArray(part)) return part.map(within);
+    if (Object(part) !== part) return part;
+    const { $ref, ...rest } = part as JsonSchema;
+    const referred = $ref === undefined ? {} : definitions[$ref.replace("#/definitions/", "")];
+    return Object.fromEntries(
+      Object.entries({ ...referred, ...rest }).map(([name, value]) => [name, within(value)]),
+    );
+  };
+  return within(schema) as JsonSchema;
+}
+
 /** A value that a schema accepts, with what it requires and nothing more. */
 export function sample(schema: JsonSchema): unknown {
   const {

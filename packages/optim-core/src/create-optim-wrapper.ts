@@ -4,7 +4,7 @@ import { requireContract } from "./contract.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
 import type { OptimWrapper, UpdateParamsResult, WithLoss } from "./optim-wrapper.ts";
-import type { Optimizer } from "./optimizer.ts";
+import type { AddedParamGroup, Optimizer } from "./optimizer.ts";
 import type {
   CountStatus,
   OptimWrapperOptions,
@@ -16,10 +16,15 @@ import { Window } from "./window.ts";
 import { prepareWrapperState, saveWrapperState } from "./wrapper-state.ts";
 
 /** {@link createOptimWrapper} with `lossScale` defaulting to `"dynamic"`: mixed precision. */
-export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
-  optimizer: Optimizer<Loss, LossValue, H>,
+export function createAmpOptimWrapper<
+  Loss,
+  LossValue,
+  H extends BaseHyperparameters,
+  R extends BaseHyperparameters = H,
+>(
+  optimizer: Optimizer<Loss, LossValue, H, R>,
   options: OptimWrapperOptions = {},
-): OptimWrapper<Loss, LossValue, H> {
+): OptimWrapper<Loss, LossValue, H, R> {
   // What is no object is left as it is, to be refused.
   return createOptimWrapper(
     optimizer,
@@ -32,10 +37,15 @@ export function createAmpOptimWrapper<Loss, LossValue, H extends BaseHyperparame
  *
  * @throws OptimError `invalid-option`, `unknown-option`, `contract-mismatch`, `duplicate-wrapper` for an optimizer that is wrapped already
  */
-export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameters>(
-  optimizer: Optimizer<Loss, LossValue, H>,
+export function createOptimWrapper<
+  Loss,
+  LossValue,
+  H extends BaseHyperparameters,
+  R extends BaseHyperparameters = H,
+>(
+  optimizer: Optimizer<Loss, LossValue, H, R>,
   options: OptimWrapperOptions = {},
-): OptimWrapper<Loss, LossValue, H> {
+): OptimWrapper<Loss, LossValue, H, R> {
   requireContract("invalid-option", "createOptimWrapper", "optimizer", optimizer, hintFor(optimizer));
   const {
     accumulativeCounts = 1,
@@ -172,7 +182,7 @@ export function createOptimWrapper<Loss, LossValue, H extends BaseHyperparameter
       return optimizer.baseParamSettings;
     },
     defaults: optimizer.defaults,
-    addParamGroup: (group) => optimizer.addParamGroup(group),
+    addParamGroup: (group: AddedParamGroup<H>) => optimizer.addParamGroup(group),
     getLr() {
       const { paramGroups, baseParamSettings } = optimizer;
       return {

@@ -13,6 +13,7 @@ export function migrated<T>(state: T, migrations: Migrations): T {
     : (migrations.slice(steps).reduce((older, step) => step(older), state as object) as T);
 }
 
-/** Version 1 is the first of both. */
+/** Version 1 is the first. */
 export const wrapperMigrations: Migrations = [];
-export const optimizerMigrations: Migrations = [];
+/** Version 2 may have rules in groups. */
+export const optimizerMigrations: Migrations = [(state) => ({ ...state, version: 2 })];

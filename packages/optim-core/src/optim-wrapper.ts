@@ -3,6 +3,7 @@ import type { CountStatus, UpdateParamsOptions, WrapperBackwardOptions } from ".
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScaler } from "./loss-scaler.ts";
 import type { AddedParamGroup, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
+import type { UpdateRule } from "./rule/define.ts";
 import type {
   LoadOptions,
   LoadReport,
@@ -44,12 +45,13 @@ export interface OptimWrapper<
   in Loss,
   out LossValue,
   out H extends BaseHyperparameters = BaseHyperparameters,
+  out R extends BaseHyperparameters = H,
 > {
   readonly kind: "optim-wrapper";
   /** The version of this interface. Whoever is handed a wrapper compares it, and refuses another with `contract-mismatch`. */
   readonly contract: 1;
   readonly backend: string;
-  readonly optimizer: Optimizer<Loss, LossValue, H>;
+  readonly optimizer: Optimizer<Loss, LossValue, H, R>;
   /** The shared one that was handed in, or this wrapper's own; `undefined` in plain precision. */
   readonly lossScaler: LossScaler | undefined;
 
@@ -119,12 +121,15 @@ export interface OptimWrapper<
   /** Runs `run` in the wrapper's context and returns its value. A promise neither compiles nor passes. */
   optimContext<T>(run: () => NotPromise<T>): T;
 
-  readonly paramGroups: ParamGroups<H>;
+  readonly paramGroups: ParamGroups<R>;
   /** With several groups: what schedulers drive and logs show; not part of `paramGroups`. */
   readonly baseParamSettings: ParamGroup<H> | undefined;
   readonly defaults: Readonly<H>;
   /** See {@link Optimizer.addParamGroup}. */
   addParamGroup(group: AddedParamGroup<H>): void;
+  addParamGroup<Own extends BaseHyperparameters>(
+    group: AddedParamGroup<NoInfer<Own>> & { readonly rule: UpdateRule<Own> },
+  ): void;
   /** One entry per group. `baseLr` with several groups. */
   getLr(): { readonly lr: readonly number[]; readonly baseLr?: readonly number[] };
   /** `momentum`, else the first of `betas`, else 0, per group. */

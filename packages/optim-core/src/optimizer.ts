@@ -2,6 +2,7 @@ import type { Capabilities } from "./capabilities.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScale, LossScaler } from "./loss-scaler.ts";
 import type { ClipGrad, OnNonFinite } from "./options.ts";
+import type { UpdateRule } from "./rule/define.ts";
 import type {
   LoadOptions,
   NamedTensors,
@@ -24,13 +25,63 @@ export type ParamGroup<H> = {
   readonly params: readonly string[];
 } & { -readonly [K in keyof H]: H[K] };
 
-export type ParamGroups<H> = readonly [ParamGroup<H>, ...ParamGroup<H>[]];
+/** The live group of a rule; of several rules, that of any of them. */
+type LiveGroup<R> = R extends unknown ? ParamGroup<R> : never;
 
-/** A group as a caller writes it: named parameters, and the hyperparameters that differ from the rule's. */
-export type ParamGroupInput<P, H> = {
+/** Groups of rules with the hyperparameters `R`: a union where groups have rules of their own. `"betas" in group` tells them apart. */
+export type ParamGroups<R> = readonly [LiveGroup<R>, ...LiveGroup<R>[]];
+
+interface WrittenGroup<Params> {
   readonly name?: string;
-  readonly params: { readonly [name: string]: P };
+  readonly params: Params;
+}
+
+/** A group as a caller writes it: named parameters, and the hyperparameters that differ from those of the optimizer's rule. */
+export type ParamGroupInput<P, H> = GroupOf<{ readonly [name: string]: P }, H>;
+type GroupOf<Params, H> = WrittenGroup<Params> & { readonly rule?: undefined } & Partial<Readonly<H>>;
+
+/** A group with a rule of its own, and the hyperparameters that differ from those which that rule was made with. */
+export type RuledGroupInput<P, H extends BaseHyperparameters> = RuledGroupOf<
+  { readonly [name: string]: P },
+  H
+>;
+type RuledGroupOf<Params, H extends BaseHyperparameters> = WrittenGroup<Params> & {
+  readonly rule: UpdateRule<H>;
 } & Partial<Readonly<H>>;
+
+/**
+ * What a list of groups must be, for an entry point whose types come from what is written: each group has hyperparameters of its own rule, or
+ * of the optimizer's where it has none. A name that is misspelled does not compile.
+ *
+ * @example
+ * ```ts
+ * function exampleOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
+ *   rule: UpdateRule<H>,
+ *   groups: GroupsInput<Variables, NoInfer<H>, G>,
+ * ): Optimizer<ExampleLoss, number, H, RulesOf<G, H>>;
+ * ```
+ */
+export type GroupsInput<Params, H extends BaseHyperparameters, G> =
+  // `any` where an overloaded entry point is compared with a function type: its kind of parameters must stay.
+  0 extends 1 & G
+    ? readonly WrittenGroup<Params>[]
+    : G & { readonly [I in keyof G]: CheckedGroup<Params, H, G[I]> };
+type CheckedGroup<Params, H extends BaseHyperparameters, Group> = Group extends {
+  readonly rule: UpdateRule<infer R>;
+}
+  ? RuledGroupOf<Params, R> & NoOthers<Group, RuledGroupOf<Params, R>>
+  : GroupOf<Params, H> & NoOthers<Group, GroupOf<Params, H>>;
+type NoOthers<Written, Known> = { readonly [K in Exclude<keyof Written, keyof Known>]: never };
+
+/** The hyperparameters of all rules of an optimizer: of its own, `H`, or of one that a group of `G` names. */
+export type RulesOf<G extends readonly unknown[], H> = H | OwnRuleOf<G[number]>;
+type OwnRuleOf<Group> = Group extends { readonly rule: UpdateRule<infer R> } ? R : never;
+
+/** The names of all parameters of a list of groups; of groups that are not known by their type, `string`. */
+export type ParamNamesOf<G extends readonly unknown[]> = NamesOf<G[number]>;
+type NamesOf<Group> = Group extends { readonly params: infer Params }
+  ? Extract<keyof Params, string>
+  : string;
 
 /**
  * A group that is added to an optimizer whose kind of parameter is not in its type: the backend checks the parameters when it is
@@ -42,13 +93,17 @@ export type AddedParamGroup<H> = {
 } & Partial<Readonly<H>>;
 
 /** Parameters as a caller writes them: by name, or in groups. */
-export type ParametersInput<P, H> = { readonly [name: string]: P } | readonly ParamGroupInput<P, H>[];
+export type ParametersInput<P, H extends BaseHyperparameters> =
+  | { readonly [name: string]: P }
+  | readonly (ParamGroupInput<P, H> | RuledGroupInput<P, BaseHyperparameters>)[];
 
 export interface ParameterInfo {
   readonly name: string;
   readonly shape: readonly number[];
   /** The name of its group. */
   readonly group: string;
+  /** The name of its group's own rule. Absent where the group follows the optimizer's. */
+  readonly rule?: string;
 }
 
 export interface BackwardOptions<R extends boolean = boolean> {
@@ -104,7 +159,7 @@ export interface StepMetrics {
 }
 
 /**
- * One rule applied to one set of parameters: what a backend author writes. The comments here are the specification, and
+ * An update rule applied to a set of parameters, whose groups may follow other rules: what a backend author writes. The comments here are the specification, and
  * `@mm/optim-conformance` checks them. A backend that fits {@link Engine} of `@mm/optim-core/backend` gets all of this from
  * `createOptimizer` and writes storage and kernels only.
  *
@@ -113,26 +168,35 @@ export interface StepMetrics {
  *
  * Members that take a loss closure are properties, not methods: with method bivariance another backend's optimizer would be accepted.
  */
-export interface Optimizer<in Loss, out LossValue, out H extends BaseHyperparameters = BaseHyperparameters> {
+export interface Optimizer<
+  in Loss,
+  out LossValue,
+  out H extends BaseHyperparameters = BaseHyperparameters,
+  out R extends BaseHyperparameters = H,
+> {
   readonly kind: "optimizer";
   /** The version of this interface. Whoever is handed an optimizer compares it, and refuses another with `contract-mismatch`. */
   readonly contract: 1;
   /** `"tfjs"`; wrappers, scalers and errors carry it. */
   readonly backend: string;
-  /** The name of the update rule. */
+  /** The name of the update rule that groups follow unless they have their own. */
   readonly rule: string;
   readonly capabilities: Capabilities;
   /** The rule's hyperparameters, which groups start from. */
   readonly defaults: Readonly<H>;
-  readonly paramGroups: ParamGroups<H>;
+  readonly paramGroups: ParamGroups<R>;
   /** With several groups, the settings that no parameter uses; schedulers drive them and logs show them. */
   readonly baseParamSettings: ParamGroup<H> | undefined;
   /**
-   * Adds a group of parameters that start without state. From the second group on there are `baseParamSettings`.
+   * Adds a group of parameters that start without state, with a rule of its own or without. From the second group on there are
+   * `baseParamSettings`.
    *
    * @throws OptimError as at construction; nothing has changed then
    */
   addParamGroup(group: AddedParamGroup<H>): void;
+  addParamGroup<Own extends BaseHyperparameters>(
+    group: AddedParamGroup<NoInfer<Own>> & { readonly rule: UpdateRule<Own> },
+  ): void;
   /** Names, shapes and order of all parameters. Never waits. */
   readonly parameters: readonly ParameterInfo[];
 

@@ -25,6 +25,8 @@ export interface GroupState {
   readonly name: string;
   /** Names of its parameters, in declared order. */
   readonly params: readonly string[];
+  /** The name of its own rule. Absent where it follows the optimizer's. */
+  readonly rule?: string;
   readonly hyperparameters: HyperparameterRecord;
 }
 
@@ -34,8 +36,9 @@ export interface GroupState {
  */
 export interface OptimizerStateDict {
   readonly format: "optim-optimizer";
-  readonly version: 1;
-  /** `"AdamW"` */
+  /** 2 where a group has a rule of its own, which releases that know only version 1 must refuse. */
+  readonly version: 1 | 2;
+  /** The rule that groups follow unless they have their own: `"AdamW"`. */
   readonly rule: string;
   readonly groups: readonly GroupState[];
   readonly params: readonly ParameterState[];

@@ -378,7 +378,7 @@ test.each<[string, Edit]>([
   ["an optimizer null", (state) => ({ ...state, optimizer: null })],
   [
     "an optimizer of a later version",
-    (state) => ({ ...state, optimizer: { ...state.optimizer, version: 2 } }),
+    (state) => ({ ...state, optimizer: { ...state.optimizer, version: 3 } }),
   ],
   ["no parameters", (state) => ({ ...state, optimizer: { ...state.optimizer, params: undefined } })],
   [

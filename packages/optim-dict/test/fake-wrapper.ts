@@ -10,6 +10,7 @@ import {
   type OptimWrapper,
   type OptimWrapperStateDict,
   type ParamGroup,
+  type ParamGroups,
   type PreparedLoad,
   type StateDictOptions,
   type StepMetrics,
@@ -45,7 +46,7 @@ export class FakeWrapper<
   readonly optimizer: Optimizer<Loss, LossValue, H>;
   readonly lossScaler: LossScaler | undefined;
   readonly accumulativeCounts = 1;
-  readonly paramGroups: readonly [ParamGroup<H>, ...ParamGroup<H>[]];
+  readonly paramGroups: ParamGroups<H>;
   readonly baseParamSettings: ParamGroup<H> | undefined;
   readonly defaults: Readonly<H>;
   declare readonly [Symbol.dispose]: () => void;
@@ -77,7 +78,7 @@ export class FakeWrapper<
       H
     >;
     this.lossScaler = lossScaler;
-    this.paramGroups = made as [ParamGroup<H>, ...ParamGroup<H>[]];
+    this.paramGroups = made as unknown as ParamGroups<H>;
     this.baseParamSettings = made.length > 1 ? { ...this.paramGroups[0], name: "base" } : undefined;
     this.defaults = groups[0];
     this.#params = params;

@@ -1,4 +1,4 @@
-import { type BaseHyperparameters, OptimError, type Optimizer } from "@mm/optim-core";
+import { type AddedParamGroup, type BaseHyperparameters, OptimError, type Optimizer } from "@mm/optim-core";
 import { decorateOptimizer } from "@mm/optim-core/backend";
 import { abs, add, defineUpdateRule, lt, mul, select, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { atLeastZero } from "./check.ts";
@@ -64,10 +64,10 @@ export const samAscent: UpdateRuleFactory<SamAscentHyperparameters> = /* @__PURE
  * const optim = createOptimWrapper(optimizer, { clipGrad: { maxNorm: 1 } });
  * ```
  */
-export function sam<Loss, LossValue, H extends BaseHyperparameters>(
-  base: Optimizer<Loss, LossValue, H>,
+export function sam<Loss, LossValue, H extends BaseHyperparameters, R extends BaseHyperparameters = H>(
+  base: Optimizer<Loss, LossValue, H, R>,
   ascent: Optimizer<NoInfer<Loss>, NoInfer<LossValue>, SamAscentHyperparameters>,
-): Optimizer<Loss, LossValue, H> {
+): Optimizer<Loss, LossValue, H, R> {
   checkPair(base, ascent);
   const ascentFrozen = new Set(ascent.frozen);
   ascent.freeze(base.frozen.filter((name) => !ascentFrozen.has(name)));
@@ -86,7 +86,7 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
     ascent.step(climbing ? climb : {});
   };
 
-  const members: Partial<Optimizer<Loss, LossValue, H>> = {
+  const members: Partial<Optimizer<Loss, LossValue, H, R>> = {
     backward(loss, options = {}) {
       insideLoss = true;
       let value: LossValue | undefined;
@@ -116,7 +116,7 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters>(
       base.unfreeze(names);
       ascent.unfreeze(names);
     },
-    addParamGroup(group) {
+    addParamGroup(group: AddedParamGroup<H>) {
       base.addParamGroup(group);
       const taken = new Set(ascent.paramGroups.map(({ name }) => name));
       let name = base.paramGroups.at(-1)?.name ?? "";

@@ -1,7 +1,9 @@
 import { refuse } from "@mm/optim-core/backend";
 
 /** The numbers that a rule's hyperparameters hold: `"lr"`, `"betas[0]"`; and `"momentum"`, which for Adam and its kin is `betas[0]`. */
-export type HyperparameterPath<H> =
+export type HyperparameterPath<H> = H extends unknown ? PathIn<H> : never;
+
+type PathIn<H> =
   | {
       [K in keyof H & string]: H[K] extends number
         ? K

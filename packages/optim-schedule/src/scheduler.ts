@@ -7,6 +7,8 @@ import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } fr
  * Which hyperparameter follows which schedule: `{ lr: cosine({ length: 1000 }) }`. Of several in a list, each takes what the one before
  * it made: `{ lr: [linear({ startFactor: 0.1, length: 10 }), cosine({ begin: 10, length: 990 })] }` is a warm-up and a cosine.
  *
+ * Where groups have rules of their own, a plan may name what any of them has: each group is driven by what its rule has.
+ *
  * Of a rule that is not known by its type (`AnyOptimWrapper`), any path compiles, and is checked when the scheduler is made.
  */
 export type SchedulePlan<H = BaseHyperparameters> = {
@@ -14,8 +16,9 @@ export type SchedulePlan<H = BaseHyperparameters> = {
     Schedule | readonly Schedule[];
 };
 
-/** The hyperparameters of a wrapper's rule. */
-export type HyperparametersOf<W> = W extends OptimWrapper<never, unknown, infer H> ? H : never;
+/** The hyperparameters of a wrapper's rules: a union where groups have rules of their own. */
+export type HyperparametersOf<W> =
+  W extends OptimWrapper<never, unknown, BaseHyperparameters, infer R> ? R : never;
 
 export interface SchedulerOptions {
   /**

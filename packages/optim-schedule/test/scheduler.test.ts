@@ -1,5 +1,5 @@
 import { createAmpOptimWrapper, createOptimWrapper } from "@mm/optim-core";
-import { adam, sgd } from "@mm/optim-rules";
+import { adam, adamw, type AdamwHyperparameters, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import {
   constant,
@@ -11,6 +11,7 @@ import {
   step,
 } from "@mm/optim-schedule";
 import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { batch, wrap, wrapTwo } from "./wrappers.ts";
 
 const halve = exponential({ gamma: 0.5 });
@@ -34,6 +35,24 @@ describe("what is written", () => {
       updated,
     );
     expect(wrapper.paramGroups[0]).toMatchObject({ lr: 0.1, momentum: 0.4, weightDecay: 0.2, dampening: 0 });
+  });
+
+  test("in groups with rules of their own, by what each of them has", () => {
+    const wrapper = createOptimWrapper(
+      arrayOptimizer<AdamwHyperparameters, AdamwHyperparameters | SgdHyperparameters>(adamw({ lr: 0.5 }), [
+        { name: "hidden", params: { a: new Float32Array(1) }, rule: sgd({ lr: 2, momentum: 0.5 }) },
+        { name: "rest", params: { b: new Float32Array(1) }, betas: [0.75, 0.5] },
+      ]),
+    );
+    const plan = { lr: halve, momentum: halve, "betas[1]": halve, dampening: halve } as const;
+    const scheduler = createScheduler(wrapper, plan);
+    scheduler.step(updated);
+    expect(wrapper.paramGroups[0]).toMatchObject({ lr: 1, momentum: 0.25, dampening: 0 });
+    expect(wrapper.paramGroups[1]).toMatchObject({ lr: 0.25, betas: [0.375, 0.25] });
+    expect(wrapper.baseParamSettings).toMatchObject({ lr: 0.25, betas: [0.45, 0.4995] });
+    expect(scheduler.at({ updates: 2 })["betas[1]"]).toEqual([Number.NaN, 0.125]);
+    const refused = thrownBy(() => createScheduler(wrapper, { rho: halve } as never, { replace: true }));
+    expect([refused.code, refused.message]).toEqual(["unknown-option", expect.stringContaining("dampening")]);
   });
 
   test("of betas one number, by its place; momentum is the first where there is no other", () => {

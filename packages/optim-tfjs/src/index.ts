@@ -4,6 +4,7 @@ export type {
   TfjsLayerWeight,
   TfjsParameters,
   TfjsParamGroup,
+  TfjsRuledGroup,
   TfjsVariable,
   TfjsVariables,
 } from "./parameters.ts";

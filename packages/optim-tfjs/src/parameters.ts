@@ -1,5 +1,6 @@
 import { type BaseHyperparameters, OptimError, type ParametersInput } from "@mm/optim-core";
 import type { ParameterDescription } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 
 /** A weight of a tfjs-layers model (`model.trainableWeights`), as far as it is used: it reads as the variable behind it. */
@@ -20,10 +21,19 @@ export type TfjsParamGroup<H> = {
   /** Default `"0"`, `"1"`, … */
   readonly name?: string;
   readonly params: TfjsVariables;
+  readonly rule?: undefined;
+} & Partial<Readonly<H>>;
+
+/** A group of variables with a rule of its own. Hyperparameters go into the rule's call; those that all rules have may stand beside it. */
+export type TfjsRuledGroup<H extends BaseHyperparameters = BaseHyperparameters> = {
+  readonly name?: string;
+  readonly params: TfjsVariables;
+  readonly rule: UpdateRule<H>;
 } & Partial<Readonly<H>>;
 
 /** The variables of an optimizer: float32, of any shape, alive. They stay the caller's. */
-export type TfjsParameters<H extends BaseHyperparameters> = TfjsVariables | readonly TfjsParamGroup<H>[];
+export type TfjsParameters<H extends BaseHyperparameters> =
+  TfjsVariables | readonly (TfjsParamGroup<H> | TfjsRuledGroup)[];
 
 /** A list of variables is one group of them. The rest is as core has it, but for what stands in `params`: see {@link namesAndFlags}. */
 export function namedVariables<H extends BaseHyperparameters>(

@@ -1,4 +1,4 @@
-import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import type { BaseHyperparameters, GroupsInput, Optimizer, ParametersInput, RulesOf } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
@@ -13,14 +13,19 @@ import {
 } from "./native.ts";
 import { opsEngine } from "./ops/engine.ts";
 import { checkedLowering, type TfjsOptimizerOptions } from "./options.ts";
-import { namedVariables, type TfjsParameters } from "./parameters.ts";
+import { namedVariables, type TfjsParameters, type TfjsVariables } from "./parameters.ts";
 import { createVariableOptimizer } from "./variable-optimizer.ts";
 import { Canvas } from "./webgl/canvas.ts";
 import { webglEngine } from "./webgl/engine.ts";
 import { guardContext } from "./webgl/lost.ts";
 
 /** What {@link tfjsOptimizer} makes. */
-export type TfjsOptimizer<H extends BaseHyperparameters> = Optimizer<TfjsLoss, tf.Scalar, H>;
+export type TfjsOptimizer<H extends BaseHyperparameters, R extends BaseHyperparameters = H> = Optimizer<
+  TfjsLoss,
+  tf.Scalar,
+  H,
+  R
+>;
 
 const who = "tfjsOptimizer";
 
@@ -33,12 +38,20 @@ const who = "tfjsOptimizer";
  *   device. Rules with norms (LAMB, LARS, NovoGrad) run by ops.
  * - every other backend: one to two tfjs ops per operation of the rule. Nothing waits for the device, skipped steps included.
  *
+ * A group may follow a rule of its own: `[{ params: hidden, rule: sgd({ lr: 0.1, momentum: 0.9 }) }, { params: rest }]`. All groups share one
+ * backward, one norm and one state.
+ *
  * Variables stay the caller's; accumulators and state are the optimizer's. Data that something else refers to (a clone, a reshape, the
  * tensor that a variable was made from) keeps its values: the variable gets its own copy first.
  *
  * @throws OptimError `invalid-parameter`, `empty-parameters`, `duplicate-parameter`, `unknown-option`, `invalid-option`,
  * `invalid-hyperparameter`, `invalid-rule`
  */
+export function tfjsOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
+  rule: UpdateRule<H>,
+  groups: GroupsInput<TfjsVariables, NoInfer<H>, G>,
+  options?: TfjsOptimizerOptions,
+): TfjsOptimizer<H, RulesOf<G, H>>;
 export function tfjsOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   variables: TfjsParameters<NoInfer<H>>,

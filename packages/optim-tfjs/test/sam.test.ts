@@ -218,7 +218,9 @@ describe.each(paths)("sam on $name", (path) => {
   });
 });
 
-function isGroups<P, H>(parameters: ParametersInput<P, H>): parameters is readonly ParamGroupInput<P, H>[] {
+function isGroups<P, H extends BaseHyperparameters>(
+  parameters: ParametersInput<P, H>,
+): parameters is readonly ParamGroupInput<P, H>[] {
   return Array.isArray(parameters);
 }
 

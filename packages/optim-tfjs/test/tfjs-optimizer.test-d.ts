@@ -1,5 +1,5 @@
 import { createOptimWrapper, type Optimizer, type OptimWrapper } from "@mm/optim-core";
-import { adamw, type AdamwHyperparameters, sgd } from "@mm/optim-rules";
+import { adamw, type AdamwHyperparameters, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { type NativeHyperparameters, tfjsOptimizer, type TfjsLoss } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import type * as tfl from "@tensorflow/tfjs-layers";
@@ -31,6 +31,18 @@ describe("tfjsOptimizer", () => {
     tfjsOptimizer(sgd(), [{ params: { w }, betas: [0.5, 0.9] }]);
     // @ts-expect-error There is no such lowering.
     tfjsOptimizer(adamw(), { w }, { lowering: "webgl" });
+  });
+
+  test("takes groups with rules of their own, typed by each", () => {
+    const optimizer = tfjsOptimizer(adamw(), [
+      { params: { w }, rule: sgd(), momentum: 0.9 },
+      { params: model.trainableWeights, betas: [0.5, 0.9] },
+    ]);
+    expectTypeOf(optimizer).toEqualTypeOf<
+      Optimizer<TfjsLoss, tf.Scalar, AdamwHyperparameters, AdamwHyperparameters | SgdHyperparameters>
+    >();
+    // @ts-expect-error SGD has no betas.
+    tfjsOptimizer(adamw(), [{ params: { w }, rule: sgd(), betas: [0.5, 0.9] }]);
   });
 
   test("wraps a tf.Optimizer, of which only the learning rate is live", () => {

@@ -1,19 +1,15 @@
 import { OptimError } from "@mm/optim-core";
-import { arrayKernels, type VectorKernels } from "@mm/optim-core/backend";
+import { type AdmittedParameter, arrayKernels, type VectorKernels } from "@mm/optim-core/backend";
 import { type ArenaMemory, cellsBesideSlots, type Region } from "./arena-memory.ts";
 import { type Vector, wasmKernels } from "./kernel/index.ts";
 import type { WasmMemory } from "./kernel/webassembly.ts";
 import type { Place, Storage } from "./storage.ts";
 
 /** Builds an optimizer on an arena. See {@link ArenaRoom.build}. */
-export function buildOnArena<T>(
-  arena: ArenaMemory,
-  slotsNeeded: () => number,
-  onStorage: <V>(storage: Storage<V>) => T,
-): T {
+export function buildOnArena<T>(arena: ArenaMemory, onStorage: <V>(storage: Storage<V>) => T): T {
   return arena.memory === undefined
-    ? onStorage(new ArenaStorage(arena, plainLayout(arena.buffer), slotsNeeded))
-    : onStorage(new ArenaStorage(arena, compiledLayout(arena.memory), slotsNeeded));
+    ? onStorage(new ArenaStorage(arena, plainLayout(arena.buffer)))
+    : onStorage(new ArenaStorage(arena, compiledLayout(arena.memory)));
 }
 
 /** How the vectors of a kind lie in an arena. */
@@ -54,17 +50,16 @@ class ArenaStorage<V> implements Storage<V> {
   readonly maxParameterLength: number;
   readonly #arena: ArenaMemory;
   readonly #layout: Layout<V>;
-  readonly #slotsNeeded: () => number;
-  readonly #claimed = new Set<Region>();
+  /** The vectors that this optimizer may take, by region. */
+  readonly #claims = new Map<Region, number>();
 
-  constructor(arena: ArenaMemory, layout: Layout<V>, slotsNeeded: () => number) {
+  constructor(arena: ArenaMemory, layout: Layout<V>) {
     this.kernels = layout.kernels;
     this.compiled = layout.compiled;
     this.maxSlots = arena.slots;
     this.maxParameterLength = Math.max(...arena.arrays.map(({ length }) => length));
     this.#arena = arena;
     this.#layout = layout;
-    this.#slotsNeeded = slotsNeeded;
   }
 
   admit(value: Float32Array, where: string): void {
@@ -79,17 +74,21 @@ class ArenaStorage<V> implements Storage<V> {
   }
 
   /** Claims the room for all that this optimizer may take, so that two of them on one parameter cannot run out of it later. */
-  claim(parameters: readonly Place[]): void {
-    const claim = this.#claim;
-    const cells = cellsBesideSlots + this.#arena.slots;
-    const regions = new Set(parameters.map(({ value }) => this.#regionAt(value.byteOffset)));
-    for (const region of this.#claimed) regions.delete(region);
+  claim(parameters: readonly AdmittedParameter<Float32Array>[]): void {
+    const { slots } = this.#arena;
+    const claims = parameters.map(({ value, group }) => {
+      const needed = cellsBesideSlots + Math.min(group.everySlot.slots.size, slots);
+      return [this.#regionAt(value.byteOffset), needed] as const;
+    });
     // All of it or nothing: who is refused holds no room.
-    for (const { claimed } of regions) if (claimed + claim > cells) throw full(claim, cells - claimed);
-    for (const region of regions) {
-      region.claimed += claim;
+    for (const [{ claimed }, needed] of claims) {
+      const room = cellsBesideSlots + slots - claimed;
+      if (needed > room) throw full(needed, room);
+    }
+    for (const [region, needed] of claims) {
+      region.claimed += needed;
       region.owner ??= this;
-      this.#claimed.add(region);
+      this.#claims.set(region, needed);
     }
   }
 
@@ -137,15 +136,11 @@ class ArenaStorage<V> implements Storage<V> {
   close(): void {}
 
   dispose(): void {
-    for (const region of this.#claimed) {
-      region.claimed -= this.#claim;
+    for (const [region, claim] of this.#claims) {
+      region.claimed -= claim;
       if (region.owner === this) region.owner = undefined;
     }
-    this.#claimed.clear();
-  }
-
-  get #claim(): number {
-    return cellsBesideSlots + Math.min(this.#slotsNeeded(), this.#arena.slots);
+    this.#claims.clear();
   }
 
   #regionAt(pointer: number): Region {

@@ -42,7 +42,7 @@ export function createArena<const Name extends string>(
     slots,
   );
   registerArena(memory.buffer, {
-    build: (slotsNeeded, onStorage) => buildOnArena(memory, slotsNeeded, onStorage),
+    build: (onStorage) => buildOnArena(memory, onStorage),
   });
   return Object.freeze(
     Object.fromEntries(entries.map(([name], index) => [name, memory.arrays[index]])),

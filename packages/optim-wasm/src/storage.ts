@@ -1,4 +1,4 @@
-import { arrayKernels, refuse, type VectorKernels } from "@mm/optim-core/backend";
+import { type AdmittedParameter, arrayKernels, refuse, type VectorKernels } from "@mm/optim-core/backend";
 import type { Vector, VectorStore } from "./kernel/index.ts";
 import { mostPages, pageSize } from "./kernel/webassembly.ts";
 
@@ -26,7 +26,7 @@ export interface Storage<V> {
    *
    * @throws OptimError `arena-full`, `unsupported`
    */
-  claim(parameters: readonly Place[]): void;
+  claim(parameters: readonly AdmittedParameter<Float32Array>[]): void;
   /** Makes room for one vector per parameter, so that allocating them detaches no view. */
   reserve(parameters: readonly Place[]): void;
   /** A vector of the parameter's length, filled with `initial`. @throws OptimError `arena-full` */
@@ -48,12 +48,8 @@ export interface Storage<V> {
   dispose(): void;
 }
 
-/**
- * Parameters in arrays of the caller's: a step copies each into a vector that all of them share, and back.
- *
- * @param slots slots per parameter that the rule has as it was made
- */
-export function copyingStorage(store: VectorStore<Vector>, slots: () => number): Storage<Vector> {
+/** Parameters in arrays of the caller's: a step copies each into a vector that all of them share, and back. */
+export function copyingStorage(store: VectorStore<Vector>): Storage<Vector> {
   let shared: Vector | undefined;
   let claimed = 0;
   // Sized before a step, so that a step finds all it needs and cannot fail half-way.
@@ -76,9 +72,12 @@ export function copyingStorage(store: VectorStore<Vector>, slots: () => number):
     maxParameterLength: mostElements / 2,
     admit() {},
     claim(parameters) {
-      const total = parameters.reduce((sum, { length }) => sum + length, claimed);
+      const total = parameters.reduce(
+        (sum, { length, group }) => sum + length * (1 + group.initialSlots().slots.size),
+        claimed,
+      );
       const largest = Math.max(shared?.length ?? 0, ...parameters.map(({ length }) => length));
-      requireRoom(largest + (1 + slots()) * total, slots());
+      requireRoom(largest + total);
       reserve(parameters);
       claimed = total;
     },
@@ -104,12 +103,12 @@ export function copyingStorage(store: VectorStore<Vector>, slots: () => number):
 const mostElements = (mostPages * pageSize) / 4;
 
 /** Refuses at once what training would run out of memory for, when the slots are made. */
-function requireRoom(elements: number, slots: number): void {
+function requireRoom(elements: number): void {
   if (elements <= mostElements) return;
   refuse(
     "unsupported",
     "wasmOptimizer",
-    `at most ${4 * mostElements} bytes for the accumulator and ${slots} slots of each parameter, and a copy of the largest`,
+    `at most ${4 * mostElements} bytes for the accumulator and the slots of each parameter, and a copy of the largest`,
     4 * elements,
     { hint: "Give the parameters to several optimizers" },
   );
@@ -137,12 +136,8 @@ export function arrayStorage(): Storage<Float32Array> {
 
 /** The memory of an arena, as an optimizer sees it. */
 export interface ArenaRoom {
-  /**
-   * Builds an optimizer on it.
-   *
-   * @param slotsNeeded slots per parameter that the rule has at most, in any structure
-   */
-  build<T>(slotsNeeded: () => number, onStorage: <V>(storage: Storage<V>) => T): T;
+  /** Builds an optimizer on it. */
+  build<T>(onStorage: <V>(storage: Storage<V>) => T): T;
 }
 
 const arenas = /* @__PURE__ */ new WeakMap<ArrayBufferLike, ArenaRoom>();

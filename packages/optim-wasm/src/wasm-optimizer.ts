@@ -1,5 +1,12 @@
-import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
-import { allSlots, createOptimizer, hyperparameterEntries, structureOf } from "@mm/optim-core/backend";
+import type {
+  BaseHyperparameters,
+  GroupsInput,
+  Optimizer,
+  ParametersInput,
+  ParamNamesOf,
+  RulesOf,
+} from "@mm/optim-core";
+import { createOptimizer } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
@@ -14,13 +21,15 @@ export type WasmParameters<Name extends string = string> = { readonly [K in Name
 export type WasmParamGroups<H, Name extends string = string> = readonly ({
   readonly name?: string;
   readonly params: { readonly [K in Name]?: Float32Array };
+  readonly rule?: undefined;
 } & Partial<Readonly<H>>)[];
 
 /** An optimizer of this package: {@link Optimizer} with what is its own in `capabilities`. */
 export interface WasmOptimizer<
   Name extends string = string,
   H extends BaseHyperparameters = BaseHyperparameters,
-> extends Optimizer<WasmLoss<Name>, number, H> {
+  R extends BaseHyperparameters = H,
+> extends Optimizer<WasmLoss<Name>, number, H, R> {
   readonly capabilities: WasmCapabilities;
   /**
    * All accumulated gradients in one array, of an optimizer that has exactly the parameters of an arena; `undefined` for every other, for a second
@@ -46,6 +55,9 @@ const who = "wasmOptimizer";
  * optim.updateParams(({ grad, scale }) => backward(weights, batch, grad("weights"), scale));
  * ```
  *
+ * A group may follow a rule of its own: `[{ params: hidden, rule: sgd({ lr: 0.1, momentum: 0.9 }) }, { params: rest }]`. All groups share one
+ * backward, one norm and one state.
+ *
  * Parameters stay the caller's, and have their new values when the step returns. Arrays of an arena ({@link createArena}) are updated
  * where they are; others are copied into the kernels' memory and back by each step, which takes about as long again as the update.
  * All parameters of an optimizer are of one arena, or none of any.
@@ -64,13 +76,17 @@ export function wasmOptimizer<H extends BaseHyperparameters, const Name extends 
   rule: UpdateRule<H>,
   groups: WasmParamGroups<H, Name>,
 ): WasmOptimizer<Name, H>;
+export function wasmOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
+  rule: UpdateRule<H>,
+  groups: GroupsInput<{ readonly [name: string]: Float32Array }, NoInfer<H>, G>,
+): WasmOptimizer<ParamNamesOf<G>, H, RulesOf<G, H>>;
 export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
   rule: UpdateRule<H>,
   parameters: WasmParameters<Name>,
 ): WasmOptimizer<Name, H>;
 export function wasmOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
-  parameters: WasmParameters | WasmParamGroups<H>,
+  parameters: unknown,
 ): WasmOptimizer<string, H> {
   const arrays = arraysIn(parameters);
   const arena = arrays.map(arenaOf).find((found) => found !== undefined);
@@ -84,25 +100,15 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
     // The engine's capabilities are the optimizer's.
     return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };
   };
-  if (arena !== undefined) return arena.build(() => slotsInAnyStructure(rule), build);
+  if (arena !== undefined) return arena.build(build);
   const store = availableVectorMemory(bytesFor(arrays));
-  return store ? build(copyingStorage(store, () => slotsOf(rule))) : build(arrayStorage());
-}
-
-/** The slots of a parameter under the hyperparameters that the rule was made with. */
-function slotsOf({ definition, hyperparameters }: UpdateRule): number {
-  const structure = structureOf(definition, hyperparameterEntries(hyperparameters));
-  return Object.keys(definition.slots?.(structure) ?? {}).length;
+  return store ? build(copyingStorage(store)) : build(arrayStorage());
 }
 
 /** An estimate of the bytes beside the parameters: accumulator, pending gradient and three slots of each, and a copy of the largest. */
 function bytesFor(arrays: readonly unknown[]): number {
   const lengths = arrays.flatMap((array) => (ArrayBuffer.isView(array) ? [array.byteLength + 64] : []));
   return 5 * lengths.reduce((sum, bytes) => sum + bytes, 0) + Math.max(0, ...lengths);
-}
-
-function slotsInAnyStructure({ definition, hyperparameters }: UpdateRule): number {
-  return allSlots(definition, structureOf(definition, hyperparameterEntries(hyperparameters))).slots.size;
 }
 
 /** The arrays among the parameters. They are checked later. */

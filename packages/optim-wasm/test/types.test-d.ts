@@ -1,5 +1,5 @@
 import { createOptimWrapper, type OptimWrapper } from "@mm/optim-core";
-import { adam, sgd } from "@mm/optim-rules";
+import { adam, type AdamHyperparameters, sgd, type SgdHyperparameters } from "@mm/optim-rules";
 import { createArena, wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
 import { expectTypeOf, test } from "vitest";
 
@@ -23,6 +23,37 @@ test("names come from the parameters", () => {
 
   const byName: Record<string, Float32Array> = { w };
   expectTypeOf(wasmOptimizer(sgd(), byName).backward).parameter(0).toEqualTypeOf<WasmLoss>();
+});
+
+test("groups with rules of their own have their rules' hyperparameters", () => {
+  const optim = createOptimWrapper(
+    wasmOptimizer(adam(), [
+      { name: "hidden", params: { w }, rule: sgd({ lr: 0.1 }), momentum: 0.9 },
+      { params: { b }, betas: [0.8, 0.9] },
+    ]),
+  );
+  expectTypeOf(optim).toEqualTypeOf<
+    OptimWrapper<WasmLoss<"w" | "b">, number, AdamHyperparameters, AdamHyperparameters | SgdHyperparameters>
+  >();
+  for (const group of optim.paramGroups) {
+    group.lr = group.weightDecay;
+    if ("betas" in group) expectTypeOf(group.betas[0]).toBeNumber();
+    else group.momentum = 0.5;
+    // @ts-expect-error: not every rule has betas
+    void group.betas;
+  }
+  expectTypeOf(optim.defaults).toEqualTypeOf<Readonly<AdamHyperparameters>>();
+  optim.addParamGroup({ params: { v: w }, rule: sgd(), momentum: 0.5 });
+  // @ts-expect-error: SGD has no betas
+  optim.addParamGroup({ params: { v: w }, rule: sgd(), betas: [0.8, 0.9] });
+  // @ts-expect-error: SGD has no betas
+  wasmOptimizer(adam(), [{ params: { w }, rule: sgd(), betas: [0.8, 0.9] }]);
+  // @ts-expect-error: misspelled
+  wasmOptimizer(adam(), [{ params: { w }, rule: sgd(), momentun: 0.9 }]);
+  // @ts-expect-error: parameters are float32
+  wasmOptimizer(adam(), [{ params: { w: new Float64Array(1) }, rule: sgd() }]);
+  // @ts-expect-error: a factory is no rule
+  wasmOptimizer(adam(), [{ params: { w }, rule: sgd }]);
 });
 
 test("what does not compile", () => {

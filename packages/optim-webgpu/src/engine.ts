@@ -1,14 +1,5 @@
 import type { Capabilities } from "@mm/optim-core";
-import {
-  allSlots,
-  type Engine,
-  hostCapabilities,
-  hyperparameterEntries,
-  masterSlot,
-  type NamedParameter,
-  structureOf,
-} from "@mm/optim-core/backend";
-import type { UpdateRule } from "@mm/optim-core/rule";
+import { type AdmittedParameter, type Engine, hostCapabilities, masterSlot } from "@mm/optim-core/backend";
 import { Accumulation, type WebgpuStepParameter } from "./accumulate.ts";
 import { Device } from "./device.ts";
 import { ErrorSink } from "./error-sink.ts";
@@ -35,7 +26,6 @@ export interface EngineOptions<P> {
   /** The name of the backend: `optimizer.backend`, and what errors begin with. */
   readonly backend: string;
   readonly device: GPUDevice;
-  readonly rule: UpdateRule;
   readonly port: ParameterPort<P>;
 }
 
@@ -56,14 +46,13 @@ export class EngineCore<P> {
   readonly #dtypes = new Map<string, DType>();
   readonly #known = new Map<string, WebgpuStepParameter<P>>();
 
-  constructor({ backend, device: gpu, rule: { definition, hyperparameters }, port }: EngineOptions<P>) {
+  constructor({ backend, device: gpu, port }: EngineOptions<P>) {
     const device = (this.device = new Device(gpu, backend));
     device.requireLive();
-    const structure = structureOf(definition, hyperparameterEntries(hyperparameters));
     this.port = port;
     this.errors = new ErrorSink(device);
     this.#planes = new Planes(device);
-    this.#state = new DeviceState(device, [...allSlots(definition, structure).scalarSlots]);
+    this.#state = new DeviceState(device);
     this.latch = new Latch(device, this.#state);
     this.accumulation = new Accumulation(device, this.#planes, ({ name }) => this.dtypeOf(name) as DType);
     this.#masters = new Masters(device, port, this.#planes, this.accumulation);
@@ -135,14 +124,16 @@ export class EngineCore<P> {
   }
 
   /** Makes places for parameters that core and the port have accepted. */
-  #admit(added: readonly NamedParameter<P>[], call: string): void {
+  #admit(added: readonly AdmittedParameter<P>[], call: string): void {
     this.port.admit?.(added, call);
     const vectors = added.map(({ name, length, master }) => {
       return { name, length, dtype: master === true ? ("float16" as const) : ("float32" as const) };
     });
     for (const { name, dtype } of vectors) this.#dtypes.set(name, dtype);
     this.#planes.reserve(vectors);
-    this.#state.reserve(vectors.map(({ name }) => name));
+    this.#state.reserve(
+      added.map(({ name, group }) => ({ name, scalarSlots: [...group.everySlot.scalarSlots] })),
+    );
     this.latch.rebind();
     this.#stages.rebind();
   }

@@ -211,7 +211,11 @@ export class StepPlan<P> {
         groups: new WeakMap(),
       };
     });
-    for (const [program, at] of codes) writeCode(program, state.scalarSlots, table.words, at);
+    const groupOf = new Map(members.map(({ program, parameter }) => [program, parameter.group]));
+    for (const [program, at] of codes) {
+      const scalarSlots = groupOf.get(program)?.everySlot.scalarSlots ?? [];
+      writeCode(program, [...scalarSlots], table.words, at);
+    }
     for (const [index, planned] of this.records.entries()) {
       const { first, count } = table.runs[index] as TileRun;
       table.setWord(planned.at + record.statics, planned.statics);

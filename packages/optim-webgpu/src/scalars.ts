@@ -13,19 +13,22 @@ export class DeviceScalar {
   }
 }
 
+/** The numbers of one parameter. */
+interface Block {
+  readonly at: number;
+  readonly scalarSlots: readonly string[];
+}
+
 /**
  * What an optimizer keeps on the device beside vectors: counts, latched loss scales, and for each parameter a block of its step count and
  * its scalar slots. `kernel/layout.ts` has the words.
  */
 export class DeviceState {
-  readonly scalarSlots: readonly string[];
   readonly #device: Device;
-  readonly #blocks = new Map<string, number>();
+  readonly #blocks = new Map<string, Block>();
   #buffer: GPUBuffer;
 
-  /** @param scalarSlots of the rule, in any structure */
-  constructor(device: Device, scalarSlots: readonly string[]) {
-    this.scalarSlots = scalarSlots;
+  constructor(device: Device) {
     this.#device = device;
     this.#buffer = device.createBuffer("state", 4 * globalsWords);
   }
@@ -34,18 +37,18 @@ export class DeviceState {
     return this.#buffer;
   }
 
-  get blockWords(): number {
-    return stateBlockWords(this.scalarSlots.length);
-  }
-
-  /** Makes blocks for parameters. The buffer is another one after it, and what was bound to the one before is void. */
-  reserve(names: readonly string[]): void {
-    for (const name of names) this.#blocks.set(name, globalsWords + this.#blocks.size * this.blockWords);
+  /**
+   * Makes blocks for parameters, each with room for the scalar slots that its rule has in any structure. The buffer is another one after it, and
+   * what was bound to the one before is void.
+   */
+  reserve(parameters: readonly { readonly name: string; readonly scalarSlots: readonly string[] }[]): void {
     const before = this.#buffer;
-    this.#buffer = this.#device.createBuffer(
-      "state",
-      4 * (globalsWords + this.#blocks.size * this.blockWords),
-    );
+    let end = before.size / 4;
+    for (const { name, scalarSlots } of parameters) {
+      this.#blocks.set(name, { at: end, scalarSlots });
+      end += stateBlockWords(scalarSlots.length);
+    }
+    this.#buffer = this.#device.createBuffer("state", 4 * end);
     const encoder = this.#device.createEncoder("state");
     encoder.copyBufferToBuffer(before, 0, this.#buffer, 0, before.size);
     this.#device.submit([encoder.finish()]);
@@ -54,7 +57,7 @@ export class DeviceState {
 
   /** Word of the block of a parameter. */
   blockOf(name: string): number {
-    return this.#blocks.get(name) as number;
+    return this.#block(name).at;
   }
 
   stepOf(name: string): DeviceScalar {
@@ -62,8 +65,8 @@ export class DeviceState {
   }
 
   slotOf(name: string, scalarSlot: string): DeviceScalar {
-    const index = this.scalarSlots.indexOf(scalarSlot);
-    return new DeviceScalar(this.blockOf(name) + stateBlock.scalarSlots + 2 * index, "pair");
+    const { at, scalarSlots } = this.#block(name);
+    return new DeviceScalar(at + stateBlock.scalarSlots + 2 * scalarSlots.indexOf(scalarSlot), "pair");
   }
 
   write(word: number, data: Float32Array | Uint32Array): void {
@@ -85,5 +88,9 @@ export class DeviceState {
 
   destroy(): void {
     this.#buffer.destroy();
+  }
+
+  #block(name: string): Block {
+    return this.#blocks.get(name) as Block;
   }
 }

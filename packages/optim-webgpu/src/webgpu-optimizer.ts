@@ -1,4 +1,11 @@
-import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import type {
+  BaseHyperparameters,
+  GroupsInput,
+  Optimizer,
+  ParametersInput,
+  ParamNamesOf,
+  RulesOf,
+} from "@mm/optim-core";
 import { createOptimizer } from "@mm/optim-core/backend";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
 import { checkSchema } from "@mm/optim-core/schema";
@@ -14,6 +21,7 @@ export type WebgpuParameters<Name extends string = string> = { readonly [K in Na
 export type WebgpuParamGroups<H, Name extends string = string> = readonly ({
   readonly name?: string;
   readonly params: { readonly [K in Name]?: WebgpuParameter };
+  readonly rule?: undefined;
 } & Partial<Readonly<H>>)[];
 
 export interface WebgpuOptimizerOptions {
@@ -27,7 +35,8 @@ export interface WebgpuOptimizerOptions {
 export type WebgpuOptimizer<
   Name extends string = string,
   H extends BaseHyperparameters = BaseHyperparameters,
-> = Optimizer<WebgpuLoss<Name>, undefined, H>;
+  R extends BaseHyperparameters = H,
+> = Optimizer<WebgpuLoss<Name>, undefined, H, R>;
 
 const who = "webgpuOptimizer";
 
@@ -43,6 +52,9 @@ const who = "webgpuOptimizer";
  *   return undefined;
  * });
  * ```
+ *
+ * A group may follow a rule of its own: `[{ params: hidden, rule: sgd({ lr: 0.1, momentum: 0.9 }) }, { params: rest }]`. All groups share one
+ * norm, one decision on the step, and one state.
  *
  * Parameters are buffers of the caller's with the usages STORAGE, COPY_SRC and COPY_DST, ranges of them, or an arena ({@link createArena});
  * they stay the caller's. Those that share a buffer share a dispatch. Parameters in float16 have float32 master weights, which begin with
@@ -60,6 +72,11 @@ export function webgpuOptimizer<H extends BaseHyperparameters, const Name extend
   groups: WebgpuParamGroups<H, Name>,
   options: WebgpuOptimizerOptions,
 ): WebgpuOptimizer<Name, H>;
+export function webgpuOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
+  rule: UpdateRule<H>,
+  groups: GroupsInput<{ readonly [name: string]: WebgpuParameter }, NoInfer<H>, G>,
+  options: WebgpuOptimizerOptions,
+): WebgpuOptimizer<ParamNamesOf<G>, H, RulesOf<G, H>>;
 export function webgpuOptimizer<H extends BaseHyperparameters, const Name extends string>(
   rule: UpdateRule<H>,
   parameters: WebgpuParameters<Name>,
@@ -67,7 +84,7 @@ export function webgpuOptimizer<H extends BaseHyperparameters, const Name extend
 ): WebgpuOptimizer<Name, H>;
 export function webgpuOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
-  parameters: WebgpuParameters | WebgpuParamGroups<H>,
+  parameters: unknown,
   options: WebgpuOptimizerOptions,
 ): WebgpuOptimizer<string, H> {
   checkSchema("invalid-option", `${who}: options`, options, {
@@ -75,7 +92,7 @@ export function webgpuOptimizer<H extends BaseHyperparameters>(
   });
   requireRule(who, rule);
   const { device, adapter } = options;
-  const engine = createEngine({ backend: "webgpu", device, rule, port: bufferPort(device, adapter) });
+  const engine = createEngine({ backend: "webgpu", device, port: bufferPort(device, adapter) });
   try {
     return createOptimizer(
       who,

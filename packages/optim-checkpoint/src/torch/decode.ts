@@ -1,11 +1,12 @@
 import {
   type AnyOptimWrapper,
+  type GroupState,
   type LossScalerStateDict,
   OptimError,
   type OptimWrapperStateDict,
   type ParameterState,
 } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
+import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
 import { checkSchema } from "@mm/optim-core/schema";
 import { decodeSafetensors } from "../decode.ts";
 import { fromJson } from "../json.ts";
@@ -100,7 +101,7 @@ function slotsByParameter(tensors: ReadonlyMap<string, Tensor>): Slots {
 }
 
 function wrapperState(
-  { param_groups: groups, base_param_settings: base, loss_scaler: scaler }: TorchState,
+  { param_groups: groups, base_param_settings: baseSettings, loss_scaler: scaler }: TorchState,
   { optimizer, paramGroups }: AnyOptimWrapper,
   slots: Slots,
   {
@@ -109,34 +110,42 @@ function wrapperState(
     innerCount = 0,
   }: TorchStateOptions & { readonly name: string | undefined },
 ): OptimWrapperStateDict {
-  const shapes = new Map(optimizer.parameters.map((parameter) => [parameter.name, parameter.shape]));
+  const known = new Map(optimizer.parameters.map((parameter) => [parameter.name, parameter]));
   const params = groups.flatMap((group) =>
     group.params.map((torchName) => {
       const current = rename(torchName, name);
       const found = slots.get(JSON.stringify(name === undefined ? [torchName] : [name, torchName]));
-      return parameterState(current, found ?? new Map(), shapes.get(current), optimizer.rule);
+      const { shape, rule = optimizer.rule } = known.get(current) ?? {};
+      return parameterState(current, found ?? new Map(), shape, rule);
     }),
   );
+  const base = { rule: optimizer.rule, values: hyperparameterEntries(optimizer.defaults) };
+  const groupStates = groups.map(({ params: torchNames, ...options }, index): GroupState => {
+    const members = torchNames.map((torchName) => rename(torchName, name));
+    // Theirs have no names.
+    const here = paramGroups.find((group) => group.params.some((parameter) => members.includes(parameter)));
+    if (here === undefined) {
+      return { name: String(index), params: members, hyperparameters: torchHyperparameters(options, base) };
+    }
+    const { name: group, params: all, ...values } = here;
+    const rule = known.get(all[0] as string)?.rule;
+    const followed = { rule: rule ?? base.rule, values: hyperparameterEntries(values) };
+    return {
+      name: group,
+      params: members,
+      ...(rule !== undefined && { rule }),
+      hyperparameters: torchHyperparameters(options, followed),
+    };
+  });
   return {
     format: "optim-wrapper",
     version: 1,
     optimizer: {
       format: "optim-optimizer",
-      version: 1,
+      version: groupStates.some(({ rule }) => rule !== undefined) ? 2 : 1,
       rule: optimizer.rule,
-      groups: groups.map(({ params: torchNames, ...values }, index) => {
-        const members = torchNames.map((torchName) => rename(torchName, name));
-        // Theirs have no names.
-        const here = paramGroups.find((group) =>
-          group.params.some((parameter) => members.includes(parameter)),
-        );
-        return {
-          name: here?.name ?? String(index),
-          params: members,
-          hyperparameters: torchHyperparameters(values, optimizer),
-        };
-      }),
-      ...(base && { baseParamSettings: torchHyperparameters(base, optimizer) }),
+      groups: groupStates,
+      ...(baseSettings && { baseParamSettings: torchHyperparameters(baseSettings, base) }),
       params,
       steps: params.reduce((most, { step }) => Math.max(most, step), 0),
       skipped: 0,

@@ -1,5 +1,5 @@
-import type { AnyOptimizer, HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
-import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
+import type { HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { camelCase, type TorchOptions } from "./format.ts";
 
 /** Entries of a group of PyTorch's that have no bearing on its numbers. */
@@ -22,6 +22,12 @@ const withoutBearing: ReadonlySet<string> = /* @__PURE__ */ new Set([
 
 const hasBearing = (name: string): boolean => !withoutBearing.has(name) && !name.startsWith("initial_");
 
+/** The rule that a group follows here, and the hyperparameters that it has. */
+export interface Followed {
+  readonly rule: string;
+  readonly values: HyperparameterRecord;
+}
+
 /**
  * PyTorch's options under our names. One that the rule does not have is dropped where it is switched off, and otherwise kept, for the load
  * to report; a switch of the rule that an older PyTorch did not have is off.
@@ -30,10 +36,9 @@ const hasBearing = (name: string): boolean => !withoutBearing.has(name) && !name
  */
 export function torchHyperparameters(
   { decoupled_weight_decay: decoupled, ...options }: TorchOptions,
-  optimizer: AnyOptimizer,
+  { rule, values: defaults }: Followed,
 ): HyperparameterRecord {
-  const defaults = hyperparameterEntries(optimizer.defaults);
-  const known = { ...options, ...decoupling(decoupled, options, defaults, optimizer.rule) };
+  const known = { ...options, ...decoupling(decoupled, options, defaults, rule) };
   const found = Object.entries(known)
     .filter(([name]) => hasBearing(name) || Object.hasOwn(defaults, camelCase(name)))
     .map(([name, value]) => [camelCase(name), value as HyperparameterValue] as const)

@@ -10,6 +10,8 @@ export interface PlannedParameter<P> {
   readonly aliases: readonly string[];
   /** The name of its group. */
   readonly group: string;
+  /** The rule of its group, where it is not that of the wrapper. */
+  readonly rule?: UpdateRule | undefined;
   /** The hyperparameters that differ from the rule's. */
   readonly options: HyperparameterRecord;
   readonly frozen: boolean;
@@ -28,6 +30,8 @@ export interface Plan<P> {
 export interface PlanRequest<P> {
   readonly parameters: readonly DescribedParameter<P>[];
   readonly rule: UpdateRule;
+  /** Of each entry of a list, the rule that it names. */
+  readonly rules: readonly (UpdateRule | undefined)[];
   /** The hyperparameters that are written in the configuration. */
   readonly written: HyperparameterRecord;
   /** Where the configuration of the wrapper stands: `config`. */

@@ -1,18 +1,21 @@
 import type { HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
 import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
-import { resolveHyperparameters } from "@mm/optim-core/rule";
-import type { ParamRule } from "../config.ts";
+import { resolveHyperparameters, type UpdateRule } from "@mm/optim-core/rule";
+import type { AnyParamRule } from "../config.ts";
 import { type CompiledMatcher, compileMatcher } from "../matcher.ts";
 import { listNames } from "../model/describe-model.ts";
 import { requireOptions } from "./options.ts";
 import { isFrozen, type Plan, type PlanRequest, requireKind, uniqueParameters } from "./plan.ts";
 
 interface CompiledRule {
+  /** `config.paramwise[0]` */
+  readonly path: string;
   readonly label: string;
   readonly matcher: CompiledMatcher;
   readonly lrMult: number;
   readonly decayMult: number;
   readonly frozen: boolean | undefined;
+  readonly rule: UpdateRule | undefined;
   readonly hyperparameters: HyperparameterRecord;
 }
 
@@ -22,9 +25,9 @@ interface CompiledRule {
  * @throws OptimError `invalid-option`, `unknown-option`, `invalid-hyperparameter`; `unknown-parameter` for a rule that asks for a name which
  * no parameter has; `unsupported` for a kind that the model does not tell
  */
-export function planRules<P>(request: PlanRequest<P>, written: readonly ParamRule[]): Plan<P> {
+export function planRules<P>(request: PlanRequest<P>, written: readonly AnyParamRule[]): Plan<P> {
   const path = `${request.path}.paramwise`;
-  const rules = written.map((rule, index) => compileRule(request, rule, `${path}[${index}]`));
+  const rules = written.map((rule, index) => compileRule(request, rule, index));
   const unique = uniqueParameters(request.parameters);
   for (const [index, { matcher }] of rules.entries()) {
     if (!matcher.names || request.parameters.some((place) => matcher.matches(place))) continue;
@@ -48,48 +51,70 @@ export function planRules<P>(request: PlanRequest<P>, written: readonly ParamRul
     }
     groups.set(group, followed);
     const frozen = followed.flatMap((candidate) => candidate.frozen ?? []);
+    const rule = followed.flatMap((candidate) => candidate.rule ?? []).at(-1);
     return {
       parameter,
       aliases,
       group,
-      options: combine(request, followed, `${path}: ${group}`),
+      rule,
+      options: combine(rule ?? request.rule, followed, `${path}: ${group}`),
       frozen: frozen.at(-1) ?? isFrozen(places),
       why,
     };
   });
-  return { planned, unused: [...unused].map((rule) => `${path}[${rules.indexOf(rule)}]`) };
+  return { planned, unused: Array.from(unused, ({ path: place }) => place) };
 }
 
-function compileRule<P>(
-  { parameters, rule }: PlanRequest<P>,
-  written: ParamRule,
-  path: string,
-): CompiledRule {
-  const { match, name, frozen, lrMult = 1, decayMult, ...hyperparameters } = written;
+function compileRule<P>(request: PlanRequest<P>, written: AnyParamRule, index: number): CompiledRule {
+  const { parameters, rule: base, rules } = request;
+  const path = `${request.path}.paramwise[${index}]`;
+  const { match, name, frozen, rule: _, lrMult = 1, decayMult, ...hyperparameters } = written;
   const matcher = compileMatcher(match, `${path}.match`);
   for (const kind of matcher.kinds) requireKind(kind, parameters, `${path}.match`);
-  const defaults = hyperparameterEntries(rule.hyperparameters);
-  if (decayMult !== undefined && defaults["weightDecay"] === undefined) {
-    refuse("unknown-option", `${path}.decayMult`, `a rule with weightDecay`, rule.name);
-  }
-  const others = ["match", "name", "frozen", "lrMult", "decayMult"];
+  const own = rules[index];
+  // An entry without a rule may be meant for the parameters of another entry's.
+  const candidates = own === undefined ? [base, ...rules.filter((rule) => rule !== undefined)] : [own];
+  const fits = (rule: UpdateRule): boolean => lacking(rule, hyperparameters, decayMult) === undefined;
+  const likely = candidates.find(fits) ?? own ?? base;
+  const options = requireOptions(hyperparameters, likely, others, path);
+  requireDecay(likely, decayMult, path);
   return {
+    path,
     label: name ?? matcher.text,
     matcher,
     lrMult,
     decayMult: decayMult ?? 1,
     frozen,
-    hyperparameters: requireOptions(hyperparameters, rule, others, path),
+    rule: own,
+    hyperparameters: options,
   };
 }
 
-function combine<P>(
-  { rule }: PlanRequest<P>,
-  followed: readonly CompiledRule[],
-  who: string,
-): HyperparameterRecord {
+const others = ["match", "name", "frozen", "rule", "lrMult", "decayMult"];
+
+/** The first of these options that a rule does not have. */
+function lacking(
+  { hyperparameters }: UpdateRule,
+  options: object,
+  decayMult: number | undefined,
+): string | undefined {
+  const needed = [...Object.keys(options), ...(decayMult === undefined ? [] : ["weightDecay"])];
+  return needed.find((name) => !Object.hasOwn(hyperparameters, name));
+}
+
+function requireDecay(rule: UpdateRule, decayMult: number | undefined, path: string): void {
+  if (decayMult === undefined || lacking(rule, {}, decayMult) === undefined) return;
+  refuse("unknown-option", `${path}.decayMult`, `a rule with weightDecay`, rule.name);
+}
+
+/** The options of parameters that follow `rule` and these entries. */
+function combine(rule: UpdateRule, followed: readonly CompiledRule[], who: string): HyperparameterRecord {
   const options: Record<string, HyperparameterValue> = {};
-  for (const { hyperparameters } of followed) Object.assign(options, hyperparameters);
+  for (const { hyperparameters, decayMult, path } of followed) {
+    requireOptions(hyperparameters, rule, others, path);
+    requireDecay(rule, decayMult === 1 ? undefined : decayMult, path);
+    Object.assign(options, hyperparameters);
+  }
   const base = { ...hyperparameterEntries(rule.hyperparameters), ...options };
   resolveHyperparameters(rule.definition, base, {}, who);
   const product = (factor: "lrMult" | "decayMult"): number =>

@@ -6,6 +6,7 @@ import type {
 } from "@mm/optim-core";
 import { hyperparameterEntries } from "@mm/optim-core/backend";
 import type {
+  AnyParamRule,
   ClipGradByNormConfig,
   DictMember,
   OptimizerConfig,
@@ -13,7 +14,7 @@ import type {
   OptimWrapperDictConfig,
   ParamOptions,
   Paramwise,
-  ParamRule,
+  RuleAround,
   ScaleLr,
   ScheduleConfig,
   SchedulesConfig,
@@ -48,29 +49,52 @@ import { standardSchedules, typed } from "./schedule-schema.ts";
  * published as `@mm/optim-config/schema/optim-wrapper.json`.
  */
 export function optimWrapperSchema(registries: Registries): JsonSchema {
-  const known = { rules: registries.rules, schedules: knownSchedules(registries) };
-  return { $schema: draft, title: "An optimizer wrapper", ...wrapperShape(known).schema };
+  const { known, definitions } = published(registries);
+  return { $schema: draft, title: "An optimizer wrapper", definitions, ...wrapperShape(known).schema };
 }
 
 /** The schema of {@link OptimWrapperDictConfig}; published as `@mm/optim-config/schema/optim-wrapper-dict.json`. */
 export function optimWrapperDictSchema(registries: Registries): JsonSchema {
-  const known = { rules: registries.rules, schedules: knownSchedules(registries) };
-  return { $schema: draft, title: "Optimizer wrappers by name", ...dictShape(known).schema };
+  const { known, definitions } = published(registries);
+  return { $schema: draft, title: "Optimizer wrappers by name", definitions, ...dictShape(known).schema };
 }
 
 /** What a configuration is checked with: the options of a schedule are left to its factory, which may be anybody's. */
 export const checkedWrapperSchema = (registries: Registries): JsonSchema =>
-  wrapperShape({ rules: registries.rules, schedules: openSchedules(registries) }).schema;
+  wrapperShape(checked(registries)).schema;
 export const checkedDictSchema = (registries: Registries): JsonSchema =>
-  dictShape({ rules: registries.rules, schedules: openSchedules(registries) }).schema;
+  dictShape(checked(registries)).schema;
 export const checkedSchedulesSchema = (registries: Registries): JsonSchema =>
   schedulesShape(openSchedules(registries)).schema;
 
 const draft = "http://json-schema.org/draft-07/schema#";
 
 interface Known {
-  readonly rules: RuleRegistry;
+  /** A rule of the registry with its hyperparameters. */
+  readonly optimizer: Shape<OptimizerConfig<RuleRegistry, string>>;
   readonly schedules: readonly JsonSchema[];
+}
+
+function checked(registries: Registries): Known {
+  return {
+    optimizer: optimizerShape(registries.rules, ruleAroundShape()),
+    schedules: openSchedules(registries),
+  };
+}
+
+/** The rules stand in the schema once, whatever refers to them. */
+function published(registries: Registries): {
+  readonly known: Known;
+  readonly definitions: { readonly [name: string]: JsonSchema };
+} {
+  const refer = <T>(definition: string): Shape<T> => ({ schema: { $ref: `#/definitions/${definition}` } });
+  return {
+    known: { optimizer: refer("optimizer"), schedules: knownSchedules(registries) },
+    definitions: {
+      optimizer: optimizerShape(registries.rules, refer("around")).schema,
+      around: ruleAroundShape().schema,
+    },
+  };
 }
 
 const openSchedules = ({ schedules = {} }: Registries): readonly JsonSchema[] =>
@@ -98,14 +122,14 @@ function dictShape(known: Known): Shape<OptimWrapperDictConfig> {
   });
 }
 
-function wrapperFields({ rules, schedules }: Known): Fields<OptimWrapperConfig> {
+function wrapperFields({ optimizer, schedules }: Known): Fields<OptimWrapperConfig> {
   return {
     $schema: optional(text()),
-    optimizer: described("the update rule and its hyperparameters", optimizerShape(rules)),
+    optimizer: described("the update rule and its hyperparameters", optimizer),
     paramwise: optional(
       described(
         "options for single parameters: MMEngine's, or a list of rules that are all followed",
-        either(paramwiseShape(), list(paramRuleShape())),
+        either(paramwiseShape(), list(paramRuleShape(optimizer))),
       ),
     ),
     accumulativeCounts: optional(described("backward calls per step", integerFrom(1))),
@@ -123,7 +147,7 @@ function wrapperFields({ rules, schedules }: Known): Fields<OptimWrapperConfig> 
 }
 
 /** One alternative per rule, each hyperparameter of the kind of its default. */
-function optimizerShape(rules: RuleRegistry): Shape<OptimizerConfig<RuleRegistry, string>> {
+function optimizerShape(rules: RuleRegistry, around: Shape<RuleAround>): Known["optimizer"] {
   const anyOf = Object.entries(rules).flatMap(([type, factory]): readonly JsonSchema[] => {
     const { rule } = tryFactory(factory);
     if (rule === undefined) return [];
@@ -132,7 +156,11 @@ function optimizerShape(rules: RuleRegistry): Shape<OptimizerConfig<RuleRegistry
       {
         title: rule.name,
         type: "object",
-        properties: { type: { type: "string", enum: [type] }, ...options },
+        properties: {
+          type: { type: "string", enum: [type] },
+          ...options,
+          wrap: described("rules around it, the innermost first", list(around)).schema,
+        },
         required: ["type"],
         additionalProperties: false,
       },
@@ -140,6 +168,10 @@ function optimizerShape(rules: RuleRegistry): Shape<OptimizerConfig<RuleRegistry
   });
   return { schema: { anyOf } };
 }
+
+/** The options of a rule around another are left to its function. */
+const ruleAroundShape = (): Shape<RuleAround> =>
+  open<{ readonly type: string }>({ type: name() }, anyHyperparameter());
 
 function hyperparameterSchemas(hyperparameters: object): { readonly [name: string]: JsonSchema } {
   return Object.fromEntries(
@@ -170,12 +202,13 @@ const paramwiseShape = (): Shape<Paramwise> =>
     bypassDuplicate: optional(flag),
   });
 
-const paramRuleShape = (): Shape<ParamRule> =>
+const paramRuleShape = (optimizer: Known["optimizer"]): Shape<AnyParamRule> =>
   open(
     {
       match: described("which parameters", matcherShape()),
       name: optional(name()),
       frozen: optional(flag),
+      rule: optional(described("another update rule for these parameters", optimizer)),
       ...paramFields(),
     },
     anyHyperparameter(),

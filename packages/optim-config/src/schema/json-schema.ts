@@ -3,6 +3,9 @@ import { refuse } from "@mm/optim-core/backend";
 /** The part of JSON Schema (draft 7) that configurations need, as plain data: editors and other validators read it. */
 export interface JsonSchema {
   readonly $schema?: string;
+  /** In what is published alone: configurations are checked with schemas that hold all of it. */
+  readonly $ref?: string;
+  readonly definitions?: { readonly [name: string]: JsonSchema };
   readonly title?: string;
   readonly description?: string;
   readonly type?: JsonType;

@@ -7,7 +7,6 @@ import {
   type Optimizer,
   type OptimWrapper,
   type OptimWrapperOptions,
-  type ParametersInput,
 } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { sgd } from "@mm/optim-rules";
@@ -41,7 +40,11 @@ type BooleanCapability = {
 export type Initial =
   ArrayLike<number> | { readonly shape: readonly number[]; readonly values: ArrayLike<number> };
 export type Initials = { readonly [name: string]: Initial };
-export type GroupOf<H> = { readonly name?: string; readonly params: Initials } & Partial<Readonly<H>>;
+export type GroupOf<H> = {
+  readonly name?: string;
+  readonly params: Initials;
+  readonly rule?: UpdateRule;
+} & Partial<Readonly<H>>;
 
 /** Gradients by name; a parameter without an entry does not occur in the loss. */
 export type Gradients = Values;
@@ -253,7 +256,7 @@ export class Kit {
           return [name, parameter];
         }),
       );
-    const written: ParametersInput<unknown, H> = isGroups(initials)
+    const written = isGroups(initials)
       ? initials.map((group) => ({ ...group, params: create(group.params) }))
       : create(initials);
     const optimizer = factory.createOptimizer(rule, written);

@@ -375,7 +375,7 @@ function* damages(state: OptimizerStateDict): Generator<readonly [what: string, 
     { ...state, ...changes },
   ];
   yield replaced("state", { format: "optim-wrapper" });
-  yield replaced("state", { version: 2 });
+  yield replaced("state", { version: 3 });
   yield replaced("state", { version: "1" });
   yield replaced("state", { rule: 1 });
   for (const steps of [-1, 0.5, Number.NaN, "1"]) yield replaced("state", { steps });

@@ -1,7 +1,7 @@
 import type { ClipGrad, OnNonFinite } from "../options.ts";
 import type { Capabilities } from "../capabilities.ts";
 import type { LossScaler, LossScaleSettings } from "../loss-scaler.ts";
-import type { NamedParameter, Parameter, ParameterDescription } from "./parameter.ts";
+import type { AdmittedParameter, Parameter, ParameterDescription } from "./parameter.ts";
 import type { Program } from "./program/program.ts";
 
 /** What the check stage is asked for. */
@@ -111,7 +111,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
    *
    * @throws OptimError `duplicate-parameter`, `arena-full`
    */
-  admit?(added: readonly NamedParameter<P>[], call: string): void;
+  admit?(added: readonly AdmittedParameter<P>[], call: string): void;
   /** Whether the host library has marked it as frozen. Default: never. */
   isFrozen?(value: P): boolean;
 

@@ -5,7 +5,7 @@ import {
 } from "../hyperparameters.ts";
 import type { ParamGroup } from "../optimizer.ts";
 import { type Flags, resolveHyperparameters, type UpdateRule } from "../rule/define.ts";
-import { structureOf, traceRule } from "./program/trace.ts";
+import { allSlots, type SlotNames, structureOf, traceRule } from "./program/trace.ts";
 import type { GradientRewrite, Program } from "./program/program.ts";
 
 export const groupLabel = (name: string): string => `group ${JSON.stringify(name)}`;
@@ -40,6 +40,11 @@ export class HyperparameterGroup {
 
   get structure(): Flags {
     return structureOf(this.rule.definition, this.values);
+  }
+
+  /** The slots that its parameters may have, whatever is assigned. */
+  get everySlot(): SlotNames {
+    return allSlots(this.rule.definition, this.structure);
   }
 
   /** The values with others laid over them. @throws OptimError `invalid-hyperparameter`, `unknown-option`, and what `accept` throws */

@@ -19,7 +19,13 @@ export type {
 export type { HyperparameterGroup } from "./groups.ts";
 export { memo } from "./memo.ts";
 export { createOptimizer } from "./optimizer/create-optimizer.ts";
-export { lengthOf, type NamedParameter, type Parameter, type ParameterDescription } from "./parameter.ts";
+export {
+  type AdmittedParameter,
+  lengthOf,
+  type NamedParameter,
+  type Parameter,
+  type ParameterDescription,
+} from "./parameter.ts";
 export { createEvaluator, type Evaluator, reduceArray, type Reduction } from "./program/evaluate.ts";
 export {
   type BinaryOp,

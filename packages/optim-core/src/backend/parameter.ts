@@ -43,6 +43,12 @@ export interface NamedParameter<P> extends ParameterDescription {
   readonly value: P;
 }
 
+/** A parameter that is about to be added to an optimizer. */
+export interface AdmittedParameter<P> extends NamedParameter<P> {
+  /** Tells which slots it has (`initialSlots()`), and which it may come to have (`everySlot`). */
+  readonly group: HyperparameterGroup;
+}
+
 /** The elements of a shape. */
 export function lengthOf(shape: readonly number[]): number {
   return shape.reduce((length, side) => length * side, 1);

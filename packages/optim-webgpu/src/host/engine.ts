@@ -1,6 +1,5 @@
 import { type GradientRequest, type Gradients, refuse } from "@mm/optim-core/backend";
-import { requireRule } from "@mm/optim-core/rule";
-import { anything, aString, checkSchema, type Test } from "@mm/optim-core/schema";
+import { aString, checkSchema, type Test } from "@mm/optim-core/schema";
 import { copyGradients as copy, type CopyOptions, type HostGradients } from "../copy-gradients.ts";
 import { aDevice } from "../device.ts";
 import { differentiate, type WebgpuLoss } from "../differentiate.ts";
@@ -32,7 +31,7 @@ export interface WebgpuEngine<P> {
  * on parameters that are reached through a port. Nothing waits for the device but reads.
  *
  * ```ts
- * const engine = createEngine({ backend: "mylib", device, rule, port });
+ * const engine = createEngine({ backend: "mylib", device, port });
  * const optimizer = createOptimizer(
  *   "mylibOptimizer",
  *   { ...engine.members(), differentiate: (loss, request) => recordGradients(engine, loss, request) },
@@ -43,14 +42,13 @@ export interface WebgpuEngine<P> {
  *
  * All optimizers on one device share its queue in the order of their calls, whatever backend they belong to.
  *
- * @throws OptimError `invalid-option`, `unknown-option`, `invalid-rule`, `device-lost`
+ * @throws OptimError `invalid-option`, `unknown-option`, `device-lost`
  */
 export function createEngine<P>(options: EngineOptions<P>): WebgpuEngine<P> {
   const where = "createEngine: options";
   checkSchema("invalid-option", where, options, {
-    fields: { backend: aString, device: aDevice, rule: anything, port: aPort },
+    fields: { backend: aString, device: aDevice, port: aPort },
   });
-  requireRule("createEngine", options.rule);
   return new EngineCore(options);
 }
 

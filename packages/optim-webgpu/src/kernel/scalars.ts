@@ -154,7 +154,7 @@ export function codeWords(program: Program): number {
 /**
  * Writes the code of a program, from word `at` on.
  *
- * @param scalarSlots the scalar slots of all programs together, in the order in which blocks of `state` hold them
+ * @param scalarSlots those that its rule has in any structure, in the order in which blocks of `state` hold them
  */
 export function writeCode(
   program: Program,

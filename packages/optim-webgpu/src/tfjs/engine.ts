@@ -1,6 +1,5 @@
 import type { Engine } from "@mm/optim-core/backend";
 import { checkAlive, describeVariable, namesAndFlags, type TfjsLoss } from "@mm/optim-tfjs/host";
-import type { UpdateRule } from "@mm/optim-core/rule";
 import type * as tf from "@tensorflow/tfjs-core";
 import { createEngine } from "../host/engine.ts";
 import { requireRoom } from "../limits.ts";
@@ -13,7 +12,7 @@ import type { TfjsHost } from "./host.ts";
 type TfjsEngine = Engine<TfjsLoss, tf.Scalar, tf.Variable, Vector, Vector, StepScalar>;
 
 /** The kernels of this package over variables of tfjs-backend-webgpu, in place. */
-export function tfjsEngine(host: TfjsHost, rule: UpdateRule): TfjsEngine {
+export function tfjsEngine(host: TfjsHost): TfjsEngine {
   const { device } = host;
   const port: ParameterPort<tf.Variable> = {
     moves: true,
@@ -37,7 +36,7 @@ export function tfjsEngine(host: TfjsHost, rule: UpdateRule): TfjsEngine {
     },
     flush: () => host.flush(),
   };
-  const engine = createEngine({ backend: "webgpu", device, rule, port });
+  const engine = createEngine({ backend: "webgpu", device, port });
   const seed = host.scalarOver(engine.seed.buffer);
   return {
     ...engine.members(),

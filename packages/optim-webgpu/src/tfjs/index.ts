@@ -7,6 +7,7 @@ export type {
   TfjsOptimizerOptions,
   TfjsParameters,
   TfjsParamGroup,
+  TfjsRuledGroup,
   TfjsVariable,
   TfjsVariables,
 } from "@mm/optim-tfjs";

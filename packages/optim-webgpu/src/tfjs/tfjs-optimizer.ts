@@ -1,4 +1,4 @@
-import type { BaseHyperparameters } from "@mm/optim-core";
+import type { BaseHyperparameters, GroupsInput, RulesOf } from "@mm/optim-core";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
 import {
   type NativeHyperparameters,
@@ -7,6 +7,7 @@ import {
   type TfjsOptimizer,
   type TfjsOptimizerOptions,
   type TfjsParameters,
+  type TfjsVariables,
 } from "@mm/optim-tfjs";
 import {
   checkedLowering,
@@ -42,6 +43,11 @@ const who = "tfjsOptimizer";
  * @throws OptimError as `tfjsOptimizer` of `@mm/optim-tfjs`; `unsupported` for a rule with more slots than the device binds,
  * `invalid-parameter` for a variable that is more than it binds at once, `device-lost`
  */
+export function tfjsOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
+  rule: UpdateRule<H>,
+  groups: GroupsInput<TfjsVariables, NoInfer<H>, G>,
+  options?: TfjsOptimizerOptions,
+): TfjsOptimizer<H, RulesOf<G, H>>;
 export function tfjsOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   variables: TfjsParameters<NoInfer<H>>,
@@ -71,7 +77,7 @@ function inPlaceOptimizer<H extends BaseHyperparameters>(
 ): TfjsOptimizer<H> {
   requireRule(who, rule);
   const parameters = namedVariables(variables);
-  const engine = tfjsEngine(host, rule);
+  const engine = tfjsEngine(host);
   try {
     return createVariableOptimizer(who, engine, rule, parameters);
   } catch (error) {

@@ -69,7 +69,7 @@ export function cellsOptimizer<H extends BaseHyperparameters>(
   cells: ParametersInput<Cell, H>,
   device: GPUDevice,
 ): Optimizer<WebgpuLoss, undefined, H> {
-  const engine = createEngine({ backend: "cells", device, rule, port: cellPort(device) });
+  const engine = createEngine({ backend: "cells", device, port: cellPort(device) });
   try {
     return createOptimizer(
       "cellsOptimizer",
@@ -101,7 +101,7 @@ export function tapeOptimizer<H extends BaseHyperparameters>(
   cells: ParametersInput<Cell, H>,
   device: GPUDevice,
 ): Optimizer<TapeLoss, () => Promise<number>, H> {
-  const engine = createEngine({ backend: "tape", device, rule, port: cellPort(device) });
+  const engine = createEngine({ backend: "tape", device, port: cellPort(device) });
   try {
     return createOptimizer(
       "tapeOptimizer",

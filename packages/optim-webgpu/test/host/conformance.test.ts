@@ -156,18 +156,16 @@ test("a lost device is reported under the name of whoever asked", async () => {
 
 test("options that are no engine's are refused", () => {
   const port = bufferPort(device);
-  const valid = { backend: "cells", device, rule: sgd(), port };
+  const valid = { backend: "cells", device, port };
   const messages = [
     { ...valid, backend: 1 },
     { ...valid, device: undefined },
-    { ...valid, rule: {} },
     { ...valid, port: { ...port, moves: undefined } },
     { ...valid, adapter: undefined },
   ].map((options) => thrownBy(() => createEngine(options as never)).message);
   expect(messages).toEqual([
     "createEngine: options.backend: expected a string, got 1",
     "createEngine: options.device: expected a GPUDevice, got undefined",
-    expect.stringMatching(/^createEngine: rule: expected an update rule/),
     "createEngine: options.port: expected a ParameterPort, { describe, resolve, moves }, got [object Object]",
     expect.stringMatching(/^createEngine: options: expected one of .*, got "adapter"/),
   ]);
@@ -186,7 +184,7 @@ test("a port may refuse parameters before a step; then nothing has changed", asy
       if (refuses) throw refused;
     },
   };
-  const engine = createEngine({ backend: "cells", device, rule: sgd({ lr: 1, momentum: 0.9 }), port });
+  const engine = createEngine({ backend: "cells", device, port });
   const optimizer = createOptimizer(
     "cellsOptimizer",
     { ...engine.members(), differentiate: () => ({ value: undefined, gradients: [] }) },

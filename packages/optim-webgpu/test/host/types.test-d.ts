@@ -22,13 +22,13 @@ declare const run: () => HostGradients<Cell, { readonly loss: number }>;
 const rule = adam();
 
 test("an engine is of the parameters that its port knows", () => {
-  const engine = createEngine({ backend: "cells", device, rule, port });
+  const engine = createEngine({ backend: "cells", device, port });
   expectTypeOf(engine).toEqualTypeOf<WebgpuEngine<Cell>>();
   expectTypeOf(engine.members().describe).parameter(0).toEqualTypeOf<Cell>();
 });
 
 test("members and a way to differentiate are a whole engine", () => {
-  const engine = createEngine({ backend: "cells", device, rule, port });
+  const engine = createEngine({ backend: "cells", device, port });
   const recorded = createOptimizer(
     "cellsOptimizer",
     {
@@ -54,11 +54,11 @@ test("members and a way to differentiate are a whole engine", () => {
 
 test("what does not compile", () => {
   // @ts-expect-error: no name for errors to begin with
-  createEngine({ device, rule, port });
+  createEngine({ device, port });
   // @ts-expect-error: a port says whether its parameters move
   const still: ParameterPort<Cell> = { describe: port.describe, resolve: port.resolve };
   void still;
-  const engine = createEngine({ backend: "cells", device, rule, port });
+  const engine = createEngine({ backend: "cells", device, port });
   // @ts-expect-error: the seed is written by the engine alone
   engine.seed = { buffer: cell.buffer, offset: 0, size: 4 };
   // @ts-expect-error: a host's gradients lie in buffers

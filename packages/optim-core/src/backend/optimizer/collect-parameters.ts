@@ -1,21 +1,26 @@
 import { refuse } from "../../errors.ts";
 import type { BaseHyperparameters } from "../../hyperparameters.ts";
-import type { ParamGroupInput, ParametersInput } from "../../optimizer.ts";
+import type { ParamGroupInput, ParametersInput, RuledGroupInput } from "../../optimizer.ts";
+import { requireRule, type UpdateRule } from "../../rule/define.ts";
 import { lengthOf, type NamedParameter, type ParameterDescription } from "../parameter.ts";
 
 export interface CollectedGroup<P> {
   readonly name: string;
+  readonly rule: UpdateRule;
   readonly options: object;
   readonly parameters: readonly NamedParameter<P>[];
 }
 
+type Written<P> = ParamGroupInput<P, object> | RuledGroupInput<P, BaseHyperparameters>;
+
 /**
  * Brings both ways of writing parameters into one form.
  *
+ * @param base the rule of groups that name no other
  * @param count of groups that the optimizer has already
  * @param places where each group, name and identity that it has was written. What is collected is added: give a copy, to be thrown away
  * with the error where this throws
- * @throws OptimError `empty-parameters`, `duplicate-parameter` (both places named), `invalid-parameter`, `invalid-name`
+ * @throws OptimError `empty-parameters`, `duplicate-parameter` (both places named), `invalid-parameter`, `invalid-name`, `invalid-rule`
  */
 export function collectParameters<P, H extends BaseHyperparameters>(
   input: ParametersInput<P, H>,
@@ -24,6 +29,7 @@ export function collectParameters<P, H extends BaseHyperparameters>(
     named?(params: object, where: string): { readonly [name: string]: P };
   },
   who: string,
+  base: UpdateRule,
   count: number,
   places: Map<unknown, string>,
 ): readonly CollectedGroup<P>[] {
@@ -39,11 +45,11 @@ export function collectParameters<P, H extends BaseHyperparameters>(
     return `${kind} ${JSON.stringify(name)}`;
   };
   const isList = Array.isArray(input);
-  const written = (isList ? input : [{ params: input }]) as readonly (ParamGroupInput<P, H> | undefined)[];
+  const written = (isList ? input : [{ params: input }]) as readonly (Written<P> | undefined)[];
   if (written.length === 0) refuse("empty-parameters", who, "at least one parameter group", input);
   return written.map((group, index) => {
     const where = isList ? `${who}: groups[${index}]` : who;
-    const { name = String(count + index), params, ...options } = Object(group) as ParamGroupInput<P, H>;
+    const { name = String(count + index), params, rule = base, ...options } = Object(group) as Written<P>;
     if (Object(params) !== params) {
       refuse(
         "invalid-parameter",
@@ -54,6 +60,7 @@ export function collectParameters<P, H extends BaseHyperparameters>(
     }
     const groupLabel = label("group", name, where);
     claim(groupLabel, `${where}: ${groupLabel}`);
+    requireRule(`${where}: ${groupLabel}`, rule);
     const named = engine.named?.(params, where) ?? params;
     const parameters = Object.entries<P>(named).map(([parameterName, value]) => {
       const key = label("parameter", parameterName, where);
@@ -64,6 +71,6 @@ export function collectParameters<P, H extends BaseHyperparameters>(
       return { ...description, name: parameterName, length: lengthOf(description.shape), value };
     });
     if (parameters.length === 0) refuse("empty-parameters", where, "at least one parameter", params);
-    return { name, options, parameters };
+    return { name, rule, options, parameters };
   });
 }

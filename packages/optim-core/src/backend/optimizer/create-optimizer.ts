@@ -2,6 +2,7 @@ import { refuse } from "../../errors.ts";
 import type { BaseHyperparameters } from "../../hyperparameters.ts";
 import { resolveLossScale } from "../../loss-scaler.ts";
 import type {
+  AddedParamGroup,
   Optimizer,
   ParametersInput,
   ParamGroup,
@@ -31,15 +32,25 @@ import {
  * `wasmOptimizer` are made with.
  *
  * @param who the function that the caller called, for messages: `"wasmOptimizer"`
+ * @param rule followed by every group that names no other. `R` is a union of what all of them have, see {@link GroupsInput}
  * @throws OptimError `invalid-rule`, `invalid-parameter`, `empty-parameters`, `duplicate-parameter`, `unknown-option`,
  * `invalid-hyperparameter`, `arena-full`, `unsupported`
  */
-export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyperparameters>(
+export function createOptimizer<
+  Loss,
+  LossValue,
+  P,
+  V,
+  G,
+  S,
+  H extends BaseHyperparameters,
+  R extends BaseHyperparameters = H,
+>(
   who: string,
   engine: Engine<Loss, LossValue, P, V, G, S>,
   rule: UpdateRule<H>,
   input: ParametersInput<P, H>,
-): Optimizer<Loss, LossValue, H> {
+): Optimizer<Loss, LossValue, H, R> {
   requireRule(who, rule);
   const set = new ParameterSet<P, V, S>(who, engine, rule);
   const lifecycle = new Lifecycle(engine.backend);
@@ -57,12 +68,12 @@ export function createOptimizer<Loss, LossValue, P, V, G, S, H extends BaseHyper
     rule: rule.name,
     capabilities: engine.capabilities,
     defaults: rule.hyperparameters,
-    paramGroups: set.paramGroups as unknown as ParamGroups<H>,
+    paramGroups: set.paramGroups as unknown as ParamGroups<R>,
     get baseParamSettings() {
       return set.baseParamSettings as ParamGroup<H> | undefined;
     },
     parameters: set.infos,
-    addParamGroup(group) {
+    addParamGroup(group: AddedParamGroup<H>) {
       guard("addParamGroup");
       set.add([group as ParamGroupInput<P, BaseHyperparameters>], "addParamGroup");
     },

@@ -18,7 +18,7 @@ import { groupLabel, type HyperparameterGroup } from "../groups.ts";
 import { Differences } from "./differences.ts";
 import { install, type StagedState, vectorOf } from "./install.ts";
 import { matchGroups, matchHyperparameters } from "./match-groups.ts";
-import { matchParameters, stageParameter } from "./match-parameters.ts";
+import { compareRules, matchParameters, stageParameter } from "./match-parameters.ts";
 import type { OptimizerParts } from "./parts.ts";
 
 /** Checks and stages a state. Nothing of the optimizer changes before `commit()`. */
@@ -75,6 +75,7 @@ function stage<P, V, S>(
   const withCounts = restore.counts !== false;
   const withPending = restore.pending !== false && withCounts;
   const pairs = matchParameters(set.parameters, saved.params, rename, found);
+  compareRules(pairs, saved, (group) => set.ownRuleOf(group), found);
   return {
     values,
     parameters: pairs.map(([parameter, state]) =>
@@ -142,7 +143,12 @@ const stateSchema = (): Schema => {
       rule: aString,
       groups: {
         items: {
-          fields: { name: aString, params: { items: aString }, hyperparameters: { each: anything } },
+          fields: {
+            name: aString,
+            params: { items: aString },
+            "rule?": aString,
+            hyperparameters: { each: anything },
+          },
         },
       },
       params: {

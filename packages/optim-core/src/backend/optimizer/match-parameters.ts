@@ -1,9 +1,10 @@
 import type { HyperparameterRecord } from "../../hyperparameters.ts";
 import type { ErasedDefinition } from "../../rule/define.ts";
-import type { ParameterState } from "../../state.ts";
+import type { OptimizerStateDict, ParameterState } from "../../state.ts";
+import { groupLabel, type HyperparameterGroup } from "../groups.ts";
 import { lengthOf, type Parameter } from "../parameter.ts";
 import { masterSlot, pendingGradient } from "../program/reserved.ts";
-import { allSlots, structureOf } from "../program/trace.ts";
+import { structureOf } from "../program/trace.ts";
 import type { Differences } from "./differences.ts";
 
 /** One matched parameter, ready to be installed. */
@@ -41,6 +42,26 @@ export function matchParameters<P, V, S>(
   return pairs.filter(([{ name, shape }, state]) => fits(name, shape, state.shape, found));
 }
 
+/** Notes the groups whose parameters followed another rule, where either side names a rule of its own. */
+export function compareRules<P, V, S>(
+  pairs: readonly (readonly [Parameter<P, V, S>, ParameterState])[],
+  { rule, groups }: OptimizerStateDict,
+  ownRuleOf: (group: HyperparameterGroup) => string | undefined,
+  found: Differences,
+): void {
+  const saved = new Map(groups.flatMap((group) => group.params.map((name) => [name, group.rule] as const)));
+  const notes = new Map<string, readonly [saved: string, here: string]>();
+  for (const [{ group }, { name }] of pairs) {
+    const own = saved.get(name);
+    const followed = own ?? rule;
+    const isNamed = own !== undefined || ownRuleOf(group) !== undefined;
+    if (isNamed && followed !== group.rule.name) {
+      notes.set(`${groupLabel(group.name)}: rule`, [followed, group.rule.name]);
+    }
+  }
+  for (const [what, sides] of notes) found.differs(what, ...sides);
+}
+
 /** Backends of flat arrays know no shapes: one dimension stands for any shape of as many elements. */
 function fits(name: string, here: readonly number[], saved: readonly number[], found: Differences): boolean {
   if ((here.length === 1 || saved.length === 1) && lengthOf(here) === lengthOf(saved)) return true;
@@ -61,7 +82,7 @@ export function stageParameter<P, V, S>(
   found: Differences,
 ): StagedParameter<P, V, S> {
   const { name, group, length } = parameter;
-  const possible = allSlots(group.rule.definition, group.structure);
+  const possible = group.everySlot;
   const { [masterSlot]: master, ...slots } = state.slots;
   /** Slots that are there in another length. */
   const unfit: string[] = [];

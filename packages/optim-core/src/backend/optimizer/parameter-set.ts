@@ -42,8 +42,9 @@ export class ParameterSet<P, V, S> {
     const { capabilities, admit } = this.#engine;
     // On a copy, so that a group whose options are refused leaves no names behind.
     const places = new Map(this.#places);
-    const collected = collectParameters(input, this.#engine, this.#who, this.groups.length, places);
-    const count = this.groups.length + collected.length;
+    const { length } = this.groups;
+    const collected = collectParameters(input, this.#engine, this.#who, this.#rule, length, places);
+    const count = length + collected.length;
     if (!capabilities.groups && count > 1) {
       refuse("unsupported", `${call}: ${this.#rule.name}`, "one parameter group", count);
     }
@@ -51,13 +52,18 @@ export class ParameterSet<P, V, S> {
     const masters = this.#masters;
     this.#masters ||= members.some(({ master }) => master);
     try {
-      const added = collected.map(({ name, options, parameters }) => ({
-        group: this.#createGroup(name, options, `${this.#who}: ${groupLabel(name)}`),
+      const added = collected.map(({ name, rule, options, parameters }) => ({
+        group: this.#createGroup(rule, name, options, `${this.#who}: ${groupLabel(name)}`),
         parameters,
       }));
       const base =
-        count > 1 && this.base === undefined ? this.#createGroup("base", {}, this.#who) : this.base;
-      admit?.call(this.#engine, members, call);
+        count > 1 && this.base === undefined
+          ? this.#createGroup(this.#rule, "base", {}, this.#who)
+          : this.base;
+      const admitted = added.flatMap(({ group, parameters }) =>
+        parameters.map((parameter) => ({ ...parameter, group })),
+      );
+      admit?.call(this.#engine, admitted, call);
       this.#places = places;
       for (const { group, parameters } of added) this.#take(group, parameters);
       if (base !== undefined && this.base === undefined) {
@@ -76,6 +82,11 @@ export class ParameterSet<P, V, S> {
       this.#byName.get(name) ??
       refuse("unknown-parameter", where, `one of ${[...this.#byName.keys()].join(", ")}`, name)
     );
+  }
+
+  /** The name of a group's rule, where it is not the optimizer's. */
+  ownRuleOf({ rule: { name } }: HyperparameterGroup): string | undefined {
+    return name === this.#rule.name ? undefined : name;
   }
 
   isFrozen(parameter: Parameter<P, V, S>): boolean {
@@ -105,8 +116,7 @@ export class ParameterSet<P, V, S> {
     this.#items.clear();
   }
 
-  #createGroup(name: string, options: object, where: string): HyperparameterGroup {
-    const rule = this.#rule;
+  #createGroup(rule: UpdateRule, name: string, options: object, where: string): HyperparameterGroup {
     return new HyperparameterGroup(
       rule,
       name,
@@ -133,7 +143,8 @@ export class ParameterSet<P, V, S> {
       group.params.push(name);
       this.parameters.push(parameter);
       this.#byName.set(name, parameter);
-      this.infos.push({ name, shape, group: group.name });
+      const rule = this.ownRuleOf(group);
+      this.infos.push({ name, shape, group: group.name, ...(rule !== undefined && { rule }) });
     }
     this.groups.push(group);
     this.paramGroups.push(liveGroup<BaseHyperparameters>(group));

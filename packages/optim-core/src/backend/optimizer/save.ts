@@ -13,11 +13,16 @@ export async function saveOptimizerState<P, V, S>(
   const reads = new Reads(engine);
   const parameters = set.parameters.map((parameter) => plan(engine, parameter, withPending, reads));
   const readScale = withPending && pending.scale !== undefined ? reads.scalar(pending.scale) : undefined;
-  const groups = set.groups.map(({ name, params, values }) => ({
-    name,
-    params: [...params],
-    hyperparameters: copyHyperparameters(values),
-  }));
+  const groups = set.groups.map((group) => {
+    const { name, params, values } = group;
+    const own = set.ownRuleOf(group);
+    return {
+      name,
+      params: [...params],
+      ...(own !== undefined && { rule: own }),
+      hyperparameters: copyHyperparameters(values),
+    };
+  });
   const baseParamSettings = set.base && copyHyperparameters(set.base.values);
   const frozen = set.parameters.filter((parameter) => parameter.frozen).map(({ name }) => name);
 
@@ -30,7 +35,7 @@ export async function saveOptimizerState<P, V, S>(
   checkSkips(skipped);
   return {
     format: "optim-optimizer",
-    version: 1,
+    version: groups.some((group) => group.rule !== undefined) ? 2 : 1,
     rule,
     groups,
     ...(baseParamSettings && { baseParamSettings }),

@@ -45,7 +45,7 @@ export function traceRule(definition: ErasedDefinition, structure: Flags, rewrit
 }
 
 /** Names of slots. */
-interface SlotNames {
+export interface SlotNames {
   readonly slots: ReadonlySet<string>;
   readonly scalarSlots: ReadonlySet<string>;
 }
