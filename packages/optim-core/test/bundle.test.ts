@@ -48,6 +48,7 @@ test("a backend with one rule brings no other rule, no other backend, no wrapper
     "add",
     "eq",
     "isExpression",
+    "lift",
     "lt",
     "max",
     "min",

@@ -87,15 +87,6 @@ test("a group without a record of parameters is refused by its place", () => {
   );
 });
 
-test("a rule without lr is refused, since schedulers and logs count on it", () => {
-  const rule = defineUpdateRule({
-    name: "Rateless",
-    hyperparameters: { eta: 0.1 } as never,
-    update: ({ param, grad }) => ({ param: sub(param, grad) }),
-  });
-  expect(() => rule()).toThrowError(expect.objectContaining({ code: "invalid-rule" }));
-});
-
 interface SwitchHyperparameters {
   lr: number;
   signed: boolean;

@@ -100,20 +100,24 @@ function derive(inner: ErasedDefinition, uphill: number, floor: number | undefin
   };
 }
 
+/** What `update` may return under one name. */
+type Returned = ReturnType<ErasedDefinition["update"]>[string];
+
 /** The next parameter, as what it was before the step and the step. */
 function takeApart(
-  param: Expression | undefined,
-  slots: readonly (Expression | undefined)[],
+  param: Returned,
+  slots: readonly Returned[],
   name: string,
 ): { readonly before: Tensor; readonly step: Tensor } {
-  const [before, step] = param?.op === "sub" ? param.args : [];
+  const next = typeof param === "object" ? param : undefined;
+  const [before, step] = next?.op === "sub" ? next.args : [];
   const held = slots.some(
-    (slot) => slot !== undefined && param !== undefined && contains(slot, param, new Set()),
+    (slot) => typeof slot === "object" && next !== undefined && contains(slot, next, new Set()),
   );
   if (step?.elementwise === true && !held) return { before: asTensor(before), step: asTensor(step) };
   throw new OptimError("invalid-rule", name, {
     expected: "a rule whose next parameter is sub(…, step), and in no slot",
-    received: held ? "a slot that holds it" : `${param?.op}(…)`,
+    received: held ? "a slot that holds it" : `${next?.op}(…)`,
     hint: "Put cautious() next to the rule: ema() and lookahead() go around it",
   });
 }

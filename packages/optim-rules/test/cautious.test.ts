@@ -128,6 +128,21 @@ test("keeps name, hyperparameters and slots apart from the rule's own only in th
   expect(Object.keys((await optimizer.stateDict()).params[0]?.slots ?? {})).toEqual(["expAvg", "expAvgSq"]);
 });
 
+test("passes a scalar slot on that is a plain number", async () => {
+  const counting: UpdateRuleFactory<{ lr: number }> = defineUpdateRule({
+    name: "Counting",
+    hyperparameters: { lr: 1 },
+    scalarSlots: () => ({ started: 0 }),
+    update: ({ param, grad }, { lr }) => ({ param: sub(param, mul(lr, grad)), started: 1 }),
+  });
+  const w = Float32Array.of(3);
+  const optimizer = arrayOptimizer(cautious(counting()), { w });
+  stepWith(optimizer, { w: [1] });
+  // d = 1 of which 1 is kept: 3 − 1 × 1 ÷ (1 + 1)
+  expect(w[0]).toBe(2.5);
+  expect((await optimizer.stateDict()).params[0]?.scalarSlots).toEqual({ started: 1 });
+});
+
 describe("refuses", () => {
   const w = { w: Float32Array.of(1) };
   const invalid: unknown = expect.objectContaining({ code: "invalid-rule" });

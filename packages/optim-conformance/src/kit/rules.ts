@@ -1,5 +1,5 @@
 import type { BaseHyperparameters } from "@mm/optim-core";
-import type { UpdateRule } from "@mm/optim-core/rule";
+import { defineUpdateRule, eq, mul, select, sub, type UpdateRule } from "@mm/optim-core/rule";
 import {
   adabelief,
   adamwEpsilonHat,
@@ -33,6 +33,7 @@ import {
   sgd,
   signum,
 } from "@mm/optim-rules";
+import { expectEqual } from "./assert.ts";
 import type { Gradients, Kit, KitTest, Subject } from "./kit.ts";
 import { noise, repeatable } from "./numbers.ts";
 
@@ -125,6 +126,27 @@ export const ruleTests: readonly KitTest[] = [
       subject.train({ w: [8] });
       // 0.5 × 4 + 0.75 × 8 = 8
       await kit.expectParameters("update: the second step", subject, { w: [-12] });
+    },
+  },
+  {
+    name: "rules: a scalar slot may be returned as a plain number",
+    needs: ["rules"],
+    async run(kit) {
+      const rule = defineUpdateRule({
+        name: "Twice after the first",
+        hyperparameters: { lr: 1 },
+        scalarSlots: () => ({ started: 0 }),
+        update: ({ param, grad, started }, { lr }) => ({
+          param: sub(param, mul(mul(lr, select(eq(started, 0), 1, 2)), grad)),
+          started: 1,
+        }),
+      });
+      const subject = kit.subject(rule(), { w: [10] });
+      for (const _ of [1, 2, 3]) subject.train({ w: [1] });
+      // 10 − 1 − 2 − 2
+      await kit.expectParameters("update", subject, { w: [5] });
+      const { params } = await subject.optimizer.stateDict();
+      expectEqual("state", "scalar slots", params[0]?.scalarSlots, { started: 1 });
     },
   },
   ...kitRules.flatMap(([name, rule]): readonly KitTest[] => [

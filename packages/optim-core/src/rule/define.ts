@@ -6,6 +6,7 @@ import {
   type HyperparameterValue,
 } from "../hyperparameters.ts";
 import { aBoolean, aFinite, checkSchema, isFinite32, type Schema } from "../schema.ts";
+import { checkDefinition } from "./check-definition.ts";
 import type { Expression, Scalar, Tensor } from "./expression.ts";
 
 /** Plain booleans that a rule may branch on. */
@@ -36,10 +37,13 @@ export type UpdateInputs<Slot extends string, ScalarSlot extends string> = {
   readonly step: Scalar;
 } & { readonly [K in Slot]: Tensor } & { readonly [K in ScalarSlot]: Scalar };
 
-/** What `update` returns: the next parameter and the next value of every slot that this structure has. */
+/**
+ * What `update` returns: the next parameter and the next value of every slot that this structure has. A scalar slot may become a plain
+ * number.
+ */
 export type UpdateOutputs<Slot extends string, ScalarSlot extends string> = {
   readonly param: Tensor;
-} & { readonly [K in Slot]?: Tensor } & { readonly [K in ScalarSlot]?: Scalar };
+} & { readonly [K in Slot]?: Tensor } & { readonly [K in ScalarSlot]?: Scalar | number };
 
 export interface UpdateRuleDefinition<
   H extends BaseHyperparameters,
@@ -95,7 +99,7 @@ export interface ErasedDefinition {
     x: { readonly [name: string]: Expression },
     hyperparameters: { readonly [name: string]: Expression | readonly Expression[] },
     structure: Flags,
-  ) => { readonly [name: string]: Expression | undefined };
+  ) => { readonly [name: string]: Expression | number | undefined };
 }
 
 /** An update rule with its hyperparameters chosen: `adamw({ lr: 2e-4 })`. Immutable; any number of optimizers may share one. */
@@ -134,7 +138,10 @@ export type NoExtras<Written, H> = { readonly [K in Exclude<keyof Written, keyof
 
 /**
  * Defines an update rule once, for every backend. The hyperparameters' type is that of the annotation where there is one (an exported
- * rule needs it for its declaration file), and otherwise read from their defaults.
+ * rule needs it for its declaration file), and otherwise read from their defaults. `structure` and the slots are asked for once, here, with
+ * every combination of switches.
+ *
+ * @throws OptimError `invalid-rule` for a definition that no optimizer could be made of
  *
  * @example
  * ```ts
@@ -162,11 +169,9 @@ export function defineUpdateRule<
   },
 ): UpdateRuleFactory<H> {
   const erased = definition as unknown as ErasedDefinition;
+  checkDefinition(erased);
   const { name, hyperparameters } = erased;
   const make = (chosen: Partial<Readonly<H>> = {}): UpdateRule<H> => {
-    if (typeof hyperparameters["lr"] !== "number") {
-      refuse("invalid-rule", name, "lr among the hyperparameters, a number", Object.keys(hyperparameters));
-    }
     const resolved = resolveHyperparameters(erased, hyperparameters, chosen, name);
     return {
       kind: "update-rule",

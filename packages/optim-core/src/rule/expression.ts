@@ -115,7 +115,8 @@ export type Operand = Tensor | Scalar | number;
 /** A tensor as soon as one of the operands is. */
 export type Joined<A> = [Extract<A, Tensor>] extends [never] ? Scalar : Tensor;
 
-function lift(x: unknown): Expression {
+/** A constant for a number. @throws OptimError `invalid-rule` for what is neither a finite number nor an expression */
+export function lift(x: unknown): Expression {
   if (typeof x === "number") {
     if (!isFinite32(x)) refuse("invalid-rule", "update", "constants that are finite in float32", x);
     return new Expression("const", [], false, x);

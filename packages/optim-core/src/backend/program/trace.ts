@@ -1,5 +1,6 @@
 import { refuse } from "../../errors.ts";
 import type { HyperparameterRecord } from "../../hyperparameters.ts";
+import { everyStructure } from "../../rule/check-definition.ts";
 import type { ErasedDefinition, Flags } from "../../rule/define.ts";
 import {
   abs,
@@ -7,6 +8,7 @@ import {
   eq,
   Expression,
   isExpression,
+  lift,
   lt,
   max,
   min,
@@ -61,10 +63,8 @@ export function allSlots(definition: ErasedDefinition, structure: Flags): SlotNa
 }
 
 function findSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
-  const names = Object.keys(structure);
   const found = { slots: new Set<string>(), scalarSlots: new Set<string>() };
-  for (let bits = 0; bits < 1 << names.length; bits += 1) {
-    const flags = Object.fromEntries(names.map((name, index) => [name, (bits & (1 << index)) !== 0]));
+  for (const flags of everyStructure(Object.keys(structure))) {
     for (const slot of Object.keys(definition.slots?.(flags) ?? {})) found.slots.add(slot);
     for (const slot of Object.keys(definition.scalarSlots?.(definition.hyperparameters, flags) ?? {}))
       found.scalarSlots.add(slot);
@@ -102,8 +102,9 @@ function trace(
     ...definition.update(x, hyperparameterExpressions(definition.hyperparameters), structure),
   };
   const take = (name: string, elementwise: boolean): Expression => {
-    const expression = returned[name];
+    const given = returned[name];
     delete returned[name];
+    const expression = typeof given === "number" && !elementwise ? lift(given) : given;
     // A slot may become a scalar everywhere (a constant), but never the other way round.
     return isExpression(expression) && !expression.condition && (elementwise || !expression.elementwise)
       ? expression

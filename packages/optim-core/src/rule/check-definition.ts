@@ -1,0 +1,87 @@
+import { refuse } from "../errors.ts";
+import type { HyperparameterRecord } from "../hyperparameters.ts";
+import { isFinite32 } from "../schema.ts";
+
+type Flags = { readonly [name: string]: boolean };
+
+/** A definition that nobody has checked yet: a rule may be written without types. */
+interface Unchecked {
+  readonly name: string;
+  readonly hyperparameters: HyperparameterRecord;
+  readonly structure?: (hyperparameters: HyperparameterRecord) => Flags;
+  readonly slots?: (structure: Flags) => { readonly [slot: string]: unknown };
+  readonly scalarSlots?: (
+    hyperparameters: HyperparameterRecord,
+    structure: Flags,
+  ) => { readonly [slot: string]: unknown };
+}
+
+/** Keys that a group of parameters has beside its hyperparameters. */
+const takenByGroups = ["name", "params", "rule", "shapes"];
+/** `update` finds other things by these names; `master` is a slot that backends add. */
+const takenFromSlots = ["param", "grad", "step", "master"];
+const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
+
+/**
+ * Refuses what could only go wrong later, and then without the name of the rule.
+ *
+ * @throws OptimError `invalid-rule`
+ */
+export function checkDefinition(definition: Unchecked): void {
+  const { name, hyperparameters, structure, slots, scalarSlots } = definition;
+  const need = (fine: boolean, where: string, expected: string, received: unknown): void => {
+    if (!fine) refuse("invalid-rule", where, expected, received);
+  };
+  need(typeof name === "string" && name !== "", "defineUpdateRule: name", "a name, such as AdamW", name);
+
+  const own = `${name}: hyperparameters`;
+  need(isRecord(hyperparameters), own, "an object", hyperparameters);
+  need(isFinite32(hyperparameters["lr"]), own, "lr, a finite number, among them", hyperparameters["lr"]);
+  for (const [key, value] of Object.entries(hyperparameters)) {
+    need(
+      identifier.test(key) && !takenByGroups.includes(key),
+      own,
+      `names that are an identifier, and none of ${takenByGroups.join(", ")}`,
+      key,
+    );
+    need(
+      typeof value === "boolean" || [value].flat().every(isFinite32),
+      `${own}.${key}`,
+      "a finite number, a boolean or an array of finite numbers",
+      value,
+    );
+  }
+  for (const key of ["update", "check", "structure", "slots", "scalarSlots"]) {
+    const value: unknown = definition[key as keyof Unchecked];
+    const absent = value === undefined && key !== "update";
+    need(absent || typeof value === "function", `${name}: ${key}`, "a function", value);
+  }
+
+  const all = { slots: new Set<string>(), scalarSlots: new Set<string>() };
+  const collect = (kind: keyof typeof all, made: { readonly [slot: string]: unknown } = {}): void => {
+    for (const [slot, initial] of Object.entries(made)) {
+      const where = `${name}: ${kind}.${slot}`;
+      const [free, taken] = [!takenFromSlots.includes(slot), takenFromSlots.join(", ")];
+      need(free, where, `a name that is none of ${taken}`, slot);
+      const mayDerive = kind === "slots" && typeof initial === "function";
+      const value: unknown = mayDerive ? (initial as (h: unknown) => unknown)(hyperparameters) : initial;
+      need(typeof value === "number" && !Number.isNaN(value), where, "a number to begin with", value);
+      all[kind].add(slot);
+    }
+  };
+  const booleans = Object.keys(hyperparameters).filter((key) => typeof hyperparameters[key] === "boolean");
+  for (const flags of everyStructure([...booleans, ...Object.keys(structure?.(hyperparameters) ?? {})])) {
+    collect("slots", slots?.(flags));
+    collect("scalarSlots", scalarSlots?.(hyperparameters, flags));
+  }
+  for (const slot of all.scalarSlots)
+    need(!all.slots.has(slot), `${name}: scalarSlots.${slot}`, "a name that no slot has", slot);
+}
+
+const isRecord = (value: unknown): boolean => ({}).toString.call(value) === "[object Object]";
+
+/** All combinations of these switches. */
+export function* everyStructure(switches: readonly string[]): Generator<Flags> {
+  for (let bits = 0; bits < 1 << switches.length; bits += 1)
+    yield Object.fromEntries(switches.map((name, index) => [name, (bits & (1 << index)) !== 0]));
+}
