@@ -80,6 +80,12 @@ test.each<[string, unknown, OptimErrorCode]>([
   expect(error.code).toBe(code);
 });
 
+test("normType inf is told what it is here", async () => {
+  const clipGrad = { maxNorm: 1, normType: "inf" } as unknown as NonNullable<OptimWrapperOptions["clipGrad"]>;
+  const { message } = await refusal(() => createOptimWrapper(optimizer(), { clipGrad }));
+  expect(message).toMatch(/clipGrad\.normType: expected .*Infinity, not a string.*, got "inf"/);
+});
+
 test.each<[string, OptimWrapperOptions]>([
   ["nothing", {}],
   ["undefined for what is not wanted", { clipGrad: undefined, lossScale: undefined }],

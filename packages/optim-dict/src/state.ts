@@ -39,13 +39,8 @@ export function prepareWrappers(
       "invalid-state",
       who,
       "a dict state, version 1",
-      format === undefined ? state : [format, version],
-      {
-        hint:
-          (format as string | undefined) === "optim-wrapper"
-            ? "This is the state of one wrapper: load it with get(name).loadStateDict(state)"
-            : "Pass what stateDict() of a dict gave",
-      },
+      format === undefined ? withKeys(state) : [format, version],
+      { hint: hintFor(state) },
     );
   }
   // What is wrong of the options, the wrappers refuse.
@@ -94,4 +89,25 @@ export function prepareWrappers(
     },
     dispose: () => staged.forEach(([, load]) => load.dispose()),
   };
+}
+
+/** An object as its keys, which tell what it is. */
+function withKeys(state: unknown): unknown {
+  if (Object.prototype.toString.call(state) !== "[object Object]") return state;
+  const keys = Object.keys(state as object).slice(0, 8);
+  return keys.length > 0 ? `{ ${list(keys)} }` : "{}";
+}
+
+/** What to do about things that are often given in the place of a dict's state. */
+function hintFor(state: unknown): string {
+  const { format, optim } = Object(state) as { readonly format?: unknown; readonly optim?: unknown };
+  if (format === "optim-wrapper")
+    return "This is the state of one wrapper: load it with get(name).loadStateDict(state)";
+  if (optim !== undefined) return "A checkpoint holds the state as optim: load checkpoint.optim";
+  const parts: readonly unknown[] = Object.values(Object(state) as object);
+  return parts.some(
+    (part) => (part as { readonly format?: unknown } | null | undefined)?.format === "optim-wrapper",
+  )
+    ? "These are states of wrappers: load each with get(name).loadStateDict(state)"
+    : "Pass what stateDict() of a dict gave";
 }

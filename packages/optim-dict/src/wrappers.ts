@@ -10,6 +10,11 @@ export function checkedWrappers(wrappers: object | null): Wrappers {
   if (typeof wrappers !== "object" || Symbol.iterator in (wrappers ?? [])) {
     refuse("invalid-option", dictName, "a record of wrappers", wrappers);
   }
+  if ((wrappers as { readonly kind?: unknown }).kind === "optim-wrapper") {
+    refuse("invalid-option", dictName, "a record of wrappers", wrappers, {
+      hint: "Give the wrapper a name: { generator: wrapper }",
+    });
+  }
   const checked = new Map<string, AnyOptimWrapper>();
   for (const [name, wrapper] of Object.entries(wrappers as Record<string, AnyOptimWrapper>)) {
     const who = `${dictName}: ${name}`;
@@ -34,8 +39,11 @@ function hintFor(given: unknown): string | undefined {
     readonly applyGradients?: unknown;
   };
   if (kind === "optimizer") return "Wrap it first: createOptimWrapper(optimizer)";
+  if (kind === "update-rule")
+    return "Give the rule its parameters and wrap it: createOptimWrapper(tfjsOptimizer(rule, variables))";
   if (kind === "optim-wrapper-dict")
     return `A dict holds no dicts: give it the wrappers, {...Object.fromEntries(inner)}`;
+  if (typeof given === "function") return "Call what makes it";
   if (typeof applyGradients !== "function") return undefined;
   return "wrapper" in Object(given)
     ? "Give its wrapper, which it has from its first batch on: optimizer.wrapper"

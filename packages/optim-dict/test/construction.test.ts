@@ -25,6 +25,12 @@ test.each([
   expect((await refusal(() => new Untyped(wrappers))).code).toBe("invalid-option");
 });
 
+test("a wrapper alone is no record, and is told to have a name", async () => {
+  const error = await refusal(() => new Untyped(sgd()));
+  expect(error.code).toBe("invalid-option");
+  expect(error.hint).toContain("{ generator: wrapper }");
+});
+
 test.each(["", ".", "generator.", "a.b"])("the name %j is refused", async (name) => {
   const error = await refusal(() => new Untyped({ fine: sgd(), [name]: sgd() }));
   expect(error.code).toBe("invalid-name");

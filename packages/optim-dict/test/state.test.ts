@@ -95,6 +95,18 @@ test.each<[string, unknown]>([
   expect(stepsOf(dict)).toEqual({ generator: 3, discriminator: 5 });
 });
 
+test.each<readonly [string, object, string, RegExp]>([
+  ["a checkpoint", { optim: {}, tensors: {} }, "{ optim, tensors }", /load checkpoint\.optim/],
+  ["states by name", { g: { format: "optim-wrapper" } }, "{ g }", /get\(name\)\.loadStateDict/],
+  ["PyTorch's", { state: {}, param_groups: [] }, "{ state, param_groups }", /Pass what stateDict\(\)/],
+  ["an empty object", {}, "{}", /Pass what stateDict\(\)/],
+])("of what is no state the keys are told: %s", async (_, state, received, hint) => {
+  const { dict } = await trained();
+  const error = await refusal(() => dict.loadStateDict(state as OptimWrapperDictStateDict));
+  expect(error.received).toBe(received);
+  expect(error.hint).toMatch(hint);
+});
+
 const ofOthers = async (): Promise<OptimWrapperDictStateDict> =>
   new OptimWrapperDict({ discriminator: steps(fake(), 9), critic: fake(), actor: fake() }).stateDict();
 

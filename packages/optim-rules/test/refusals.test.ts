@@ -3,6 +3,7 @@ import type { UpdateRule } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { pairs, type Settings } from "./expectation.ts";
 
 type Factory = (hyperparameters: Settings) => unknown;
@@ -64,6 +65,15 @@ const cases = pairs.flatMap(({ name, factory }) =>
       .filter(([value]) => !(Array.isArray(value) && value.length === 2 && hasThree(factory())))
       .map(([value, words]) => [name, hyperparameter, value, words] as const),
   ),
+);
+
+test.each(pairs)(
+  "$name refuses a number in the place of options, and says how to write it",
+  ({ factory }) => {
+    const error = thrownBy(() => (factory as unknown as (lr: number) => unknown)(0.1));
+    expect(error.code).toBe("invalid-hyperparameter");
+    expect(error.message).toMatch(/: expected hyperparameters by name, got 0\.1\. Write \{ lr: 0\.1 \}$/);
+  },
 );
 
 test.each(cases)("%s refuses %s %j", (name, hyperparameter, value, words) => {

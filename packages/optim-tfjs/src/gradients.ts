@@ -1,4 +1,5 @@
 import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { checkedVariable } from "./parameters.ts";
 import type { StepScalar } from "./scalar.ts";
@@ -110,21 +111,33 @@ function checkedLoss(value: unknown): tf.Scalar {
   const tensor = value instanceof tf.Tensor ? (value as tf.Tensor) : undefined;
   if (tensor?.shape.length === 0 && tensor.dtype === "float32" && !tensor.isDisposed)
     return tensor as tf.Scalar;
-  const isPromise = typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
   // It will reject, since its tensors are freed; that is not the error to show.
-  if (isPromise) (value as Promise<unknown>).then(undefined, () => {});
-  throw new OptimError("invalid-loss", "backward: loss", {
-    expected: "a function that returns a float32 scalar tensor",
-    received:
-      tensor === undefined
-        ? value
-        : `a ${tensor.isDisposed ? "disposed " : ""}${tensor.dtype} tensor of shape [${tensor.shape.join(", ")}]`,
-    hint: isPromise
-      ? "Await the data first; the closure itself must be synchronous"
-      : tensor?.isDisposed
-        ? "Leave it to be freed: what a closure makes is"
-        : "Reduce it: tf.mean(losses)",
-  });
+  if (isPromise(value)) value.then(undefined, () => {});
+  return refuse(
+    "invalid-loss",
+    "backward: loss",
+    "a function that returns a float32 scalar tensor",
+    tensor === undefined
+      ? value
+      : `${tensor.isDisposed ? "disposed " : ""}${tensor.dtype} tensor of shape [${tensor.shape.join(", ")}]`,
+    { hint: tensor === undefined ? hintForValue(value) : hintForTensor(tensor) },
+  );
+}
+
+const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
+
+function hintForValue(value: unknown): string {
+  if (isPromise(value)) return "Await the data first; the closure itself must be synchronous";
+  return value === undefined
+    ? "Return the loss: () => loss, or () => { return loss; }"
+    : "Return the tensor itself, not its value, out of tf functions of the variables";
+}
+
+function hintForTensor({ isDisposed, shape, dtype }: tf.Tensor): string {
+  if (isDisposed) return "Leave it to be freed: what a closure makes is";
+  if (shape.length > 0) return "Reduce it: tf.mean(losses)";
+  return `Make it of float32 tensors: ${dtype} has no gradient, and neither has a cast from it`;
 }
 
 /** tfjs keeps what it saves for a backward pass. When there is no backward pass, nobody frees it. */

@@ -1,5 +1,5 @@
 import { type BaseHyperparameters, OptimError, type ParametersInput } from "@mm/optim-core";
-import type { ParameterDescription } from "@mm/optim-core/backend";
+import { type ParameterDescription, refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 
@@ -35,12 +35,27 @@ export type TfjsRuledGroup<H extends BaseHyperparameters = BaseHyperparameters> 
 export type TfjsParameters<H extends BaseHyperparameters> =
   TfjsVariables | readonly (TfjsParamGroup<H> | TfjsRuledGroup)[];
 
-/** A list of variables is one group of them. The rest is as core has it, but for what stands in `params`: see {@link namesAndFlags}. */
+/**
+ * A list of variables is one group of them. The rest is as core has it, but for what stands in `params`: see {@link namesAndFlags}.
+ *
+ * @throws OptimError `invalid-parameter` for what is neither
+ */
 export function namedVariables<H extends BaseHyperparameters>(
   parameters: TfjsParameters<H>,
+  who: string,
 ): ParametersInput<tf.Variable, H> {
-  const isList = Array.isArray(parameters) && parameters.every(isNamed);
-  return (isList ? [{ params: parameters }] : parameters) as unknown as ParametersInput<tf.Variable, H>;
+  const given: unknown = parameters;
+  if (!isObject(given) || given instanceof tf.Tensor || isOwner(given)) {
+    refuse(
+      "invalid-parameter",
+      who,
+      "variables in a list, by name, or in groups { params }",
+      given,
+      hintFor(given),
+    );
+  }
+  const isList = Array.isArray(given) && !given.some((item) => isObject(item) && "params" in item);
+  return (isList ? [{ params: given }] : given) as unknown as ParametersInput<tf.Variable, H>;
 }
 
 interface NamesAndFlags {
@@ -67,18 +82,23 @@ function namedParams(
   who: string,
   weights: WeakMap<tf.Variable, TfjsVariable>,
 ): { readonly [name: string]: tf.Variable } {
-  const entries = Array.isArray(variables)
-    ? (variables as readonly TfjsVariable[]).map(
-        (variable) => [(variable as Partial<TfjsVariable> | null)?.name, variable] as const,
-      )
+  if (isOwner(variables)) refuse("invalid-parameter", who, "variables", variables, hintFor(variables));
+  const entries: readonly (readonly [unknown, TfjsVariable])[] = Array.isArray(variables)
+    ? (variables as readonly TfjsVariable[]).map((variable) => [
+        (variable as Partial<TfjsVariable> | null | undefined)?.name,
+        variable,
+      ])
     : Object.entries(variables as { readonly [name: string]: TfjsVariable });
   const named = Object.create(null) as Record<string, tf.Variable>;
   for (const [name, variable] of entries) {
-    if (typeof name !== "string") {
-      throw new OptimError("invalid-parameter", who, {
-        expected: "a list of variables, or { name: variable }",
-        received: variable,
-      });
+    if (typeof name !== "string" || isOwner(variable)) {
+      refuse(
+        "invalid-parameter",
+        who,
+        "tf.Variables and layers' weights, in a list or by name",
+        variable,
+        hintFor(variable),
+      );
     }
     if (name in named) {
       throw new OptimError("duplicate-parameter", `${who}: parameter ${JSON.stringify(name)}`, {
@@ -126,11 +146,7 @@ export function describeVariable(variable: tf.Variable, where: string): Paramete
 /** @throws OptimError `invalid-parameter` for what is no variable, or no longer one */
 export function checkedVariable(variable: tf.Variable, where: string): tf.Variable {
   if (!((variable as unknown) instanceof tf.Variable)) {
-    throw new OptimError("invalid-parameter", where, {
-      expected: "a tf.Variable or a layer's weight",
-      received: variable,
-      ...((variable as unknown) instanceof tf.Tensor && { hint: "Make it a variable: tf.variable(tensor)" }),
-    });
+    refuse("invalid-parameter", where, "a tf.Variable or a layer's weight", variable, hintFor(variable));
   }
   if (variable.isDisposed) {
     throw new OptimError("invalid-parameter", where, { expected: "a variable that was not disposed" });
@@ -148,5 +164,17 @@ export function checkAlive(
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
-const isNamed = (value: unknown): boolean =>
-  value instanceof tf.Variable || (isObject(value) && typeof value["read"] === "function");
+
+/** A model or a layer: it owns weights, and is none. */
+const isOwner = (value: unknown): boolean => isObject(value) && Array.isArray(value["trainableWeights"]);
+
+/** How to give what came in the place of variables. */
+function hintFor(value: unknown): { readonly hint?: string } {
+  if (value instanceof tf.Variable) return { hint: "Put it in a list: [variable]" };
+  if (value instanceof tf.Tensor) return { hint: "Make it a variable: tf.variable(tensor)" };
+  return isOwner(value)
+    ? {
+        hint: "Give the weights of a model or layer: model.trainableWeights; of several: [...a.trainableWeights, …]",
+      }
+    : {};
+}

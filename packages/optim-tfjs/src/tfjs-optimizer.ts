@@ -74,7 +74,7 @@ export function tfjsOptimizer<H extends BaseHyperparameters>(
   options: TfjsOptimizerOptions = {},
 ): TfjsOptimizer<H> | TfjsOptimizer<NativeHyperparameters> {
   const lowering = checkedLowering(options, who);
-  const parameters = namedVariables(variables);
+  const parameters = namedVariables(variables, who);
   if (isNativeOptimizer(ruleOrNative)) return nativeOptimizer(ruleOrNative, parameters, who);
   return createRuleOptimizer(ruleOrNative, parameters, lowering);
 }

@@ -86,9 +86,14 @@ describe("what is no parameter is refused, at construction", () => {
     ["a disposed variable", () => ({ w: disposed() }), "not disposed"],
     ["an array", () => ({ w: [1, 2] }), "tf.Variable"],
     ["nothing", () => ({ w: undefined }), "tf.Variable"],
-    ["a name", () => "w", "a record"],
-    ["null", () => null, "a record"],
-    ["a list with a tensor", () => [tf.ones([2])], "params"],
+    ["a name", () => "w", "in a list, by name"],
+    ["null", () => null, "in a list, by name"],
+    ["a list with a tensor", () => [tf.ones([2])], "tf.variable(tensor)"],
+    [
+      "a list with a group and a tensor",
+      () => [{ params: [tf.variable(tf.ones([2]))] }, tf.ones([2])],
+      "params",
+    ],
   ])("%s", (_, parameters, words) => {
     const error = thrownBy(() => tfjsOptimizer(sgd(), parameters() as never));
     expect(error.code).toBe("invalid-parameter");

@@ -172,6 +172,12 @@ export function defineUpdateRule<
   checkDefinition(erased);
   const { name, hyperparameters } = erased;
   const make = (chosen: Partial<Readonly<H>> = {}): UpdateRule<H> => {
+    const given: unknown = chosen;
+    if (typeof given === "number") {
+      refuse("invalid-hyperparameter", name, "hyperparameters by name", given, {
+        hint: `Write { lr: ${given} }`,
+      });
+    }
     const resolved = resolveHyperparameters(erased, hyperparameters, chosen, name);
     return {
       kind: "update-rule",

@@ -118,10 +118,14 @@ function placed(
 }
 
 function hintFor(given: unknown): string {
-  const { kind } = Object(given) as { readonly kind?: unknown };
+  const { kind, then, applyGradients } = Object(given) as { readonly [member: string]: unknown };
   if (kind === "optimizer")
     return "Wrap it in the function: createOptimWrapper(tfjsOptimizer(rule, variables))";
   if (kind === "update-rule")
     return "Give the rule its variables and wrap it: createOptimWrapper(tfjsOptimizer(rule, variables))";
-  return "The function that toTfOptimizer is given must return the wrapper, at once";
+  if (typeof applyGradients === "function")
+    return "Give it its variables and wrap it: createOptimWrapper(tfjsOptimizer(tf.train.adam(1e-3), variables))";
+  return typeof then === "function"
+    ? "The function must be synchronous: training cannot wait for the wrapper"
+    : "Return the wrapper from the function that toTfOptimizer is given";
 }

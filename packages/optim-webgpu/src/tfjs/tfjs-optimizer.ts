@@ -76,7 +76,7 @@ function inPlaceOptimizer<H extends BaseHyperparameters>(
   variables: TfjsParameters<H>,
 ): TfjsOptimizer<H> {
   requireRule(who, rule);
-  const parameters = namedVariables(variables);
+  const parameters = namedVariables(variables, who);
   const engine = tfjsEngine(host);
   try {
     return createVariableOptimizer(who, engine, rule, parameters);
