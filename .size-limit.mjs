@@ -45,4 +45,7 @@ export default [
   limit("configurations: one wrapper with its scheduler", "15.0 kB", {
     "optim-config": "buildOptimWrapper, buildScheduler",
   }),
+  limit("several machines: distributed, what it starts from and what it checks", "4.5 kB", {
+    "optim-distributed": "distributed, broadcastState, checkReplicas, shardOf",
+  }),
 ];

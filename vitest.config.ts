@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
@@ -7,29 +8,35 @@ import { hasDriver, hasWebGpu } from "./scripts/vulkan.mjs";
 
 const chromium = "/usr/bin/chromium";
 const hasChromium = existsSync(chromium);
+const hasMpi = ["openmpi", "mpich"].every((name) => existsSync(`/usr/bin/mpirun.${name}`));
 const notRun = [
   ...(hasChromium ? [] : [`not run: browser suites (no Chromium at ${chromium})`]),
   ...(hasWebGpu() ? [] : ["not run: WebGPU suites in Node (no Vulkan driver; Debian's chromium brings one)"]),
+  ...(hasMpi ? [] : ["not run: ranks of MPI (Debian: apt-get install openmpi-bin mpich)"]),
 ];
 // What no machine has to have.
+const hasNamespaces =
+  existsSync("/usr/sbin/ip") && spawnSync("unshare", ["--net", "--uts", "true"]).status === 0;
 const hasTorch = existsSync("/usr/bin/python3") && existsSync("/usr/lib/python3/dist-packages/torch");
 const notRunEither = [
   ...(hasDriver("lavapipe")
     ? []
     : ["not run: WebGPU with shader-f16 (no lavapipe; bash scripts/lavapipe.sh fetches it)"]),
   ...(hasTorch ? [] : ["not run: round trips with PyTorch (Debian: apt-get install python3-torch)"]),
+  ...(hasNamespaces ? [] : ["not run: ranks on two hosts (network namespaces may not be made here)"]),
 ];
 
 // Tests run on the sources; `pnpm test:built` runs the same tests on what the build made of them.
 const built = process.env["TEST_STAGE"] === "built";
 const resolve = { alias: aliases(built ? "built" : "source") };
 // Long, and a build has no part in what they show.
-const notOfBuilds = ["examples/**", "**/{kill,fuzz,growth,memory}.test.ts"];
+const notOfBuilds = ["examples/**", "**/{kill,fuzz,growth,memory,faults,hosts,ranks}.test.ts"];
 
 // A slow machine is no failure; what hangs still ends.
 const timeouts = { testTimeout: 30_000, hookTimeout: 30_000 };
 
 const python = ["packages/*/test/python/**"];
+const hosts = ["packages/optim-distributed/test/mpi/hosts.test.ts"];
 const webgpu = ["packages/optim-webgpu/test/**", "{packages,examples}/*/test/webgpu/**"];
 
 const node = {
@@ -43,6 +50,7 @@ const node = {
       "examples/*/test/page/**",
       ...(hasWebGpu() ? [] : webgpu),
       ...(hasTorch ? [] : python),
+      "packages/*/test/mpi/**",
       ...(built ? notOfBuilds : []),
     ],
     typecheck: {
@@ -51,6 +59,19 @@ const node = {
       include: ["packages/*/test/**/*.test-d.ts"],
       tsconfig: "./tsconfig.json",
     },
+  },
+};
+
+/** Programs of several processes. Jobs have deadlines, so they run one at a time, when all else is done. */
+const mpi = {
+  resolve,
+  test: {
+    ...timeouts,
+    name: "mpi",
+    include: ["packages/*/test/mpi/**/*.test.ts"],
+    exclude: [...(hasNamespaces ? [] : hosts), ...(built ? notOfBuilds : [])],
+    fileParallelism: false,
+    sequence: { groupOrder: 1 },
   },
 };
 
@@ -102,7 +123,7 @@ const page = {
 
 export default defineConfig({
   test: {
-    projects: hasChromium ? [node, documentation, browser, page] : [node, documentation],
+    projects: [node, documentation, ...(hasChromium ? [browser, page] : []), ...(hasMpi ? [mpi] : [])],
     reporters: ["default", new CountReporter(notRun, notRunEither)],
     passWithNoTests: true,
   },

@@ -4,6 +4,7 @@
 //   pnpm bench --webgpu    measures WebGPU alone, on this machine's own adapter, and adds its row to docs/benchmarks.md
 //   pnpm bench --smoke     only shows that all of it runs
 import type { Effort, Section } from "./measure.ts";
+import { distributed } from "./distributed.ts";
 import { overhead } from "./overhead.ts";
 import { page } from "./page.ts";
 import { addAdapters, markdown, writeReport } from "./report.ts";
@@ -23,7 +24,8 @@ if (process.argv.includes("--webgpu")) {
 } else {
   const started = performance.now();
   const sections: Section[] = [];
-  for (const suite of [wasm, tfjs, webgl, overhead, page]) sections.push(...(await suite(effort)));
+  for (const suite of [wasm, tfjs, webgl, overhead, distributed, page])
+    sections.push(...(await suite(effort)));
   const adapters = await webgpuInSoftware(effort);
   if (effort.smoke) {
     const count = [sections, ...adapters.map((adapter) => adapter.sections)].flat().length;

@@ -33,6 +33,12 @@
  * | `gradients-changed` | gradients were written back after they changed since they were read |
  * | `device-lost` | the device is gone; make a new optimizer on a new one and load the last state |
  * | `device-error` | the device refused a command |
+ * | `communication-error` | an exchange between ranks failed: a rank died, a buffer that cannot be sent, an error of the transport |
+ * | `communication-timeout` | another rank did not take part in time |
+ * | `communication-mismatch` | ranks of one job do different things: another order of optimizers, rule, shape, option or version |
+ * | `replicas-differ` | ranks hold different parameters or state; `ranks` lists those that differ from the others |
+ * | `launcher-mismatch` | started by the launcher of another MPI than the library that was loaded |
+ * | `library-missing` | a native library or its binding is not installed |
  * | `storage-error` | a file could not be written or read: a full or read-only disk, a folder that is gone; `cause` is the system's error |
  */
 export type OptimErrorCode =
@@ -66,7 +72,13 @@ export type OptimErrorCode =
   | "gradients-changed"
   | "device-lost"
   | "device-error"
-  | "storage-error";
+  | "storage-error"
+  | "communication-error"
+  | "communication-timeout"
+  | "communication-mismatch"
+  | "replicas-differ"
+  | "launcher-mismatch"
+  | "library-missing";
 
 export interface OptimErrorDetails {
   /** What would have been right, in words: `"a positive integer"`. */
@@ -81,6 +93,8 @@ export interface OptimErrorDetails {
   readonly missing?: readonly string[];
   readonly unexpected?: readonly string[];
   readonly mismatched?: readonly string[];
+  /** With `communication-mismatch` and `replicas-differ`: the ranks that differ from the others; all, where there is no majority. */
+  readonly ranks?: readonly number[];
 }
 
 const brand = /* @__PURE__ */ Symbol.for("@mm/OptimError");
@@ -98,6 +112,7 @@ export class OptimError extends Error {
   declare readonly missing?: readonly string[];
   declare readonly unexpected?: readonly string[];
   declare readonly mismatched?: readonly string[];
+  declare readonly ranks?: readonly number[];
 
   /** `who` names the function or option that refuses: `"createOptimWrapper: accumulativeCounts"`. */
   constructor(code: OptimErrorCode, who: string, details: OptimErrorDetails = {}) {

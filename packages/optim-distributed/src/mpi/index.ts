@@ -1,0 +1,2 @@
+// MPI for Node: Open MPI, MPICH and those with MPICH's binary interface, through koffi.
+export { type MpiCommunicator, openMpi, type OpenMpiOptions } from "./open-mpi.ts";
