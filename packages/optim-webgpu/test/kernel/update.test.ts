@@ -37,18 +37,18 @@ const reference = (
 
 describe("rules in every structure, of every length, in one dispatch", () => {
   test.each(allRules.map((rule) => [rule.name, rule] as const))("%s", async (_, rule) => {
-    for (const it of allPrograms(rule)) {
-      for (const access of ["vec4", "scalar"] as const) {
-        const parameters = anyParameters(it);
-        const found = await updateOnDevice(rig, it, access, parameters);
-        for (const [index, parameter] of parameters.entries()) {
-          const expected = reference(it, parameter);
-          // Of numbers of order 1: √ and ÷ may be off by 3 ulp of 1.2e-7, and a product may be fused with a sum, where a difference
-          // may cancel. The software adapters agree to the bit.
-          for (const [place, vector] of [expected.param, ...expected.slots].entries()) {
-            const mine = place === 0 ? found[index]!.param : found[index]!.slots[place - 1]!;
-            expect(relativeDifference(mine, vector, 1e-6)).toBeLessThanOrEqual(1e-5);
-          }
+    for (const [number, it] of allPrograms(rule).entries()) {
+      // Not by 2, which would go with the first switch: how vectors are loaded and stored does not depend on what is computed from them.
+      const access = number % 3 === 0 ? "scalar" : "vec4";
+      const parameters = anyParameters(it);
+      const found = await updateOnDevice(rig, it, access, parameters);
+      for (const [index, parameter] of parameters.entries()) {
+        const expected = reference(it, parameter);
+        // Of numbers of order 1: √ and ÷ may be off by 3 ulp of 1.2e-7, and a product may be fused with a sum, where a difference
+        // may cancel. The software adapters agree to the bit.
+        for (const [place, vector] of [expected.param, ...expected.slots].entries()) {
+          const mine = place === 0 ? found[index]!.param : found[index]!.slots[place - 1]!;
+          expect(relativeDifference(mine, vector, 1e-6)).toBeLessThanOrEqual(1e-5);
         }
       }
     }
