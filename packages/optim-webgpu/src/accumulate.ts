@@ -5,7 +5,8 @@ import type { Kernel } from "./device-queue.ts";
 import { accumulateKernel, record } from "./kernel/index.ts";
 import type { StepScalar } from "./loss-scaler.ts";
 import { type DType, Plane, type Planes, type Vector } from "./storage.ts";
-import { dispatch, joined, Table, type TileRun } from "./table.ts";
+import { dispatch, Table } from "./table.ts";
+import { joined, layOutTable, type TileRun } from "./table-layout.ts";
 
 export type WebgpuStepParameter<P> = Parameter<P, Vector, StepScalar>;
 
@@ -189,10 +190,12 @@ export class AdditionPlan<P> {
       paramStart: 0,
       length: place.length,
     }));
-    this.#table = new Table(device, "accumulate", 0, record.uniforms, tiles);
+    this.#table = new Table(device, "accumulate", layOutTable(0, record.uniforms, tiles));
     const runs = lists.map((list) =>
       joined(
-        list.map(({ parameter }) => this.#table.runs[this.#indices.get(parameter) as number] as TileRun),
+        list.map(
+          ({ parameter }) => this.#table.layout.runs[this.#indices.get(parameter) as number] as TileRun,
+        ),
       ),
     );
     const ranges = this.#table.bindRuns("accumulate", runs);

@@ -4,6 +4,7 @@ import { LossScaleValue, type StepScalar } from "./loss-scaler.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
 import type { WebgpuBinding } from "./storage.ts";
 import { Table } from "./table.ts";
+import { layOutTable } from "./table-layout.ts";
 import { bufferUsage, workingUsage } from "./usage.ts";
 
 /** What has to happen before a closure's passes, or before a step, so that the seed is right. */
@@ -40,7 +41,7 @@ export class Latch {
   constructor(device: Device, state: DeviceState) {
     this.#device = device;
     this.#state = state;
-    this.#table = new Table(device, "seed", 0, 0, []);
+    this.#table = new Table(device, "seed", layOutTable(0, 0, []));
     // tfjs takes a scalar of its own for it, which begins where its buffer begins.
     const buffer = device.createBuffer("seed", 16, workingUsage | bufferUsage.uniform);
     this.seed = Object.freeze({ buffer, offset: 0, size: 4 });

@@ -4,7 +4,8 @@ import type { Device } from "./device.ts";
 import { record, recordWords, updateKernel } from "./kernel/index.ts";
 import type { ParameterPort, ParameterRange } from "./port.ts";
 import type { Planes, Vector } from "./storage.ts";
-import { dispatch, Table, type TileRun } from "./table.ts";
+import { dispatch, Table } from "./table.ts";
+import { layOutTable, type TileRun } from "./table-layout.ts";
 import { bindingAlignment } from "./usage.ts";
 
 /** Leaves a parameter what it is: what the update kernel then does is to store the master weights, rounded. */
@@ -63,11 +64,12 @@ export class Masters<P> {
     const { buffer, offset, length } = range;
     const shift = offset % bindingAlignment;
     const member = { planeStart: master.place.start, paramStart: shift / 2, length };
-    const table = new Table(this.#device, "store", 0, recordWords(storing), [member]);
+    const table = new Table(this.#device, "store", layOutTable(0, recordWords(storing), [member]));
     table.setWord(table.recordAt(0) + record.live, 1);
     table.upload();
-    const { count } = table.runs[0] as TileRun;
-    const [tiles] = table.bindRuns("store", table.runs);
+    const { runs } = table.layout;
+    const { count } = runs[0] as TileRun;
+    const [tiles] = table.bindRuns("store", runs);
     const kernel = this.#device.kernel(updateKernel(storing, "packed"));
     const group = this.#device.bind(kernel, [
       { buffer, offset: offset - shift, size: Math.max(4, shift + halfBytes(range)) },

@@ -1,26 +1,17 @@
-import type { HyperparameterGroup, Program, StepItem } from "@mm/optim-core/backend";
-import { masterSlot, memo } from "@mm/optim-core/backend";
+import { memo, type Program } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
-import { batched } from "./batches.ts";
 import type { Device } from "./device.ts";
 import type { Kernel } from "./device-queue.ts";
 import {
   checkKernel,
-  checkWorkgroups,
-  codeWords,
   header,
   type KernelSource,
-  headerWords,
   type NormKind,
   normsKernel,
-  type ParameterAccess,
-  partialsPerWorkgroup,
   partialWords,
   prepareKernel,
   prepareNormsKernel,
   record,
-  recordWords,
-  registersOf,
   staticWords,
   updateKernel,
   workgroupSize,
@@ -28,27 +19,12 @@ import {
   writeStatics,
 } from "./kernel/index.ts";
 import { largestBinding } from "./limits.ts";
-import type { StepScalar } from "./loss-scaler.ts";
-import type { ParameterPort, ParameterRange } from "./port.ts";
+import type { ParameterPort } from "./port.ts";
 import type { DeviceState } from "./scalars.ts";
-import { bytesPerElement, type Vector } from "./storage.ts";
-import { dispatch, joined, Table, type TileRun } from "./table.ts";
-import { bindingAlignment } from "./usage.ts";
-
-export type WebgpuStepItem<P> = StepItem<P, Vector, StepScalar>;
-
-/** A parameter with all that its update binds. */
-interface Member<P> {
-  readonly parameter: WebgpuStepParameter<P>;
-  readonly program: Program;
-  readonly accumulator: Vector;
-  /** The master weights are the last. */
-  readonly slots: readonly Vector[];
-  readonly range: ParameterRange;
-  readonly access: ParameterAccess;
-  /** What it is bound by, shared with others in the same buffer. In bytes. */
-  readonly window: { readonly offset: number; size: number };
-}
+import { layOutStep, type StepLayout } from "./step-layout.ts";
+import { type Member, slotsOf, type WebgpuStepItem } from "./step-members.ts";
+import { dispatch, Table } from "./table.ts";
+import type { TileRun } from "./table-layout.ts";
 
 interface Batch<P> {
   readonly first: Member<P>;
@@ -93,15 +69,11 @@ export class StepPlan<P> {
   readonly #device: Device;
   readonly #port: ParameterPort<P>;
   readonly #state: DeviceState;
-  readonly #members: readonly Member<P>[];
+  readonly #layout: StepLayout<P>;
   readonly #byParameter: ReadonlyMap<WebgpuStepParameter<P>, PlannedRecord<P>>;
-  readonly #registers: number;
-  /** Of the program with most. */
-  readonly #norms: number;
   readonly #batches: readonly Batch<P>[];
   readonly #checks: readonly Check[];
   readonly #partials: GPUBuffer;
-  readonly #partialCount: number;
   readonly #normPartials: GPUBuffer | undefined;
   /** Of a group and program, what the statics at this word were computed from. */
   readonly #versions = new Map<number, number>();
@@ -119,92 +91,41 @@ export class StepPlan<P> {
     this.#device = device;
     this.#port = port;
     this.#state = state;
-    const lists = batched(withWindows(port, items, largestBinding(device.gpu.limits)), (member) => [
-      member.accumulator.buffer,
-      ...(port.moves ? [member.parameter] : [member.range.buffer, member.window]),
-      member.program,
-      member.access,
-      ...member.slots.map(({ buffer }) => buffer),
-    ]);
-    const members = (this.#members = lists.flat());
-    const programs = [...new Set(members.map(({ program }) => program))];
-    this.#registers = Math.max(...programs.map(registersOf));
-
-    const codes = new Map<Program, number>();
-    const statics = new Map<HyperparameterGroup, Map<Program, number>>();
-    let end = headerWords;
-    for (const program of programs) {
-      codes.set(program, end);
-      end += codeWords(program);
-    }
-    for (const { parameter, program } of members) {
-      memo(
-        memo(statics, parameter.group, () => new Map<Program, number>()),
-        program,
-        () => {
-          const at = end;
-          end += staticWords(program);
-          return at;
-        },
-      );
-    }
-    this.table = new Table(
-      device,
-      "step",
-      end - headerWords,
-      Math.max(...programs.map(recordWords)),
-      members.map(({ accumulator, range, window }) => ({
-        planeStart: accumulator.place.start,
-        paramStart: (range.offset - window.offset) / bytesPerElement[range.dtype],
-        length: range.length,
-      })),
-    );
+    const layout = (this.#layout = layOutStep(port, items, largestBinding(device.gpu.limits)));
+    const { members, updates, checks, codes, statics, norms } = layout;
+    const table = (this.table = new Table(device, "step", layout.table));
     this.records = members.map(({ parameter, program }, index) => ({
       index,
       parameter,
       program,
-      at: this.table.recordAt(index),
+      at: table.recordAt(index),
       code: codes.get(program) as number,
-      statics: statics.get(parameter.group)?.get(program) as number,
+      statics: statics[index] as number,
       item: undefined,
       active: false,
     }));
     this.#byParameter = new Map(this.records.map((planned) => [planned.parameter, planned]));
 
-    const { table } = this;
-    const indexOf = new Map(members.map((member, index) => [member, index]));
-    const runOf = (list: readonly Member<P>[]): TileRun =>
-      joined(list.map((member) => table.runs[indexOf.get(member) as number] as TileRun));
-    const chunks = batched(members, ({ accumulator }) => [accumulator.buffer]);
-    let partials = 0;
-    const checks = chunks.map((list) => {
-      const run = { ...runOf(list), number: partials };
-      const groups = checkWorkgroups(run.count);
-      partials += groups * partialsPerWorkgroup;
-      return { buffer: (list[0] as Member<P>).accumulator.buffer, groups, run };
+    const ranges = table.bindRuns(
+      "step",
+      [...updates, ...checks].map(({ run }) => run),
+    );
+    this.#checks = checks.map(({ buffer, groups }, index) => {
+      return { buffer, groups, range: ranges[updates.length + index] as GPUBufferBinding };
     });
-    const runs = lists.map(runOf);
-    const ranges = table.bindRuns("step", [...runs, ...checks.map(({ run }) => run)]);
-    this.#checks = checks.map(({ buffer, groups }, index) => ({
-      buffer,
-      groups,
-      range: ranges[runs.length + index] as GPUBufferBinding,
-    }));
-    this.#partialCount = partials;
-    this.#partials = device.createBuffer("partials", 4 * partialWords * partials);
-    this.#norms = Math.max(...programs.map(({ norms }) => norms.length));
-    if (this.hasNorms) {
-      table.setWord(header.normStride, this.#norms);
-      const size = 4 * partialWords * this.#norms * table.tileCount;
+    this.#partials = device.createBuffer("partials", 4 * partialWords * layout.partialCount);
+    if (norms > 0) {
+      table.setWord(header.normStride, norms);
+      const size = 4 * partialWords * norms * layout.table.tileCount;
       this.#normPartials = device.createBuffer("norm partials", size);
     }
-    this.#batches = lists.map((list, index) => {
-      const first = list[0] as Member<P>;
+    this.#batches = updates.map(({ indices, run }, index) => {
+      const first = members[indices[0] as number] as Member<P>;
       const { program, access } = first;
       return {
         first,
-        indices: list.map((member) => indexOf.get(member) as number),
-        tiles: (runs[index] as TileRun).count,
+        indices,
+        tiles: run.count,
         update: device.kernel(updateKernel(program, access)),
         norms: program.norms.length > 0 ? device.kernel(normsKernel(program, access)) : undefined,
         range: ranges[index] as GPUBufferBinding,
@@ -217,7 +138,7 @@ export class StepPlan<P> {
       writeCode(program, [...scalarSlots], table.words, at);
     }
     for (const [index, planned] of this.records.entries()) {
-      const { first, count } = table.runs[index] as TileRun;
+      const { first, count } = layout.table.runs[index] as TileRun;
       table.setWord(planned.at + record.statics, planned.statics);
       table.setWord(planned.at + record.state, state.blockOf(planned.parameter.name));
       table.setWord(planned.at + record.firstTile, first);
@@ -226,7 +147,7 @@ export class StepPlan<P> {
   }
 
   get hasNorms(): boolean {
-    return this.#norms > 0;
+    return this.#layout.norms > 0;
   }
 
   /** Whether it holds all of these as they are now. */
@@ -235,7 +156,7 @@ export class StepPlan<P> {
       const planned = this.#byParameter.get(item.parameter);
       if (planned === undefined || planned.program !== item.program) return false;
       if (planned.item === item) return true;
-      const member = this.#members[planned.index] as Member<P>;
+      const member = this.#layout.members[planned.index] as Member<P>;
       const slots = slotsOf(item);
       const fits =
         member.accumulator === item.parameter.accumulator &&
@@ -246,10 +167,10 @@ export class StepPlan<P> {
     });
   }
 
-  /** These, and of its own those that are others. */
+  /** `items`, plus the members of this plan that are not among them. */
   with(items: readonly WebgpuStepItem<P>[]): readonly WebgpuStepItem<P>[] {
     const added = new Set(items.map(({ parameter }) => parameter));
-    const kept = this.#members
+    const kept = this.#layout.members
       .filter(({ parameter }) => !added.has(parameter))
       .map(({ parameter, program, slots }) => ({
         parameter,
@@ -283,7 +204,7 @@ export class StepPlan<P> {
 
   /** Partials that a check will write. */
   get partialCount(): number {
-    return this.#partialCount;
+    return this.#layout.partialCount;
   }
 
   recordCheck(pass: GPUComputePassEncoder, norm: NormKind, ignoreNonFinite: boolean): void {
@@ -312,7 +233,9 @@ export class StepPlan<P> {
     seed: GPUBufferBinding,
   ): void {
     const { buffer } = this.#state;
-    const kernel = this.#kernel(`prepare ${onDevice}`, () => prepareKernel(onDevice ? this.#registers : 0));
+    const kernel = this.#kernel(`prepare ${onDevice}`, () =>
+      prepareKernel(onDevice ? this.#layout.registers : 0),
+    );
     const group = memo(this.#prepareGroups, scaler, () =>
       this.#device.bind(kernel, [
         { buffer: this.table.buffer },
@@ -334,7 +257,8 @@ export class StepPlan<P> {
       pass.setBindGroup(0, this.#groupsOf(batch).norms as GPUBindGroup);
       dispatch(pass, batch.tiles);
     }
-    const kernel = this.#kernel("norms", () => prepareNormsKernel(this.#registers, this.#norms));
+    const { registers, norms } = this.#layout;
+    const kernel = this.#kernel("norms", () => prepareNormsKernel(registers, norms));
     this.#afterNormsGroup ??= this.#device.bind(kernel, [
       { buffer: this.table.buffer },
       { buffer: this.#state.buffer },
@@ -389,55 +313,4 @@ export class StepPlan<P> {
       };
     });
   }
-}
-
-/** Slots as they are bound. */
-function slotsOf<P>({ parameter, slots }: WebgpuStepItem<P>): readonly Vector[] {
-  const master = parameter.slots.get(masterSlot);
-  return master === undefined ? slots : [...slots, master];
-}
-
-/** Finds what each parameter is bound by: as many of one buffer as one binding reaches. */
-function withWindows<P>(
-  port: ParameterPort<P>,
-  items: readonly WebgpuStepItem<P>[],
-  most: number,
-): readonly Member<P>[] {
-  const members = items.map((item) => ({ item, range: port.resolve(item.parameter.value) }));
-  const windows = new Map<(typeof members)[number], Member<P>["window"]>();
-  const sorted = [...members].sort((a, b) => a.range.offset - b.range.offset);
-  for (const list of batched(sorted, ({ range, item }) => [port.moves ? item : range.buffer])) {
-    let window: Member<P>["window"] | undefined;
-    for (const member of list) {
-      const { offset, length, dtype, buffer } = member.range;
-      // Whole words, as far as the buffer has them: what is read beyond a parameter's end is thrown away.
-      const end = Math.min(
-        offset + Math.max(4, Math.ceil((bytesPerElement[dtype] * length) / 16) * 16),
-        buffer.size,
-      );
-      if (window === undefined || end - window.offset > most) {
-        window = { offset: offset - (offset % bindingAlignment), size: 0 };
-      }
-      window.size = Math.max(window.size, Math.ceil((end - window.offset) / 4) * 4);
-      windows.set(member, window);
-    }
-  }
-  return members.map((member) => {
-    const { item, range } = member;
-    const { parameter, program } = item;
-    return {
-      parameter,
-      program,
-      accumulator: parameter.accumulator as Vector,
-      slots: slotsOf(item),
-      range,
-      access: accessOf(range),
-      window: windows.get(member) as Member<P>["window"],
-    };
-  });
-}
-
-function accessOf({ offset, length, dtype, padded }: ParameterRange): ParameterAccess {
-  if (dtype === "float16") return "packed";
-  return offset % 16 === 0 && (length % 4 === 0 || padded) ? "vec4" : "scalar";
 }

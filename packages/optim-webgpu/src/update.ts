@@ -24,9 +24,10 @@ import {
 } from "./kernel/index.ts";
 import type { Latch } from "./latch.ts";
 import type { StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
-import { type PlannedRecord, StepPlan, type WebgpuStepItem } from "./plan.ts";
+import { type PlannedRecord, StepPlan } from "./plan.ts";
 import type { ParameterPort } from "./port.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
+import type { WebgpuStepItem } from "./step-members.ts";
 import type { Vector } from "./storage.ts";
 
 /** Plans that are kept: structures that alternate, as SAM's do, cost nothing. */
@@ -273,7 +274,8 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       }
       parameter.step = step;
     }
-    table.changed(table.records, table.stride * records.length);
+    const { records: first, stride } = table.layout;
+    table.changed(first, stride * records.length);
   }
 }
 
