@@ -1,47 +1,59 @@
 import { header, record } from "./layout.ts";
 import { codeBlock, opCodes, uniformCodes } from "./scalars.ts";
 import { wgsl } from "./wgsl.ts";
+import { wideRegisters } from "./wide-registers.ts";
 
 /**
  * The interpreter of the code that `scalars.ts` writes, and what it reads with. Expects the bindings `table` and `state`, and
  * `pairFunctions`.
  *
  * @param registers as many as the program with most needs: see `registersOf`
- * @param norms likewise, 1 at least
+ * @param norms likewise. 0: programs with norms do not run
  */
-export const interpreter = (registers: number, norms: number): string => wgsl`
-  var<private> registers: array<vec2f, ${64 * Math.ceil(registers / 64) || 64}>;
-  var<private> norms: array<vec2f, ${norms}>;
+export function interpreter(registers: number, norms = 0): string {
+  const room = 64 * Math.ceil(registers / 64) || 64;
+  return wgsl`
+    var<private> registers: array<vec2f, ${room}>;
 
-  fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
-  fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
+    fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
+    fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
 
-  fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> vec2f {
-    let a = registers[place];
-    switch (op) {
-      ${cases()}
-      default: { return a; }
+    fn compute(op: u32, place: u32, step: u32, block: u32, a: vec2f, b: vec2f, c: vec2f) -> vec2f {
+      switch (op) {
+        ${cases()}
+        default: { return a; }
+      }
     }
-  }
 
-  // Leaves every value of a program in its register, and gives the word behind the instructions.
-  fn execute(record: u32, step: u32) -> u32 {
-    let code = table[record + ${record.code}u];
-    let statics = table[record + ${record.statics}u];
-    let block = table[record + ${record.state}u];
-    let first = table[code + ${codeBlock.statics}u];
-    for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
-    var word = code + ${codeBlock.words}u;
-    let last = first + table[code + ${codeBlock.instructions}u];
-    for (var i = first; i < last; i++) {
-      let one = table[word];
-      let two = table[word + 1u];
-      registers[i] = compute(one & 0xffffu, one >> 16u, step, block, registers[two & 0xffffu], registers[two >> 16u]);
-      word += 2u;
+    ${norms > 0 ? wideRegisters(room, norms) : ""}
+
+    // Leaves every value of a program in its register, and gives the word behind the instructions.
+    fn execute(record: u32, step: u32) -> u32 {
+      let code = table[record + ${record.code}u];
+      let statics = table[record + ${record.statics}u];
+      let block = table[record + ${record.state}u];
+      let first = table[code + ${codeBlock.statics}u];
+      for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
+      var word = code + ${codeBlock.words}u;
+      let last = first + table[code + ${codeBlock.instructions}u];
+      for (var i = first; i < last; i++) {
+        let op = table[word] & 0xffffu;
+        let a = table[word] >> 16u;
+        let b = table[word + 1u] & 0xffffu;
+        let c = table[word + 1u] >> 16u;
+        ${norms > 0 ? "computeWide(i, op, a, step, block, b, c);" : "registers[i] = compute(op, a, step, block, registers[a], registers[b], registers[c]);"}
+        word += 2u;
+      }
+      ${norms > 0 ? "for (var i = first; i < last; i++) { registers[i] = atLevel(i, 0); }" : ""}
+      return word;
     }
-    return word;
-  }
 
+    ${writers()}
+  `;
+}
+
+/** What is done with the registers of a program that was executed. */
+const writers = (): string => wgsl`
   // Writes the uniforms that stand at a word of the code, and gives the word behind them.
   fn writeUniforms(record: u32, at: u32, factor: f32) -> u32 {
     let count = table[table[record + ${record.code}u] + ${codeBlock.uniforms}u];
@@ -81,10 +93,9 @@ export const interpreter = (registers: number, norms: number): string => wgsl`
   }
 `;
 
-const results: { readonly [O in keyof typeof opCodes]: string } = {
+const results: { readonly [O in Exclude<keyof typeof opCodes, "norm">]: string } = {
   step: "exactSum(f32(step & 0xff000000u), f32(step & 0xffffffu))",
   scalarSlot: "vec2f(bitcast<f32>(state[block + place]), bitcast<f32>(state[block + place + 1u]))",
-  norm: "norms[place]",
   add: "add(a, b)",
   sub: "add(a, -b)",
   mul: "mul(a, b)",
@@ -106,5 +117,5 @@ const results: { readonly [O in keyof typeof opCodes]: string } = {
 
 const cases = (): string =>
   Object.entries(results)
-    .map(([op, result]) => `case ${opCodes[op as keyof typeof opCodes]}u: { return ${result}; } // ${op}`)
+    .map(([op, result]) => `case ${opCodes[op as keyof typeof results]}u: { return ${result}; } // ${op}`)
     .join("\n");

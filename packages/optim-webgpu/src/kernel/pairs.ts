@@ -23,6 +23,8 @@ export const pairFunctions = (): string => wgsl`
   fn isNan(x: vec2f) -> bool { return sizeOf(x.x) > 0x7f800000u; }
   fn infinity() -> f32 { return bitcast<f32>(0x7f800000u ^ zero); }
   fn nan() -> f32 { return bitcast<f32>(0x7fc00000u ^ zero); }
+  // The nearest that a float32 has, and no subnormal one.
+  fn powerOfTwo(exponent: i32) -> f32 { return bitcast<f32>(u32(clamp(exponent, -126, 127) + 127) << 23u); }
 
   // The sum of two floats, exactly.
   fn exactSum(a: f32, b: f32) -> vec2f {

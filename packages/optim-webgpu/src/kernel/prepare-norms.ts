@@ -33,7 +33,7 @@ const main = (norms: number): string => wgsl`
   let index = group.x + group.y * groups.x;
   let count = table[${header.recordCount}u];
   let record = table[${header.records}u] + min(index, count - 1u) * table[${header.recordStride}u];
-  for (var k = 0u; k < ${norms}u; k++) { norms[k] = normOf(thread, record, k); }
+  for (var k = 0u; k < ${norms}u; k++) { takeNorm(thread, record, k); }
   let code = table[record + ${record.code}u];
   if (thread != 0u || index >= count || table[record + ${record.live}u] == 0u || code == 0u) { return; }
   if (table[code + ${codeBlock.norms}u] == 0u) { return; }
@@ -45,7 +45,7 @@ const normFunctions = (): string => wgsl`
   var<workgroup> sizes: array<u32, 64>;
   var<workgroup> sums: array<f32, 64>;
 
-  fn normOf(thread: u32, record: u32, norm: u32) -> vec2f {
+  fn takeNorm(thread: u32, record: u32, norm: u32) {
     let stride = table[${header.normStride}u];
     let first = table[record + ${record.firstTile}u];
     let end = first + table[record + ${record.tileCount}u];
@@ -63,6 +63,11 @@ const normFunctions = (): string => wgsl`
     workgroupBarrier();
     sum = 0f;
     for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
-    return select(number(bitcast<f32>(size)), root(number(sum)) * scale, isFinite(size));
+    let length = root(number(sum));
+    // Not finite, ordinary, or beyond float32.
+    let isWide = isFinite(size) && (sizeOf(length.x) >> 23u) + (bitcast<u32>(scale) >> 23u) > 381u;
+    let ordinary = select(number(bitcast<f32>(size)), length * scale, isFinite(size));
+    norms[norm] = select(ordinary, length * (scale * powerOfTwo(-112)), isWide);
+    normLevels[norm] = i32(isWide);
   }
 `;

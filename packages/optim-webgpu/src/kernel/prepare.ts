@@ -29,7 +29,7 @@ export function prepareKernel(registers: number): KernelSource {
       reductionFunctions(),
       pairFunctions(),
       wideFunctions(),
-      interpreter(registers, 1),
+      interpreter(registers),
       normFunctions(),
       factorFunctions(),
       recordFunctions(),

@@ -172,7 +172,8 @@ export function writeCode(
   words[at + codeBlock.norms] = program.norms.length;
   words.set(
     [
-      ...instructions.flatMap(([code, a = 0, b = 0, c = 0]) => [
+      // Absent operands are those that are there: they have the same exponent.
+      ...instructions.flatMap(([code, a = 0, b = a, c = b]) => [
         opCodes[code] | ((code === "scalarSlot" ? wordOf(a) : a) << 16),
         b | (c << 16),
       ]),

@@ -1,6 +1,6 @@
 /**
  * A text of WGSL as it stands in a template, without the template's own indentation. A value of several lines is indented as the line that
- * it stands in; a line that holds an empty value alone is left out.
+ * it stands in; a line that holds an empty value alone is left out, and so is one of two empty lines around it.
  */
 export function wgsl(strings: TemplateStringsArray, ...values: readonly (string | number)[]): string {
   const margins = strings.join("value").match(/\n *(?=\S)/g) ?? [];
@@ -14,8 +14,10 @@ export function wgsl(strings: TemplateStringsArray, ...values: readonly (string 
     const value = String(values[index]);
     const [line] = /\n *$/.exec(code) ?? [""];
     const isAlone = line !== "" && other.startsWith("\n");
-    code = value === "" && isAlone ? code.slice(0, -line.length) : code + indented(value, marginOf(code));
-    code += other;
+    if (value !== "" || !isAlone) code += indented(value, marginOf(code)) + other;
+    else
+      code =
+        code.slice(0, -line.length) + (code.endsWith(`\n${line}`) ? other.replace(/^\n\n/, "\n") : other);
   }
   return code.trim();
 }

@@ -24,7 +24,7 @@ export function wide(value: number): Wide {
 }
 
 /**
- * Wide numbers in a shader, for which `bits`, `sizeOf`, `infinity` and `nan` of `pairs.ts` have to be there. They are taken apart and put
+ * Wide numbers in a shader, for which `sizeOf`, `infinity`, `nan` and `powerOfTwo` of `pairs.ts` have to be there. They are taken apart and put
  * together as bits, so that subnormal numbers count also where a device takes them for 0.
  */
 export const wideFunctions = (): string => wgsl`
@@ -59,9 +59,6 @@ export const wideFunctions = (): string => wgsl`
     if (a.fraction == 0f || b.fraction == 0f) { return a.fraction > b.fraction; }
     return a.exponent > b.exponent || (a.exponent == b.exponent && a.fraction > b.fraction);
   }
-
-  // The nearest power of two that a float32 has, and no subnormal one.
-  fn powerOfTwo(exponent: i32) -> f32 { return bitcast<f32>(u32(clamp(exponent, -126, 127) + 127) << 23u); }
 
   // As a float32: below 2^-126 it is 0, above the largest it is infinite.
   fn narrow(a: Wide) -> f32 {

@@ -1,5 +1,23 @@
 import { arrayKernels, evaluateScalars, type Program } from "@mm/optim-core/backend";
-import type { UpdateRule } from "@mm/optim-core/rule";
+import {
+  abs,
+  add,
+  defineUpdateRule,
+  div,
+  eq,
+  gt,
+  max,
+  min,
+  mul,
+  neg,
+  norm,
+  type Scalar,
+  select,
+  sign,
+  sqrt,
+  sub,
+  type UpdateRule,
+} from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
@@ -223,6 +241,76 @@ describe.each(all)("%s", (_, rule, scalarSlots) => {
       expect(relativeDifference(found[index]!.uniforms, uniforms, 1e-37)).toBeLessThanOrEqual(1e-6);
     }
   });
+});
+
+describe.each([
+  ["LAMB", rules.lamb(), []],
+  ["LAMB without weight decay", rules.lamb({ weightDecay: 0, trustClip: true }), []],
+  ["LARS", rules.lars({ lr: 1 }), []],
+  ["LARS with weight decay", rules.lars({ lr: 1, weightDecay: 0.1, trustClip: true }), []],
+  ["Lookahead(LARS)", rules.lookahead(rules.lars({ weightDecay: 0.1 })), [4]],
+] as const)("%s where norms are above the largest float32", (_, rule, scalarSlots) => {
+  const program = programOf(rule);
+  // Of 3e38 each, 64 elements have a norm of 2.4e39, and 9,001 one of 2.8e40; the largest float32 is 3.4e38.
+  const tensor = (size: number, length: number): Float32Array =>
+    Float32Array.from({ length }, (_, index) => (index % 3 === 0 ? -size : size));
+
+  test.each([
+    ["parameters", 3e38, 1],
+    ["gradients", 1e10, 3e38],
+    ["both", 3e38, 3e38],
+    ["both, one of a size by itself", 3e38, 1e20],
+  ])("those of %s", async (_, param, grad) => {
+    const parameters = [1, 64, 9001].map((length) => ({
+      param: tensor(param, length),
+      grad: tensor(grad, length),
+      slots: program.slots.map(() => new Float32Array(length)),
+    }));
+    const found = await onDevice(rule, program, "vec4", parameters, 1, scalarSlots);
+    for (const [index, parameter] of parameters.entries()) {
+      const expected = onHost(rule, program, parameter, 1, scalarSlots);
+      expect(relativeDifference(found[index]!.uniforms, expected.uniforms, 1e-37)).toBeLessThanOrEqual(1e-6);
+      expect(relativeDifference(found[index]!.param, expected.param, 1e-30)).toBeLessThanOrEqual(1e-5);
+      expect(expected.param.every(Number.isFinite)).toBe(true);
+    }
+  });
+});
+
+// Every operation on a norm n of 2.8e40, in terms that are ordinary numbers.
+const terms: Readonly<Record<string, (n: Scalar) => Scalar>> = {
+  quotient: (n) => div(n, mul(4, n)),
+  difference: (n) => div(sub(n, mul(0.5, n)), n),
+  "sum with what is small beside it": (n) => div(add(n, 1), n),
+  root: (n) => div(sqrt(n), 1e20),
+  "root of a square": (n) => div(sqrt(mul(n, n)), n),
+  "quotient of powers": (n) => div(mul(mul(n, n), n), mul(n, mul(n, n))),
+  "sign of its negative": (n) => sign(neg(n)),
+  "size of its negative": (n) => div(abs(neg(n)), n),
+  "the lesser": (n) => min(n, 1e-30),
+  "the lesser, the other way": (n) => min(1e-30, n),
+  "the greater": (n) => div(max(1e-30, n), n),
+  comparison: (n) => select(gt(n, 1), 3, 4),
+  "comparison with its like": (n) => select(eq(n, mul(1, n)), 3, 4),
+  "choice of what is small": (n) => select(gt(n, mul(2, n)), n, 1e-30),
+  "what a float32 cannot hold": (n) => div(1, mul(n, 1e30)),
+};
+
+test.each(Object.entries(terms))("a norm above the largest float32: %s", async (_, term) => {
+  const rule = defineUpdateRule({
+    name: "Test",
+    hyperparameters: { lr: 1 },
+    slots: () => ({}),
+    update: (x) => ({ param: mul(x.grad, term(norm(x.param))) }),
+  })();
+  const parameter = {
+    param: new Float32Array(9001).fill(3e38),
+    grad: new Float32Array(9001).fill(1),
+    slots: [],
+  };
+  const program = programOf(rule);
+  const [found] = await onDevice(rule, program, "vec4", [parameter], 1, []);
+  const { uniforms } = onHost(rule, program, parameter, 1, []);
+  expect(relativeDifference(found!.uniforms, uniforms, 1e-37)).toBeLessThanOrEqual(1e-6);
 });
 
 test("cautious counts to the last element", async () => {

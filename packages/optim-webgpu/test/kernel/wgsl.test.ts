@@ -36,6 +36,13 @@ describe("the tag", () => {
       ${""}
       b(${""});
     `).toBe("a();\nb();");
+    expect(wgsl`
+      a();
+
+      ${""}
+
+      b();
+    `).toBe("a();\n\nb();");
   });
 
   test("begins with a value, and is one line where the template is", () => {

@@ -171,6 +171,8 @@ fn sizeOf(x: f32) -> u32 { return bitcast<u32>(x) & 0x7fffffffu; }
 fn isNan(x: vec2f) -> bool { return sizeOf(x.x) > 0x7f800000u; }
 fn infinity() -> f32 { return bitcast<f32>(0x7f800000u ^ zero); }
 fn nan() -> f32 { return bitcast<f32>(0x7fc00000u ^ zero); }
+// The nearest that a float32 has, and no subnormal one.
+fn powerOfTwo(exponent: i32) -> f32 { return bitcast<f32>(u32(clamp(exponent, -126, 127) + 127) << 23u); }
 
 // The sum of two floats, exactly.
 fn exactSum(a: f32, b: f32) -> vec2f {
@@ -257,17 +259,14 @@ fn isAbove(a: vec2f, b: vec2f) -> bool { return a.x > b.x || (a.x == b.x && a.y 
 fn signOf(x: vec2f) -> vec2f { return select(select(number(select(1f, -1f, x.x < 0f)), x, isNan(x)), number(0f), x.x == 0f); }
 
 var<private> registers: array<vec2f, 64>;
-var<private> norms: array<vec2f, 2>;
 
 fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
 fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
 
-fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> vec2f {
-  let a = registers[place];
+fn compute(op: u32, place: u32, step: u32, block: u32, a: vec2f, b: vec2f, c: vec2f) -> vec2f {
   switch (op) {
     case 0u: { return exactSum(f32(step & 0xff000000u), f32(step & 0xffffffu)); } // step
     case 1u: { return vec2f(bitcast<f32>(state[block + place]), bitcast<f32>(state[block + place + 1u])); } // scalarSlot
-    case 2u: { return norms[place]; } // norm
     case 3u: { return add(a, b); } // add
     case 4u: { return add(a, -b); } // sub
     case 5u: { return mul(a, b); } // mul
@@ -289,6 +288,57 @@ fn compute(op: u32, place: u32, step: u32, block: u32, b: vec2f, c: vec2f) -> ve
   }
 }
 
+var<private> norms: array<vec2f, 2>;
+var<private> normLevels: array<i32, 2>;
+var<private> levels: array<i32, 64>;
+
+// A register as if it had this level. At a higher one it may vanish, at a lower one be infinite.
+fn atLevel(i: u32, level: i32) -> vec2f {
+  let root = powerOfTwo(56 * (levels[i] - level));
+  return registers[i] * root * root;
+}
+
+fn computeWide(i: u32, op: u32, place: u32, step: u32, block: u32, b: u32, c: u32) {
+  var level = max(levels[place], levels[b]);
+  if (op >= 8u && op <= 11u) { level = 0; }
+  let a = atLevel(place, level);
+  var value = compute(op, place, step, block, a, atLevel(b, level), registers[c]);
+  switch (op) {
+    case 2u: {
+      value = norms[place];
+      level = normLevels[place];
+    }
+    case 5u: {
+      value = mul(registers[place], registers[b]);
+      level = levels[place] + levels[b];
+    }
+    case 6u: {
+      value = div(registers[place], registers[b]);
+      level = levels[place] - levels[b];
+    }
+    case 7u: {
+      value *= powerOfTwo(56 * (level & 1));
+      level = level >> 1u;
+    }
+    case 15u, 16u, 19u: {
+      // The operand itself, which may have vanished at the other's level.
+      let chosen = select(b, place, all(bitcast<vec2u>(value) == bitcast<vec2u>(a)));
+      value = registers[chosen];
+      level = levels[chosen];
+    }
+    case 0u, 1u, 14u, 17u, 18u: { level = 0; }
+    default: {}
+  }
+  registers[i] = value;
+  levels[i] = level;
+  let size = sizeOf(value.x);
+  let exponent = i32(size >> 23u) + 112 * level;
+  if (size == 0u || size >= 0x7f800000u || (exponent > 0 && exponent < 255)) {
+    registers[i] = atLevel(i, 0);
+    levels[i] = 0;
+  }
+}
+
 // Leaves every value of a program in its register, and gives the word behind the instructions.
 fn execute(record: u32, step: u32) -> u32 {
   let code = table[record + 2u];
@@ -299,11 +349,14 @@ fn execute(record: u32, step: u32) -> u32 {
   var word = code + 5u;
   let last = first + table[code + 1u];
   for (var i = first; i < last; i++) {
-    let one = table[word];
-    let two = table[word + 1u];
-    registers[i] = compute(one & 0xffffu, one >> 16u, step, block, registers[two & 0xffffu], registers[two >> 16u]);
+    let op = table[word] & 0xffffu;
+    let a = table[word] >> 16u;
+    let b = table[word + 1u] & 0xffffu;
+    let c = table[word + 1u] >> 16u;
+    computeWide(i, op, a, step, block, b, c);
     word += 2u;
   }
+  for (var i = first; i < last; i++) { registers[i] = atLevel(i, 0); }
   return word;
 }
 
@@ -348,7 +401,7 @@ fn evaluate(record: u32, factor: f32, counts: bool) {
 var<workgroup> sizes: array<u32, 64>;
 var<workgroup> sums: array<f32, 64>;
 
-fn normOf(thread: u32, record: u32, norm: u32) -> vec2f {
+fn takeNorm(thread: u32, record: u32, norm: u32) {
   let stride = table[24u];
   let first = table[record + 5u];
   let end = first + table[record + 6u];
@@ -366,7 +419,12 @@ fn normOf(thread: u32, record: u32, norm: u32) -> vec2f {
   workgroupBarrier();
   sum = 0f;
   for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
-  return select(number(bitcast<f32>(size)), root(number(sum)) * scale, isFinite(size));
+  let length = root(number(sum));
+  // Not finite, ordinary, or beyond float32.
+  let isWide = isFinite(size) && (sizeOf(length.x) >> 23u) + (bitcast<u32>(scale) >> 23u) > 381u;
+  let ordinary = select(number(bitcast<f32>(size)), length * scale, isFinite(size));
+  norms[norm] = select(ordinary, length * (scale * powerOfTwo(-112)), isWide);
+  normLevels[norm] = i32(isWide);
 }
 
 @compute @workgroup_size(64) fn main(
@@ -378,7 +436,7 @@ fn normOf(thread: u32, record: u32, norm: u32) -> vec2f {
   let index = group.x + group.y * groups.x;
   let count = table[2u];
   let record = table[0u] + min(index, count - 1u) * table[1u];
-  for (var k = 0u; k < 2u; k++) { norms[k] = normOf(thread, record, k); }
+  for (var k = 0u; k < 2u; k++) { takeNorm(thread, record, k); }
   let code = table[record + 2u];
   if (thread != 0u || index >= count || table[record + 7u] == 0u || code == 0u) { return; }
   if (table[code + 4u] == 0u) { return; }
