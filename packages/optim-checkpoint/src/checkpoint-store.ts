@@ -1,7 +1,7 @@
 import { refuse } from "@mm/optim-core/backend";
 import type { Checkpoints } from "./checkpoints.ts";
 import { fileNamed } from "./file-names.ts";
-import type { Tensor, TensorInput } from "./tensor.ts";
+import type { FileTensor, TensorInput } from "./tensor.ts";
 import { type OptimWrappers, restoreCheckpoint, takeCheckpoint } from "./wrappers.ts";
 
 /** Where a training loop keeps itself: its optimizers, and whatever else it needs to go on, `R`. */
@@ -79,7 +79,7 @@ function withoutTensors(value: unknown, path: string, tensors: Record<string, Te
   );
 }
 
-function withTensors(value: unknown, tensors: { readonly [path: string]: Tensor }): unknown {
+function withTensors(value: unknown, tensors: { readonly [path: string]: FileTensor }): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((item) => withTensors(item, tensors));
   const entries = Object.entries(value);

@@ -6,7 +6,7 @@ import { joinKey, splitKey } from "./keys.ts";
 import type { ProgressOptions } from "./progress.ts";
 import type { ByteInput, ByteSource } from "./source.ts";
 import { optim, packState, type SavedState, unpackState } from "./state.ts";
-import { type Tensor, type TensorInput, tensorOf } from "./tensor.ts";
+import { type FileTensor, type TensorInput, tensorOf } from "./tensor.ts";
 
 /** What goes into a checkpoint. All of it is optional. */
 export interface Checkpoint {
@@ -22,7 +22,7 @@ export interface Checkpoint {
 export interface DecodedCheckpoint {
   readonly optim?: SavedState;
   /** A record without a prototype, so any name is safe. Each tensor is private, but for a checkpoint that was in memory already. */
-  readonly tensors: { readonly [name: string]: Tensor };
+  readonly tensors: { readonly [name: string]: FileTensor };
   /** `undefined` where there was none. It came from a file: check what you need of it. */
   readonly extra: unknown;
 }
@@ -45,7 +45,7 @@ const migrations: readonly ((content: SafetensorsContent) => SafetensorsContent)
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): SafetensorsFile {
   const { optim: state, tensors = {}, extra } = Object(checkpoint) as Checkpoint;
-  const packed: (readonly [string, Tensor])[] = [];
+  const packed: (readonly [string, FileTensor])[] = [];
   const plain =
     state !== undefined &&
     packState(state, (names, tensor) =>
@@ -81,7 +81,7 @@ export async function decodeCheckpoint(
     state === undefined
       ? undefined
       : unpackState(fromJson(state, optim), (names, shape) => take(left, names, shape));
-  const own = Object.create(null) as Record<string, Tensor>;
+  const own = Object.create(null) as Record<string, FileTensor>;
   for (const [key, tensor] of left) {
     const [name = "", ...more] = splitKey(key);
     if (more.length > 0 || name in own)
@@ -124,7 +124,7 @@ function requireVersion(metadata: SafetensorsContent["metadata"]): number {
 
 /** Takes out a float32 tensor. */
 function take(
-  tensors: Map<string, Tensor>,
+  tensors: Map<string, FileTensor>,
   names: readonly string[],
   shape: readonly number[] | undefined,
 ): Float32Array {

@@ -3,12 +3,12 @@ import { checksumOf, verifyRest } from "./checksum.ts";
 import { type Header, readExactly, readHeader } from "./header.ts";
 import { counter, type ProgressOptions } from "./progress.ts";
 import { type ByteInput, type ByteSource, sourceOf } from "./source.ts";
-import { arrayOf, type Dtype, dtypes, type Tensor } from "./tensor.ts";
+import { arrayOf, type Dtype, dtypes, type FileTensor } from "./tensor.ts";
 
 /** The tensors and texts of a safetensors file. */
 export interface SafetensorsContent {
   /** By key, in the order of the file. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly tensors: ReadonlyMap<string, FileTensor>;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
@@ -30,7 +30,7 @@ export async function decodeSafetensors(
   await requireKnownTypes(source, header);
   onBytes?.(header.bytes.length);
   const checksum = checksumOf(header);
-  const tensors = new Map<string, Tensor>();
+  const tensors = new Map<string, FileTensor>();
   for (const { key, dtype, shape, begin, end } of header.entries) {
     const bytes = await readExactly(source, begin, end, onBytes);
     checksum.add(bytes);
@@ -62,7 +62,7 @@ async function requireKnownTypes(source: ByteSource, header: Header): Promise<vo
   );
 }
 
-function elementsOf(bytes: Uint8Array, dtype: string): Tensor["data"] {
+function elementsOf(bytes: Uint8Array, dtype: string): FileTensor["data"] {
   const kind = arrayOf(dtype) as NonNullable<ReturnType<typeof arrayOf>>;
   const length = bytes.length / kind.BYTES_PER_ELEMENT;
   const { buffer, byteOffset } = byteOffsetFits(bytes, kind.BYTES_PER_ELEMENT) ? bytes : bytes.slice();

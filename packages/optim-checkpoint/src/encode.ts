@@ -1,6 +1,6 @@
 import { refuse } from "@mm/optim-core/backend";
 import { crc32 } from "./crc32.ts";
-import { type Bytes, bytesOf, type Tensor } from "./tensor.ts";
+import { type Bytes, bytesOf, type FileTensor } from "./tensor.ts";
 
 /** As the reference implementation of the format has it. */
 export const mostHeaderBytes = 100_000_000;
@@ -78,7 +78,7 @@ export const checksumText = (crc: number): string => crc.toString(16).padStart(8
  * @throws OptimError `invalid-name` for a key that comes twice, `unsupported` for a header beyond 100 MB
  */
 export function encodeSafetensors(
-  tensors: Iterable<readonly [key: string, tensor: Tensor]>,
+  tensors: Iterable<readonly [key: string, tensor: FileTensor]>,
   metadata: Readonly<Record<string, string>>,
 ): SafetensorsFile {
   const who = "checkpoint";
@@ -116,4 +116,4 @@ function objectText(
   return `{${Array.from(entries, ([key, value]) => `${JSON.stringify(key)}:${write(value)}`).join(",")}}`;
 }
 
-const elementBytes = ({ data }: Tensor): number => data.BYTES_PER_ELEMENT;
+const elementBytes = ({ data }: FileTensor): number => data.BYTES_PER_ELEMENT;

@@ -17,7 +17,7 @@ export type { SavedState } from "./state.ts";
 export {
   type Bytes,
   type Dtype,
-  type Tensor,
+  type FileTensor,
   type TensorData,
   type TensorInput,
   toFloat32,

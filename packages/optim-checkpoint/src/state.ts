@@ -10,13 +10,13 @@ import {
   type Schema,
 } from "@mm/optim-core/schema";
 import type { OptimWrapperDictStateDict } from "@mm/optim-dict";
-import type { Tensor } from "./tensor.ts";
+import type { FileTensor } from "./tensor.ts";
 
 /** What `stateDict()` of a wrapper or of a dict gives. */
 export type SavedState = OptimWrapperStateDict | OptimWrapperDictStateDict;
 
 /** Puts a tensor in a file, or takes one out, by the names that make its key. */
-type Put = (names: readonly string[], tensor: Tensor) => void;
+type Put = (names: readonly string[], tensor: FileTensor) => void;
 type Take = (names: readonly string[], shape?: readonly number[]) => Float32Array;
 
 // In a file a state is JSON without its tensors; those have keys of their own:

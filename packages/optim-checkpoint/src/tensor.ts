@@ -20,7 +20,7 @@ export type TensorData =
   | Uint8Array;
 
 /** Row-major. */
-export interface Tensor {
+export interface FileTensor {
   readonly dtype: Dtype;
   /** `[]` is a scalar. */
   readonly shape: readonly number[];
@@ -72,7 +72,7 @@ export function sizeOf(shape: readonly number[]): number {
  *
  * @throws OptimError `invalid-option`
  */
-export function tensorOf(input: TensorInput, where: string): Tensor {
+export function tensorOf(input: TensorInput, where: string): FileTensor {
   const { data, shape, dtype } = (
     ArrayBuffer.isView(input) ? { data: input, shape: [input.length] } : Object(input)
   ) as { readonly data: unknown; readonly shape: unknown; readonly dtype?: unknown };
@@ -104,7 +104,7 @@ export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): By
 /**
  * The elements as float32: of an `F32` tensor its own data, of every other a copy, rounded where the type is wider.
  */
-export function toFloat32({ dtype, data }: Tensor): Float32Array {
+export function toFloat32({ dtype, data }: FileTensor): Float32Array {
   if (data instanceof Float32Array) return data;
   if (dtype === "F16") return Float32Array.from(data as Uint16Array, halfToNumber);
   if (dtype === "BF16") {

@@ -5,7 +5,7 @@ import {
   encodeSafetensors,
   restoreCheckpoint,
   takeCheckpoint,
-  type Tensor,
+  type FileTensor,
 } from "@mm/optim-checkpoint";
 import { isOptimError } from "@mm/optim-core";
 import { expect, test } from "vitest";
@@ -162,13 +162,13 @@ test(
       () => {
         const others = [...tensors];
         const at = random(others.length);
-        const [key, { data: elements }] = others[at] as [string, Tensor];
-        const twice: Tensor = {
+        const [key, { data: elements }] = others[at] as [string, FileTensor];
+        const twice: FileTensor = {
           dtype: "I32",
           shape: [elements.length],
           data: new Int32Array(elements.length),
         };
-        const flat: Tensor = { dtype: "F32", shape: [1, elements.length], data: elements };
+        const flat: FileTensor = { dtype: "F32", shape: [1, elements.length], data: elements };
         others.splice(at, random(2), [
           pick([key, "%", ...hostileKeys.map((name) => `optim:${name}`)]),
           pick([twice, flat]),

@@ -1,4 +1,4 @@
-import { decodeSafetensors, encodeSafetensors, type Tensor, toFloat32 } from "@mm/optim-checkpoint";
+import { decodeSafetensors, encodeSafetensors, type FileTensor, toFloat32 } from "@mm/optim-checkpoint";
 import { isOptimError } from "@mm/optim-core";
 import { expect, test } from "vitest";
 import { crc32 } from "../src/crc32.ts";
@@ -25,7 +25,7 @@ test("CRC-32 of the digits 1 to 9 is the check value of its definition, in whate
 });
 
 test("a file byte for byte: 8 bytes of length, the header padded to a multiple of 8, the data", () => {
-  const tensor: Tensor = { dtype: "F32", shape: [2], data: Float32Array.of(1, -2) };
+  const tensor: FileTensor = { dtype: "F32", shape: [2], data: Float32Array.of(1, -2) };
   const bytes = encodeSafetensors([["w", tensor]], { note: "hi" }).bytes();
   const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
   expect(length % 8).toBe(0);
@@ -42,7 +42,7 @@ test("a file byte for byte: 8 bytes of length, the header padded to a multiple o
   expect(crc32(zeroed, 0).toString(16).padStart(8, "0")).toBe(checksum);
 });
 
-const all: Record<string, Tensor> = {
+const all: Record<string, FileTensor> = {
   bytes: { dtype: "U8", shape: [3], data: Uint8Array.of(1, 2, 255) },
   flags: { dtype: "BOOL", shape: [1], data: Uint8Array.of(1) },
   signed: { dtype: "I8", shape: [2], data: Int8Array.of(-128, 127) },
@@ -308,7 +308,7 @@ test("metadata of any names, numbers and a checksum of something else among them
 });
 
 test("a key comes once", async () => {
-  const tensor: Tensor = { dtype: "U8", shape: [0], data: new Uint8Array() };
+  const tensor: FileTensor = { dtype: "U8", shape: [0], data: new Uint8Array() };
   for (const key of ["w", "__metadata__"]) {
     const tensors = [
       ["w", tensor],

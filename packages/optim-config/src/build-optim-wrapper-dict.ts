@@ -6,7 +6,7 @@ import type { OptimWrapperDictConfig } from "./config.ts";
 import { compileMatcher, type Matcher } from "./matcher.ts";
 import { describeModel, listNames, type Model, requireNames } from "./model/describe-model.ts";
 import type { DescribedParameter, ModelKind } from "./model/model-kind.ts";
-import type { HyperparametersOf, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
+import type { RuleHyperparameters, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
 import { plainDict, readConfig } from "./read-config.ts";
 import { memberPath } from "./schema/json-schema.ts";
 
@@ -14,7 +14,7 @@ type RuleNames<R extends RuleRegistry> = { readonly [name: string]: RuleName<R> 
 
 /** The dict of a configuration: a wrapper for each name, typed by its rule. */
 export type BuiltDict<Loss, LossValue, R extends RuleRegistry, T extends RuleNames<R>> = OptimWrapperDict<{
-  readonly [K in keyof T]-?: OptimWrapper<Loss, LossValue, HyperparametersOf<R[T[K]]>>;
+  readonly [K in keyof T]-?: OptimWrapper<Loss, LossValue, RuleHyperparameters<R[T[K]]>>;
 }>;
 
 /**

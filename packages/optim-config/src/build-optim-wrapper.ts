@@ -17,7 +17,7 @@ import { type Plan, type PlannedParameter, planPlain } from "./paramwise/plan.ts
 import { planRules } from "./paramwise/rules.ts";
 import { plainWrapper, type ReadConfig, readConfig, requireRegistries } from "./read-config.ts";
 import {
-  type HyperparametersOf,
+  type RuleHyperparameters,
   makeWrapped,
   type Registries,
   type RuleName,
@@ -27,7 +27,7 @@ import {
 } from "./registry.ts";
 
 /** The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. */
-export type OptimizerFactory<P, Loss, LossValue> = (
+export type EntryPoint<P, Loss, LossValue> = (
   rule: UpdateRule,
   groups: readonly (ParamGroupInput<P, BaseHyperparameters> | RuledGroupInput<P, BaseHyperparameters>)[],
 ) => Pick<Optimizer<Loss, LossValue>, RuleIndependent>;
@@ -47,7 +47,7 @@ export interface BuildParts<
   R extends RuleRegistry,
   S extends ScheduleRegistry = ScheduleRegistry,
 > extends Registries<R, S> {
-  readonly optimizer: OptimizerFactory<P, Loss, LossValue>;
+  readonly optimizer: EntryPoint<P, Loss, LossValue>;
   /** Further kinds of models, looked at before those that are known. */
   readonly models?: readonly ModelKind<never, P>[];
 }
@@ -77,7 +77,7 @@ export function buildOptimWrapper<
   model: Model<P>,
   config: OptimWrapperConfig<R, T, S>,
   parts: BuildParts<P, Loss, LossValue, R, S>,
-): OptimWrapper<Loss, LossValue, HyperparametersOf<R[T]>>;
+): OptimWrapper<Loss, LossValue, RuleHyperparameters<R[T]>>;
 export function buildOptimWrapper<
   M,
   P,
@@ -90,7 +90,7 @@ export function buildOptimWrapper<
   model: M,
   config: OptimWrapperConfig<R, T, S>,
   parts: BuildParts<P, Loss, LossValue, R, S> & { readonly models: readonly ModelKind<M, P>[] },
-): OptimWrapper<Loss, LossValue, HyperparametersOf<R[T]>>;
+): OptimWrapper<Loss, LossValue, RuleHyperparameters<R[T]>>;
 export function buildOptimWrapper<P, Loss, LossValue>(
   model: unknown,
   config: OptimWrapperConfig,

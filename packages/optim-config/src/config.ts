@@ -8,7 +8,7 @@ import type {
 } from "@mm/optim-core";
 import type { HyperparameterPath } from "@mm/optim-schedule";
 import type { Matcher } from "./matcher.ts";
-import type { HyperparametersOf, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
+import type { RuleHyperparameters, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
 
 /**
  * One optimizer wrapper, as plain JSON. `R` is the registry of rules that it is written for, `T` the name of its rule, `S` the registry of
@@ -23,10 +23,10 @@ export interface OptimWrapperConfig<
   readonly optimizer: OptimizerConfig<R, T>;
   /** Options for single parameters: MMEngine's, or a list of rules that are all followed. Absent: one group of all parameters. */
   readonly paramwise?:
-    | Paramwise<HyperparametersOf<R[T]>>
-    | readonly ParamRule<HyperparametersOf<R[T]>, AnyOptimizerConfig<NoInfer<R>>>[];
+    | Paramwise<RuleHyperparameters<R[T]>>
+    | readonly ParamRule<RuleHyperparameters<R[T]>, AnyOptimizerConfig<NoInfer<R>>>[];
   /** By hyperparameter (`lr`, `momentum`, `betas[0]`) a schedule, or several, each of which begins with what the one before it made. */
-  readonly schedules?: SchedulesConfig<HyperparametersOf<R[T]>, S>;
+  readonly schedules?: SchedulesConfig<RuleHyperparameters<R[T]>, S>;
 }
 
 export type SchedulesConfig<H, S extends ScheduleRegistry> = BaseHyperparameters extends H
@@ -46,7 +46,7 @@ export type OptimizerConfig<R extends RuleRegistry, T extends RuleName<R>> = {
   readonly type: T;
   /** Rules around it (`ema`, `lookahead`, `cautious`), the innermost first: functions of the registry that take a rule and options. */
   readonly wrap?: readonly RuleAround[];
-} & Partial<Readonly<HyperparametersOf<R[T]>>>;
+} & Partial<Readonly<RuleHyperparameters<R[T]>>>;
 
 /** A rule around another, by its name in the registry, and its own hyperparameters. */
 export type RuleAround = { readonly type: string } & {

@@ -1,4 +1,4 @@
-export { buildOptimWrapper, type BuildParts, type OptimizerFactory } from "./build-optim-wrapper.ts";
+export { buildOptimWrapper, type BuildParts, type EntryPoint } from "./build-optim-wrapper.ts";
 export { buildOptimWrapperDict, type BuiltDict } from "./build-optim-wrapper-dict.ts";
 export { buildScheduler, buildSchedulerDict, type WithSchedules } from "./build-scheduler.ts";
 export type * from "./config.ts";
@@ -9,7 +9,7 @@ export type { ModelKind, ModelParameter, ParameterKind } from "./model/model-kin
 export type { NamedParameters } from "./model/named-parameters.ts";
 export { parseOptimWrapperConfig, parseOptimWrapperDictConfig } from "./read-config.ts";
 export type {
-  HyperparametersOf,
+  RuleHyperparameters,
   Registries,
   RuleFactory,
   RuleName,

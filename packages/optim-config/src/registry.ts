@@ -21,7 +21,7 @@ export type RuleName<R extends RuleRegistry> = string extends keyof R
   : { [K in keyof R & string]: R[K] extends RuleFactory ? K : never }[keyof R & string];
 
 /** The hyperparameters of a rule of a registry. */
-export type HyperparametersOf<Factory> = Factory extends (
+export type RuleHyperparameters<Factory> = Factory extends (
   hyperparameters?: never,
 ) => UpdateRule<infer H extends BaseHyperparameters>
   ? H

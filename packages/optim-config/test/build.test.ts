@@ -1,7 +1,7 @@
 import {
   buildOptimWrapper,
   type ModelKind,
-  type OptimizerFactory,
+  type EntryPoint,
   parseOptimWrapperConfig,
   parseOptimWrapperDictConfig,
 } from "@mm/optim-config";
@@ -226,7 +226,7 @@ describe("what is refused", () => {
 
   test("what the backend cannot do: the optimizer that was made is disposed", () => {
     let disposed = 0;
-    const optimizer: OptimizerFactory<Float32Array, WasmLoss, number> = (rule, groups) => {
+    const optimizer: EntryPoint<Float32Array, WasmLoss, number> = (rule, groups) => {
       const made = wasmOptimizer(rule, groups);
       made.createLossScaler = () => refuse("unsupported", "createLossScaler", "no loss scale", "dynamic");
       made.dispose = () => void (disposed += 1);

@@ -1,7 +1,7 @@
 import {
   buildOptimWrapperDict,
   joinModels,
-  type OptimizerFactory,
+  type EntryPoint,
   parseOptimWrapperDictConfig,
 } from "@mm/optim-config";
 import { adamw, sgd } from "@mm/optim-rules";
@@ -119,7 +119,7 @@ describe("what is refused of a dict", () => {
 
   test("options of any wrapper, with the path, before anything is made", () => {
     let made = 0;
-    const optimizer: OptimizerFactory<Float32Array, WasmLoss, number> = (rule, groups) => {
+    const optimizer: EntryPoint<Float32Array, WasmLoss, number> = (rule, groups) => {
       made += 1;
       return wasmOptimizer(rule, groups);
     };
@@ -135,7 +135,7 @@ describe("what is refused of a dict", () => {
 
   test("what an optimizer refuses: those that were made are disposed", () => {
     const disposed: string[] = [];
-    const optimizer: OptimizerFactory<Float32Array, WasmLoss, number> = (rule, groups) => {
+    const optimizer: EntryPoint<Float32Array, WasmLoss, number> = (rule, groups) => {
       const one = wasmOptimizer(rule, groups);
       const dispose = one.dispose.bind(one);
       one.dispose = () => {

@@ -1,7 +1,7 @@
 import type { AnyOptimWrapper, CountStatus, StepMetrics } from "@mm/optim-core";
 
 /** What a dict is made of: wrappers of any backend, under names of the caller's choice. */
-export type OptimWrappers<W> = { readonly [K in keyof W]-?: AnyOptimWrapper };
+export type WrapperRecord<W> = { readonly [K in keyof W]-?: AnyOptimWrapper };
 
 /** The names of a dict, as a union of literals. */
 export type WrapperName<W> = keyof W & string;
@@ -10,7 +10,7 @@ export type WrapperName<W> = keyof W & string;
 export type WrapperEntry<W> = { [K in WrapperName<W>]: readonly [name: K, wrapper: W[K]] }[WrapperName<W>];
 
 /** The live groups of every wrapper, typed by its rule. */
-export type ParamGroupsByName<W extends OptimWrappers<W>> = {
+export type ParamGroupsByName<W extends WrapperRecord<W>> = {
   readonly [K in WrapperName<W>]: W[K]["paramGroups"];
 };
 

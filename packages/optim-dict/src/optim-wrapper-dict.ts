@@ -13,7 +13,7 @@ import type {
   LrByName,
   MetricsByName,
   MomentumByName,
-  OptimWrappers,
+  WrapperRecord,
   ParamGroupsByName,
   WrapperEntry,
   WrapperName,
@@ -38,7 +38,7 @@ import { checkedWrappers, type Wrappers } from "./wrappers.ts";
  * optim.getLr(); // { "generator.lr": [2e-4], "discriminator.lr": [1e-3] }
  * ```
  */
-export class OptimWrapperDict<const W extends OptimWrappers<W>> {
+export class OptimWrapperDict<const W extends WrapperRecord<W>> {
   /** A dict is never an `OptimWrapper`. */
   readonly kind = "optim-wrapper-dict" as const;
   readonly #wrappers: Wrappers;

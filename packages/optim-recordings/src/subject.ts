@@ -16,7 +16,7 @@ export interface Bench<P, Loss extends LossClosure, LossValue> {
 }
 
 /** Parameters of a case and an optimizer over them. */
-export class Subject<P, Loss extends LossClosure, LossValue> {
+export class RecordedSubject<P, Loss extends LossClosure, LossValue> {
   readonly optimizer: Optimizer<Loss, LossValue>;
   /** In PyTorch's order. */
   readonly names: readonly string[];

@@ -19,7 +19,7 @@ export {
   multiStep,
   type MultiStepOptions,
   step,
-  type StepOptions,
+  type StepScheduleOptions,
 } from "./step.ts";
 export type {
   SavedHyperparameter,

@@ -2,14 +2,14 @@ import { integerFrom } from "@mm/optim-core/schema";
 import { aFactor, defineSchedule } from "./define.ts";
 import type { ScheduleFactory, ScheduleOptions } from "./schedule.ts";
 
-export interface StepOptions extends ScheduleOptions {
+export interface StepScheduleOptions extends ScheduleOptions {
   readonly stepSize: number;
   /** Default 0.1. */
   readonly gamma?: number;
 }
 
 /** `value × gamma` to the number of `stepSize`s that have passed. `torch.optim.lr_scheduler.StepLR`. */
-export const step: ScheduleFactory<StepOptions> = /* @__PURE__ */ defineSchedule({
+export const step: ScheduleFactory<StepScheduleOptions> = /* @__PURE__ */ defineSchedule({
   type: "step",
   fields: () => ({ stepSize: integerFrom(1), "gamma?": aFactor }),
   defaults: { gamma: 0.1 },

@@ -14,7 +14,7 @@ import { splitKey } from "../keys.ts";
 import type { ProgressOptions } from "../progress.ts";
 import type { ByteInput } from "../source.ts";
 import type { SavedState } from "../state.ts";
-import { type Tensor, toFloat32 } from "../tensor.ts";
+import { type FileTensor, toFloat32 } from "../tensor.ts";
 import { membersOf, type OptimWrappers } from "../wrappers.ts";
 import {
   camelCase,
@@ -87,14 +87,14 @@ export async function decodeTorchState(
 }
 
 /** By key without the slot, then by slot. */
-type Slots = ReadonlyMap<string, ReadonlyMap<string, Tensor>>;
+type Slots = ReadonlyMap<string, ReadonlyMap<string, FileTensor>>;
 
-function slotsByParameter(tensors: ReadonlyMap<string, Tensor>): Slots {
-  const slots = new Map<string, Map<string, Tensor>>();
+function slotsByParameter(tensors: ReadonlyMap<string, FileTensor>): Slots {
+  const slots = new Map<string, Map<string, FileTensor>>();
   for (const [key, tensor] of tensors) {
     const names = splitKey(key);
     const parameter = JSON.stringify(names.slice(0, -1));
-    const known = slots.get(parameter) ?? new Map<string, Tensor>();
+    const known = slots.get(parameter) ?? new Map<string, FileTensor>();
     slots.set(parameter, known.set(names.at(-1) as string, tensor));
   }
   return slots;
@@ -157,7 +157,7 @@ function wrapperState(
 
 function parameterState(
   name: string,
-  found: ReadonlyMap<string, Tensor>,
+  found: ReadonlyMap<string, FileTensor>,
   shape: readonly number[] | undefined,
   rule: string,
 ): ParameterState {

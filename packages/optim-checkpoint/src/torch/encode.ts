@@ -3,7 +3,7 @@ import { encodeSafetensors, type SafetensorsFile } from "../encode.ts";
 import { toJson } from "../json.ts";
 import { joinKey } from "../keys.ts";
 import { eachWrapper, type SavedState, stateSchema } from "../state.ts";
-import type { Tensor } from "../tensor.ts";
+import type { FileTensor } from "../tensor.ts";
 import {
   impliedScalars,
   snakeCase,
@@ -21,7 +21,7 @@ import {
  * @throws OptimError `invalid-state`, `invalid-name`, `unsupported`, as `encodeCheckpoint`
  */
 export function encodeTorchState(state: SavedState): SafetensorsFile {
-  const tensors: (readonly [string, Tensor])[] = [];
+  const tensors: (readonly [string, FileTensor])[] = [];
   const plain = eachWrapper(state, stateSchema(false), (wrapper, [, ...names]) =>
     torchState(wrapper, names, tensors),
   );
@@ -32,7 +32,7 @@ export function encodeTorchState(state: SavedState): SafetensorsFile {
 function torchState(
   { optimizer, lossScaler }: OptimWrapperStateDict,
   names: readonly string[],
-  tensors: (readonly [string, Tensor])[],
+  tensors: (readonly [string, FileTensor])[],
 ): TorchState {
   const { rule, groups, params, baseParamSettings: base } = optimizer;
   const implied = impliedScalars[rule] ?? {};

@@ -10,7 +10,7 @@ import type {
   PolynomialOptions,
   ReduceOnPlateauOptions,
   ScheduleOptions,
-  StepOptions,
+  StepScheduleOptions,
 } from "@mm/optim-schedule";
 import type { JsonSchema } from "./json-schema.ts";
 import {
@@ -35,7 +35,7 @@ export function standardSchedules(): { readonly [type: string]: JsonSchema } {
       endFactor: optional(factor()),
       length: integerFrom(1),
     }),
-    step: object<StepOptions>({ ...common(), stepSize: integerFrom(1), gamma: optional(factor()) }),
+    step: object<StepScheduleOptions>({ ...common(), stepSize: integerFrom(1), gamma: optional(factor()) }),
     multiStep: object<MultiStepOptions>({
       ...common(),
       milestones: list(integerFrom(0)),

@@ -2,7 +2,7 @@ import { createOptimWrapper } from "@mm/optim-core";
 import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import type { ClipCase } from "../format.ts";
-import { type Bench, Subject } from "../subject.ts";
+import { type Bench, RecordedSubject } from "../subject.ts";
 import { clipGradOf } from "../torch.ts";
 
 /**
@@ -18,10 +18,10 @@ export async function runClip<P, Loss extends LossClosure, LossValue>(
   const zeros = grads.map(
     ({ shape, data }, index) => [`g${index}`, { shape, data: data.map(() => 0) }] as const,
   );
-  let subject: Subject<P, Loss, LossValue>;
+  let subject: RecordedSubject<P, Loss, LossValue>;
   try {
     const sgd = { type: "SGD", args: { lr: 1 } };
-    subject = new Subject(bench, sgd, [{ params: names }], Object.fromEntries(zeros));
+    subject = new RecordedSubject(bench, sgd, [{ params: names }], Object.fromEntries(zeros));
   } catch (caught) {
     if (error) checks.refusal("error", caught, error.type);
     else checks.unexpected("error", caught);

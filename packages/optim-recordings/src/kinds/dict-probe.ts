@@ -11,7 +11,7 @@ import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareBaseSettings, compareState } from "../compare-state.ts";
 import type { DictProbeCase, GoldenTensor, ProbedWrapper, TorchStateDict } from "../format.ts";
-import { type Bench, Subject } from "../subject.ts";
+import { type Bench, RecordedSubject } from "../subject.ts";
 
 /** Questions to a dict of two wrappers. One that we do not know fails. */
 export async function runDictProbe<P, Loss extends LossClosure, LossValue>(
@@ -202,7 +202,7 @@ class Workshop<P, Loss extends LossClosure, LossValue> {
       return [wanted, known.find((parameter) => parameter.name === wanted) ?? { shape: [1], data: [0] }];
     });
     return this.#keep(
-      new Subject(this.#bench, optimizer, groups ?? [{ params: names }], Object.fromEntries(init)),
+      new RecordedSubject(this.#bench, optimizer, groups ?? [{ params: names }], Object.fromEntries(init)),
     ).optimizer;
   }
 

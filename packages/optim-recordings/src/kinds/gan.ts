@@ -4,7 +4,7 @@ import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareState } from "../compare-state.ts";
 import { decode, type GanCase, type GanSide } from "../format.ts";
-import { type Bench, Subject } from "../subject.ts";
+import { type Bench, RecordedSubject } from "../subject.ts";
 import { clipGradOf } from "../torch.ts";
 
 /**
@@ -84,9 +84,12 @@ function side<P, Loss extends LossClosure, LossValue>(
   { accumulativeCounts, init }: GanCase,
   { optimizer, params, clipGrad = null as never }: GanSide,
   bench: Bench<P, Loss, LossValue>,
-): { readonly subject: Subject<P, Loss, LossValue>; readonly wrapper: OptimWrapper<Loss, LossValue> } {
+): {
+  readonly subject: RecordedSubject<P, Loss, LossValue>;
+  readonly wrapper: OptimWrapper<Loss, LossValue>;
+} {
   const tensors = params.map((name) => [name, { shape: [1], data: init[name] ?? [] }] as const);
-  const subject = new Subject(bench, optimizer, [{ params }], Object.fromEntries(tensors));
+  const subject = new RecordedSubject(bench, optimizer, [{ params }], Object.fromEntries(tensors));
   const wrapper = createOptimWrapper(subject.optimizer, {
     accumulativeCounts,
     clipGrad: clipGradOf(clipGrad),

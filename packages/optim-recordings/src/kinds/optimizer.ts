@@ -2,7 +2,7 @@ import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareState } from "../compare-state.ts";
 import type { OptimizerCase, TorchOptions } from "../format.ts";
-import { type Bench, hasGradient, Subject } from "../subject.ts";
+import { type Bench, hasGradient, RecordedSubject } from "../subject.ts";
 import { hyperparametersOf } from "../torch.ts";
 
 /** An optimizer of PyTorch on given gradients. */
@@ -11,7 +11,7 @@ export async function runOptimizer<P, Loss extends LossClosure, LossValue>(
   bench: Bench<P, Loss, LossValue>,
 ): Promise<Checks> {
   const checks = new Checks();
-  const subject = new Subject(bench, optimizer, groups, init);
+  const subject = new RecordedSubject(bench, optimizer, groups, init);
   let current = subject.optimizer;
   for (const [index, { set = [], grads, after }] of steps.entries()) {
     if (checkpoint?.beforeStep === index) {

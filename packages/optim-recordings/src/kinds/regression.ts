@@ -2,7 +2,7 @@ import { createOptimWrapper } from "@mm/optim-core";
 import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { decode, type RegressionCase } from "../format.ts";
-import { type Bench, Subject } from "../subject.ts";
+import { type Bench, RecordedSubject } from "../subject.ts";
 import { clipGradOf } from "../torch.ts";
 
 /** A linear regression: the gradient follows from the parameters, so that errors would build up. mean((x·W + B − y)²). */
@@ -16,7 +16,7 @@ export async function runRegression<P, Loss extends LossClosure, LossValue>(
     W: { shape: [columns, 1], data: init["W"] ?? [] },
     B: { shape: [1], data: init["B"] ?? [] },
   };
-  const subject = new Subject(bench, optimizer, groups, tensors);
+  const subject = new RecordedSubject(bench, optimizer, groups, tensors);
   const wrapper = createOptimWrapper(subject.optimizer, {
     accumulativeCounts,
     clipGrad: clipGradOf(clipGrad),

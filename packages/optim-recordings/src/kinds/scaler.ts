@@ -2,7 +2,7 @@ import type { LossScale, LossScalerStateDict } from "@mm/optim-core";
 import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import type { ScalerCase, TorchOptions } from "../format.ts";
-import { type Bench, Subject } from "../subject.ts";
+import { type Bench, RecordedSubject } from "../subject.ts";
 import { lossScaleOf } from "../torch.ts";
 
 /** PyTorch's `GradScaler`: one step and one `update()` a row, with a gradient that overflows where the recording had one. */
@@ -13,7 +13,7 @@ export async function runScaler<P, Loss extends LossClosure, LossValue>(
   const { config, newScale, columns, rows, initialState, finalState } = recorded;
   const checks = new Checks();
   const init = { w: { shape: [1], data: [0] } };
-  const subject = new Subject(bench, { type: "SGD", args: { lr: 1 } }, [{ params: ["w"] }], init);
+  const subject = new RecordedSubject(bench, { type: "SGD", args: { lr: 1 } }, [{ params: ["w"] }], init);
   const { optimizer } = subject;
   const lossScaler = optimizer.createLossScaler(lossScaleOf(config) as LossScale);
   compareScaler(checks, "initialState", await lossScaler.stateDict(), initialState);

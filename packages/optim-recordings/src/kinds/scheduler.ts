@@ -15,7 +15,7 @@ import {
 import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import type { SchedulerCase, TorchOptimizer } from "../format.ts";
-import { type Bench, Subject } from "../subject.ts";
+import { type Bench, RecordedSubject } from "../subject.ts";
 import { camelCase } from "../torch.ts";
 
 /** MMEngine's parameter schedulers: one update of a wrapper between two rows. */
@@ -25,7 +25,7 @@ export async function runScheduler<P, Loss extends LossClosure, LossValue>(
 ): Promise<Checks> {
   const checks = new Checks();
   const names = groupLrs.map((_, index) => `p${index}`);
-  const subject = new Subject(
+  const subject = new RecordedSubject(
     bench,
     { type: "SGD", args: { lr, momentum } },
     names.map((name, index) => ({ params: [name], options: { lr: groupLrs[index] as number } })),

@@ -3,7 +3,7 @@ import type { LossClosure } from "@mm/optim-conformance";
 import { Checks } from "../checks.ts";
 import { compareBaseSettings, compareState } from "../compare-state.ts";
 import type { GoldenGradients, WrapperCase, WrapperStep } from "../format.ts";
-import { type Bench, Subject } from "../subject.ts";
+import { type Bench, RecordedSubject } from "../subject.ts";
 import { clipGradOf, lossScaleOf } from "../torch.ts";
 import { compareScaler } from "./scaler.ts";
 
@@ -46,7 +46,7 @@ export async function runWrapper<P, Loss extends LossClosure, LossValue>(
 }
 
 interface Running<P, Loss extends LossClosure, LossValue> {
-  readonly subject: Subject<P, Loss, LossValue>;
+  readonly subject: RecordedSubject<P, Loss, LossValue>;
   readonly wrapper: OptimWrapper<Loss, LossValue>;
 }
 
@@ -54,7 +54,7 @@ function start<P, Loss extends LossClosure, LossValue>(
   { optimizer, groups, init, accumulativeCounts, clipGrad, lossScale, initializeCountStatus }: WrapperCase,
   bench: Bench<P, Loss, LossValue>,
 ): Running<P, Loss, LossValue> {
-  const subject = new Subject(bench, optimizer, groups, init);
+  const subject = new RecordedSubject(bench, optimizer, groups, init);
   const wrapper = createOptimWrapper(subject.optimizer, {
     accumulativeCounts,
     clipGrad: clipGradOf(clipGrad),
