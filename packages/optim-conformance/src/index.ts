@@ -17,3 +17,4 @@ export {
   type ReferenceParameter,
 } from "./reference.ts";
 export { testOptimizer, type TestOptimizerOptions } from "./kit/test-optimizer.ts";
+export { type AnyOptimizerFactory, testRule, type TestRuleOptions } from "./rule/test-rule.ts";

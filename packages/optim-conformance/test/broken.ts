@@ -37,6 +37,25 @@ type Moments = { readonly [name in "param" | "expAvg" | "expAvgSq"]: Tensor };
 
 export const brokenBackends: readonly BrokenBackend[] = [
   {
+    fault: "says that its device decides, and decides at once",
+    caughtBy: "capabilities: decides says whether the step itself refuses, or the next read",
+    factory: withEngine((engine) => ({
+      ...engine,
+      capabilities: { ...engine.capabilities, decides: "device" },
+    })),
+  },
+  {
+    fault: "says that it cannot transfer, and does",
+    caughtBy: "capabilities: calls that they rule out are refused",
+    factory: {
+      ...withEngine((engine) => ({
+        ...engine,
+        capabilities: { ...engine.capabilities, transfer: false },
+      })),
+      readParameter: (parameter) => Promise.resolve(access.open({ value: parameter }).slice()),
+    },
+  },
+  {
     fault: "clips before it unscales",
     caughtBy: "unscale: comes before clipping by norm",
     factory: withEngine((engine) => ({

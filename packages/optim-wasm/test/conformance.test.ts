@@ -1,11 +1,13 @@
-import { testOptimizer } from "@mm/optim-conformance";
+import { testOptimizer, testRule } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
+import { ema, laprop } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { wasmFactory } from "./factory.ts";
 
 testOptimizer({ test, factory: wasmFactory });
+testRule({ test, rule: ema(laprop({ lr: 0.1, eps: 1e-3 })), backends: [wasmFactory] });
 
 for (const file of everyFixture) testGolden({ test, factory: wasmFactory, file });
 

@@ -1,5 +1,6 @@
-import { testOptimizer } from "@mm/optim-conformance";
+import { testOptimizer, testRule } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
+import { ema, laprop } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
@@ -14,6 +15,11 @@ const refusals = refusalsOf(device);
 const factoryOf = (home: Home) => webgpuFactory(device, { name: `webgpu, ${home}`, home }, counted);
 
 for (const home of ["buffers", "everywhere"] as const) testOptimizer({ test, factory: factoryOf(home) });
+testRule({
+  test,
+  rule: ema(laprop({ lr: 0.1, eps: 1e-3 })),
+  backends: [factoryOf("everywhere")],
+});
 for (const file of everyFixture) testGolden({ test, factory: factoryOf("buffers"), file });
 
 test("webgpu: training runs of any kind stay beside the reference", { timeout: 120_000 }, async () => {

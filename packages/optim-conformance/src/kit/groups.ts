@@ -155,13 +155,8 @@ export const groupTests: readonly KitTest[] = [
     async run(kit) {
       const subject = kit.subject(sgd({ lr: 1, momentum: 0.5 }), { a: [0] });
       subject.train({ a: [4] });
-      const b = kit.parameter([0]);
-      subject.optimizer.addParamGroup({ name: "late", params: { b }, lr: 0.5 });
-      const loss = kit.factory.linearLoss([
-        { name: "a", parameter: subject.parameters.get("a"), gradient: Float32Array.of(2) },
-        { name: "b", parameter: b, gradient: Float32Array.of(2) },
-      ]);
-      subject.optimizer.backward(loss);
+      subject.add({ name: "late", params: { b: kit.parameter([0]) }, lr: 0.5 });
+      subject.backward({ a: [2], b: [2] });
       subject.optimizer.step();
       // a: 0.5 × 4 + 2 = 4; b: 0.5 × 2
       await kit.expectParameters("groups", subject, { a: [-8], b: [-1] });

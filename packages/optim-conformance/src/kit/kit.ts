@@ -1,4 +1,5 @@
 import {
+  type AddedParamGroup,
   type BaseHyperparameters,
   type Capabilities,
   createOptimWrapper,
@@ -57,7 +58,7 @@ export function descent(lr = 1): UpdateRule {
 /** An optimizer of the backend under test, or of the reference, with its parameters. */
 export class Subject<H extends BaseHyperparameters = BaseHyperparameters> {
   readonly optimizer: Optimizer<LossClosure, unknown, H>;
-  readonly parameters: ReadonlyMap<string, unknown>;
+  readonly parameters: Map<string, unknown>;
   readonly #factory: AnyFactory;
 
   constructor(
@@ -67,7 +68,13 @@ export class Subject<H extends BaseHyperparameters = BaseHyperparameters> {
   ) {
     this.#factory = factory;
     this.optimizer = optimizer;
-    this.parameters = parameters;
+    this.parameters = new Map(parameters);
+  }
+
+  /** A group that joins later. */
+  add(group: AddedParamGroup<H>): void {
+    this.optimizer.addParamGroup(group);
+    for (const [name, parameter] of Object.entries(group.params)) this.parameters.set(name, parameter);
   }
 
   loss(gradients: Gradients): LossClosure {
@@ -99,10 +106,10 @@ export class Subject<H extends BaseHyperparameters = BaseHyperparameters> {
     if (this.optimizer.capabilities.transfer || this.#factory.readParameter === undefined) {
       return this.optimizer.readParameters();
     }
-    const tensors: Record<string, Float32Array> = {};
+    const read: [name: string, values: Float32Array][] = [];
     for (const [name, parameter] of this.parameters)
-      tensors[name] = await this.#factory.readParameter(parameter);
-    return tensors;
+      read.push([name, await this.#factory.readParameter(parameter)]);
+    return Object.fromEntries(read);
   }
 }
 
@@ -124,12 +131,17 @@ export class WrappedSubject<H extends BaseHyperparameters = BaseHyperparameters>
 /** What a test is given: makes optimizers, compares what they did, and cleans up after it. */
 export class Kit {
   readonly factory: AnyFactory;
-  readonly capabilities: Capabilities;
   readonly #cleanup: (() => void)[] = [];
+  readonly #capabilities: Capabilities | undefined;
 
-  constructor(factory: AnyFactory, capabilities: Capabilities) {
+  constructor(factory: AnyFactory, capabilities?: Capabilities) {
     this.factory = factory;
-    this.capabilities = capabilities;
+    this.#capabilities = capabilities;
+  }
+
+  /** The backend's, as one of its optimizers has them. */
+  get capabilities(): Capabilities {
+    return this.#capabilities ?? this.subject(descent(), { w: [0] }).optimizer.capabilities;
   }
 
   /** An optimizer of the backend under test. Disposed after the test. */

@@ -1,7 +1,7 @@
-import { sgd } from "@mm/optim-rules";
 import type { Capabilities } from "@mm/optim-core";
 import type { LossClosure, OptimizerFactory, TestFunction } from "../factory.ts";
 import { accumulationTests } from "./accumulation.ts";
+import { capabilityTests } from "./capabilities.ts";
 import { clipTests } from "./clip.ts";
 import { edgeTests } from "./edges.ts";
 import { errorTests } from "./errors.ts";
@@ -43,6 +43,7 @@ export const kitTests: readonly KitTest[] = [
   ...metricsTests,
   ...stateTests,
   ...transferTests,
+  ...capabilityTests,
   ...lifecycleTests,
   ...errorTests,
 ];
@@ -108,9 +109,9 @@ export function testOptimizer<P, Loss extends LossClosure, LossValue>({
 }
 
 function capabilitiesOf(factory: AnyFactory): Capabilities {
-  const kit = new Kit(factory, {} as Capabilities);
+  const kit = new Kit(factory);
   try {
-    return kit.subject(sgd({ lr: 1 }), { w: [0] }).optimizer.capabilities;
+    return kit.capabilities;
   } finally {
     kit.dispose();
   }

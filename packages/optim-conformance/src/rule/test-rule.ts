@@ -1,0 +1,187 @@
+import type { BaseHyperparameters, HyperparameterValue, Optimizer, ParametersInput } from "@mm/optim-core";
+import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
+import type { LossClosure, OptimizerFactory, TestFunction, Tolerance } from "../factory.ts";
+import { expectEqual, expectTensors, type Values } from "../kit/assert.ts";
+import { type AnyFactory, Kit, type Subject } from "../kit/kit.ts";
+import { noise, repeatable } from "../kit/numbers.ts";
+import { modelled, type Modelled, stepInFloat64 } from "./float64.ts";
+
+/** A factory of any backend, in a list of several. */
+export interface AnyOptimizerFactory extends Omit<
+  OptimizerFactory<unknown, LossClosure, unknown>,
+  "createOptimizer"
+> {
+  createOptimizer<H extends BaseHyperparameters>(
+    rule: UpdateRule<H>,
+    parameters: ParametersInput<never, H>,
+  ): Optimizer<never, unknown, H>;
+}
+
+export interface TestRuleOptions {
+  readonly test: TestFunction;
+  /** With the hyperparameters that are to be tested. Its other switches are tried out, too. */
+  readonly rule: UpdateRule;
+  /** Backends that run rules (`capabilities.rules`). */
+  readonly backends: readonly AnyOptimizerFactory[];
+  /**
+   * How far float32 may be from float64 after a dozen steps, of parameters of order 1. Default 1e-5 and 2e-5, or what the factory says
+   * where that is more. A rule with cancellation (a variance as the difference of two averages) needs more.
+   */
+  readonly tolerance?: Tolerance;
+}
+
+type Settings = { readonly [name: string]: HyperparameterValue };
+
+const lengths = { w: 9, b: 4, s: 1 };
+const defaultRuleTolerance: Tolerance = { absolute: 1e-5, relative: 2e-5 };
+
+/**
+ * Proves an update rule on every backend given: registers tests that train with it beside its own evaluation in float64, which takes the
+ * meaning of each operation from the language of rules and nothing from a backend. Parameters, slots, scalar slots and step counts are
+ * compared, after every step.
+ *
+ * Each switch among the hyperparameters is turned once, and each number set to 0 once, where the rule accepts that. Some gradients are
+ * missing, the learning rate changes, and a loss scale skips a step; a state that is saved in between goes on to the bit.
+ *
+ * It does not know the formula that the rule is meant to be: write that a second time, in plain numbers, and compare a few steps by hand.
+ *
+ * ```ts
+ * testRule({ test, rule: yogi({ lr: 1e-2 }), backends: [referenceFactory(), wasmFactory] });
+ * ```
+ *
+ * @throws OptimError `invalid-rule` for what is no rule
+ */
+export function testRule({ test, rule, backends, tolerance }: TestRuleOptions): void {
+  requireRule("testRule", rule);
+  for (const factory of backends as readonly unknown[] as readonly AnyFactory[]) {
+    const register = (what: string, run: (kit: Kit, close: Tolerance) => Promise<void>): void => {
+      test(`${factory.name}: ${rule.name}: ${what}`, async () => {
+        const kit = new Kit(factory);
+        try {
+          await run(kit, tolerance ?? atLeast(defaultRuleTolerance, factory.tolerance));
+        } finally {
+          kit.dispose();
+        }
+      });
+    };
+    for (const [what, settings] of variantsOf(rule)) {
+      register(`${what}, is what its expressions come to in float64`, (kit, close) =>
+        beside(kit, varied(rule, settings), close),
+      );
+    }
+    register("goes on to the bit from a state that was saved", (kit) => resumes(kit, rule));
+  }
+}
+
+function atLeast(own: Tolerance, given: Tolerance | "exact" | undefined): Tolerance {
+  const { absolute, relative } = given === "exact" ? own : (given ?? own);
+  return { absolute: Math.max(own.absolute, absolute), relative: Math.max(own.relative, relative) };
+}
+
+/** The rule as it is, with each switch turned, and with each number at 0. */
+function variantsOf(rule: UpdateRule): readonly (readonly [what: string, settings: Settings])[] {
+  const single = Object.entries(rule.hyperparameters).flatMap(
+    ([name, value]: [string, HyperparameterValue]): readonly (readonly [string, Settings])[] => {
+      const other =
+        typeof value === "boolean"
+          ? !value
+          : typeof value === "number"
+            ? value === 0
+              ? 0.01
+              : 0
+            : value.map(() => 0);
+      const settings = { [name]: other };
+      return name !== "lr" && accepts(rule, settings) ? [[`${name} ${String(other)}`, settings]] : [];
+    },
+  );
+  return [["as it is", {}], ...single];
+}
+
+function accepts({ definition, hyperparameters }: UpdateRule, settings: Settings): boolean {
+  return definition.check?.({ ...hyperparameters, ...settings }) === undefined;
+}
+
+const varied = (rule: UpdateRule, settings: Settings): UpdateRule => ({
+  ...rule,
+  hyperparameters: Object.freeze({ ...rule.hyperparameters, ...settings }),
+});
+
+/** Gradients of a step, by what is special about it; `undefined` where a parameter has none. */
+function gradientsOf(step: number, next: () => number): Record<string, Float32Array> {
+  const gradients = Object.fromEntries(
+    Object.entries(lengths).map(([name, length]) => [name, noise(next, length)]),
+  );
+  if (step === 2) gradients["b"]?.fill(0);
+  if (step === 4 || step === 5) delete gradients["s"];
+  return gradients;
+}
+
+async function beside(kit: Kit, rule: UpdateRule, close: Tolerance): Promise<void> {
+  const next = repeatable(11);
+  const initials = Object.fromEntries(
+    Object.entries(lengths).map(([name, length]) => [name, noise(next, length)]),
+  );
+  const subject = kit.subject(rule, initials);
+  expectEqual(subject.optimizer.backend, "capabilities.rules", subject.optimizer.capabilities.rules, true);
+  const lossScaler = subject.optimizer.createLossScaler(64);
+  kit.afterwards(() => lossScaler.dispose());
+  const model = new Map(Object.entries(initials).map(([name, values]) => [name, modelled(values)]));
+  const [group] = subject.optimizer.paramGroups;
+  const hyperparameters: Record<string, HyperparameterValue> = { ...rule.hyperparameters };
+  for (let step = 0; step < 12; step += 1) {
+    if (step === 6) {
+      group.lr *= 0.5;
+      hyperparameters["lr"] = group.lr;
+    }
+    const gradients = gradientsOf(step, next);
+    const skips = step === 8;
+    if (skips) (gradients["w"] as Float32Array)[3] = Number.NaN;
+    subject.train(gradients, step >= 7 && step <= 9 ? { lossScaler } : {});
+    for (const [name, gradient] of skips ? [] : Object.entries(gradients)) {
+      const before = model.get(name) as Modelled;
+      model.set(name, stepInFloat64(rule.definition, hyperparameters, before, gradient));
+    }
+    const expected = Object.fromEntries([...model].map(([name, { values }]) => [name, values]));
+    expectTensors(`update: step ${step + 1}`, await subject.read(), expected, close);
+  }
+  await expectState(subject, model, close);
+}
+
+/** Slots may be of any size: what is allowed is relative to the largest of their tensor. */
+async function expectState(
+  subject: Subject,
+  model: ReadonlyMap<string, Modelled>,
+  { relative }: Tolerance,
+): Promise<void> {
+  for (const { name, step, slots, scalarSlots } of (await subject.optimizer.stateDict()).params) {
+    const expected = model.get(name) as Modelled;
+    const compare = (received: Values, values: Values): void => {
+      const largest = Math.max(0, ...Object.values(values).flatMap((each) => Array.from(each, Math.abs)));
+      expectTensors(`state: ${name}`, received, values, { absolute: relative * largest, relative });
+    };
+    expectEqual("state", `step of ${name}`, step, expected.step);
+    expectEqual("state", `slots of ${name}`, Object.keys(slots).sort(), Object.keys(expected.slots).sort());
+    for (const [slot, values] of Object.entries(expected.slots))
+      compare({ [slot]: slots[slot] ?? [] }, { [slot]: values });
+    for (const [slot, value] of Object.entries(expected.scalarSlots))
+      compare({ [slot]: [scalarSlots[slot] ?? Number.NaN] }, { [slot]: [value] });
+  }
+}
+
+/** Six steps, saved, loaded into an optimizer over copies, and six more: beside one that took all twelve. */
+async function resumes(kit: Kit, rule: UpdateRule): Promise<void> {
+  const next = repeatable(12);
+  const initials = Object.fromEntries(
+    Object.entries(lengths).map(([name, length]) => [name, noise(next, length)]),
+  );
+  const all = Array.from({ length: 12 }, (_, step) => gradientsOf(step, next));
+  const whole = kit.subject(rule, initials);
+  for (const gradients of all.slice(0, 6)) whole.train(gradients);
+  const halfway = kit.subject(rule, await whole.read());
+  halfway.optimizer.prepareLoad(await whole.optimizer.stateDict()).commit();
+  for (const gradients of all.slice(6)) {
+    whole.train(gradients);
+    halfway.train(gradients);
+  }
+  expectTensors("state: after it was loaded", await halfway.read(), await whole.read(), "exact");
+}

@@ -1,0 +1,90 @@
+import { hostCapabilities } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import { adam, ema, laprop, sgd } from "@mm/optim-rules";
+import { expect, test } from "vitest";
+import { thrownBy } from "../../../test-support/refusal.ts";
+import { referenceFactory, testRule, type Tolerance } from "../src/index.ts";
+import { kitRules } from "../src/kit/rules.ts";
+import { modelled, stepInFloat64 } from "../src/rule/float64.ts";
+import { brokenBackends, type BrokenBackend, printingFactory, type ReferenceFactory } from "./broken.ts";
+
+/** What is registered for a rule on a backend, by title: the message of those that fail. */
+async function failuresOf(
+  rule: UpdateRule,
+  factory: ReferenceFactory,
+  options: { readonly tolerance?: Tolerance } = {},
+): Promise<Map<string, string>> {
+  const runs: (readonly [title: string, run: () => Promise<void>])[] = [];
+  testRule({ test: (title, run) => runs.push([title, run]), rule, backends: [factory], ...options });
+  const failed = new Map<string, string>();
+  for (const [title, run] of runs)
+    await run().catch((error: unknown) => failed.set(title, (error as Error).message));
+  return failed;
+}
+
+// With vitest's `test`, on two backends.
+testRule({
+  test,
+  rule: ema(laprop({ lr: 0.1, eps: 1e-3 })),
+  backends: [referenceFactory(), printingFactory],
+});
+
+const once = kitRules.filter(
+  ([, rule], index) => kitRules.findIndex(([, other]) => other.name === rule.name) === index,
+);
+
+test.each(once)("%s holds on the reference backend in all its variants", async (name, rule) => {
+  // Without averaging, Yogi's v − g² cancels in float32.
+  const options = name === "Yogi" ? { tolerance: { absolute: 1e-4, relative: 1e-4 } } : {};
+  expect([...(await failuresOf(rule, referenceFactory(), options))]).toEqual([]);
+});
+
+test("the evaluation in float64 is arithmetic that can be redone", () => {
+  const { definition, hyperparameters } = sgd({ lr: 0.5, momentum: 0.5, weightDecay: 1 });
+  const first = stepInFloat64(definition, hyperparameters, modelled([2]), [1]);
+  // g = 1 + 1 × 2 = 3; b = 3; 2 − 0.5 × 3
+  expect(first).toEqual({
+    values: [0.5],
+    step: 1,
+    slots: { momentumBuffer: [3] },
+    scalarSlots: { momentumStarted: 1 },
+  });
+  // g = 1 + 0.5 = 1.5; b = 0.5 × 3 + 1.5 = 3; 0.5 − 0.5 × 3
+  expect(stepInFloat64(definition, hyperparameters, first, [1]).values).toEqual([-1]);
+});
+
+test.each([
+  ["moves the moments in a skipped step", /^update: step 10: b\[0\] expected /],
+  ["counts a skipped step", /^update: step 10: b\[0\] expected /],
+  ["zeroes gradients in place of forgetting them", /^update: step 5: s\[0\] expected /],
+  ["takes a learning rate when it is made, and never again", /^update: step 7: b\[0\] expected /],
+  ["puts eps inside the root", /^update: step \d+: \w\[\d\] expected /],
+  ["corrects the bias by one step too many", /^update: step 1: \w\[\d\] expected /],
+])("finds a backend that %s", async (fault, message) => {
+  const { factory } = brokenBackends.find((broken) => broken.fault === fault) as BrokenBackend;
+  const failed = await failuresOf(adam({ lr: 0.1, eps: 0.01 }), factory);
+  expect(failed.get("broken: Adam: as it is, is what its expressions come to in float64")).toMatch(message);
+});
+
+test("finds a backend that loses a hyperparameter of 0, where a number is set to 0", async () => {
+  const { factory } = brokenBackends.find(({ fault }) => fault.endsWith("of 0")) as BrokenBackend;
+  const failed = [...(await failuresOf(adam({ lr: 0.1 }), factory)).keys()];
+  expect(failed).toContain("broken: Adam: betas 0,0, is what its expressions come to in float64");
+});
+
+test("asks for backends that run rules", async () => {
+  const factory = referenceFactory("lesser");
+  const lesser: ReferenceFactory = {
+    ...factory,
+    createOptimizer: (rule, parameters) =>
+      Object.create(factory.createOptimizer(rule, parameters), {
+        capabilities: { value: { ...hostCapabilities, rules: false } },
+      }) as never,
+  };
+  const failed = await failuresOf(sgd({ lr: 1 }), lesser);
+  expect([...failed.values()][0]).toBe("reference: capabilities.rules expected true, got false");
+});
+
+test("refuses what is no rule", () => {
+  expect(thrownBy(() => testRule({ test, rule: adam as never, backends: [] })).code).toBe("invalid-rule");
+});
