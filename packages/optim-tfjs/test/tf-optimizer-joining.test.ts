@@ -222,6 +222,33 @@ describe("as tf.train", () => {
     expect(kernel(two)).toBeCloseTo((before[1] as number) - 0.2, 6);
   });
 
+  test("of a model that holds another one only the wrapper's part trains, as a GAN needs it", async () => {
+    await use(path);
+    const network = (units: number, inputShape: number[]) =>
+      tfl.sequential({ layers: [tfl.layers.dense({ units, inputShape })] });
+    const [generator, critic] = [network(2, [1]), network(1, [2])];
+    const both = keep(tfl.sequential({ layers: [generator, critic] }));
+    const wrapperOf = (model: tfl.LayersModel): TfjsWrapper =>
+      createOptimWrapper(tfjsOptimizer(sgd({ lr: 0.1 }), model.trainableWeights));
+    const [trainsGenerator, trainsCritic] = [wrapperOf(generator), wrapperOf(critic)];
+    critic.compile({ optimizer: keep(toTfOptimizer(() => trainsCritic)), loss: "meanSquaredError" });
+    both.compile({ optimizer: keep(toTfOptimizer(() => trainsGenerator)), loss: "meanSquaredError" });
+    const [one, two] = [keep(tf.ones([1, 1])), keep(tf.ones([1, 2]))];
+    const values = (model: tfl.LayersModel): readonly number[] =>
+      model.getWeights().flatMap((weight) => [...weight.dataSync()]);
+    for (let batch = 0; batch < 2; batch += 1) {
+      const start = [values(generator), values(critic)] as const;
+      await both.trainOnBatch(one, one);
+      expect(values(critic)).toEqual(start[1]);
+      expect(values(generator)).not.toEqual(start[0]);
+      const middle = values(generator);
+      await critic.trainOnBatch(two, one);
+      expect(values(generator)).toEqual(middle);
+      expect(values(critic)).not.toEqual(start[1]);
+    }
+    expect(trainsGenerator.optimizer.parameters).toHaveLength(2);
+  });
+
   test("variables that the function leaves out stay as they are, and gradients of theirs alone are none", async () => {
     await use(path);
     const [a, b] = [variable(1), variable(2)];
