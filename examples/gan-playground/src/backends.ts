@@ -9,9 +9,7 @@ import "@tensorflow/tfjs-backend-webgpu";
 import * as tf from "@tensorflow/tfjs-core";
 // tfjs-core alone has no gradients: this registers them.
 import "@tensorflow/tfjs-core/dist/register_all_gradients.js";
-import type { BackendChoice } from "./protocol.ts";
-
-export type BackendName = "wasm" | "webgpu" | "wasm-plain" | "webgpu-plain";
+import type { BackendChoice, BackendName } from "./choices.ts";
 
 /** The two backends of tfjs that are offered, each with our optimizers and, for comparison, with tfjs's own. */
 const tfjsBackends = {

@@ -2,7 +2,8 @@ import { LineChart } from "echarts/charts";
 import { AriaComponent, GridComponent, TooltipComponent } from "echarts/components";
 import { type EChartsType, init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
-import { type Progress, type Side, sides } from "./protocol.ts";
+import { type Side, sides } from "./choices.ts";
+import type { Progress } from "./protocol.ts";
 
 use([LineChart, GridComponent, TooltipComponent, AriaComponent, SVGRenderer]);
 

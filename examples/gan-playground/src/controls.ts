@@ -1,5 +1,4 @@
-import type { BackendName } from "./backends.ts";
-import type { Side } from "./protocol.ts";
+import type { BackendName, Side } from "./choices.ts";
 
 const rules = ["adam", "adamw", "lion", "rmsprop", "sgd"] as const;
 export type RuleName = (typeof rules)[number];

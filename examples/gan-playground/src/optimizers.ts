@@ -7,7 +7,7 @@ import { adam, adamw, lion, rmsprop, sgd } from "@mm/optim-rules";
 import * as tf from "@tensorflow/tfjs-core";
 import { isPlain, optimizerOf } from "./backends.ts";
 import type { Controls, SideControls } from "./controls.ts";
-import { type Side, sides } from "./protocol.ts";
+import { type Side, sides } from "./choices.ts";
 
 export interface Step {
   readonly updated: boolean;

@@ -1,6 +1,5 @@
-import type { BackendName } from "./backends.ts";
 import { type Controls, learningRates, type RuleName } from "./controls.ts";
-import { type BackendChoice, type Side, sides } from "./protocol.ts";
+import { type BackendChoice, type BackendName, type Side, sides } from "./choices.ts";
 
 /** The form: what the controls say, and how to make them say something else. */
 export interface Panel {

@@ -1,16 +1,6 @@
 /** What page and worker say to each other. */
-import type { BackendName } from "./backends.ts";
+import type { BackendChoice, BackendName, Side } from "./choices.ts";
 import type { Controls } from "./controls.ts";
-
-export type Side = "generator" | "discriminator";
-export const sides: readonly Side[] = ["generator", "discriminator"];
-
-export interface BackendChoice {
-  readonly name: BackendName;
-  readonly label: string;
-  /** Why it cannot be chosen here; absent when it can. */
-  readonly missing?: string;
-}
 
 export interface SideProgress {
   readonly loss: number;

@@ -20,7 +20,8 @@ import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.t
 import { type Controls, defaults } from "./controls.ts";
 import { fetchDigits } from "./digits.ts";
 import { createOptimizers, type GanOptimizers, type Step } from "./optimizers.ts";
-import type { Reporter, Side, SideProgress, Trainer } from "./protocol.ts";
+import type { Side } from "./choices.ts";
+import type { Reporter, SideProgress, Trainer } from "./protocol.ts";
 
 const batchSize = 32;
 const averageDecay = 0.995;

@@ -16,14 +16,13 @@ import { planMmengine } from "./paramwise/mmengine.ts";
 import { type Plan, type PlannedParameter, planPlain } from "./paramwise/plan.ts";
 import { planRules } from "./paramwise/rules.ts";
 import { plainWrapper, type ReadConfig, readConfig, requireRegistries } from "./read-config.ts";
-import {
-  type RuleHyperparameters,
-  makeWrapped,
-  type Registries,
-  type RuleName,
-  type RuleRegistry,
-  type ScheduleRegistry,
-  within,
+import { makeWrapped, within } from "./make-rule.ts";
+import type {
+  Registries,
+  RuleHyperparameters,
+  RuleName,
+  RuleRegistry,
+  ScheduleRegistry,
 } from "./registry.ts";
 
 /** The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. */

@@ -8,16 +8,8 @@ import type {
   AnyParamRule,
   WrapperSettings,
 } from "./config.ts";
-import {
-  makeRule,
-  makeWrapped,
-  type Registries,
-  type RuleName,
-  type RuleRegistry,
-  type ScheduleRegistry,
-  tryFactory,
-  within,
-} from "./registry.ts";
+import { makeRule, makeWrapped, tryFactory, within } from "./make-rule.ts";
+import type { Registries, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
 import { makeSchedules } from "./build-scheduler.ts";
 import { checkedDictSchema, checkedWrapperSchema } from "./schema/config-schema.ts";
 import { checkJson, memberPath, plainCopy } from "./schema/json-schema.ts";

@@ -20,7 +20,8 @@ import type {
   SchedulesConfig,
 } from "../config.ts";
 import type { Matcher, MatcherFields } from "../matcher.ts";
-import { type Registries, type RuleRegistry, type ScheduleRegistry, tryFactory } from "../registry.ts";
+import { tryFactory } from "../make-rule.ts";
+import type { Registries, RuleRegistry, ScheduleRegistry } from "../registry.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import {
   described,

@@ -1,10 +1,8 @@
 import type { BinaryOp, ComparisonOp, UnaryOp } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
-import { asNumbers, type Constants } from "./constants.ts";
-import { divide, type Value } from "./division.ts";
+import { divide } from "./division.ts";
 import { select } from "./select.ts";
-
-export type { Value } from "./division.ts";
+import { asNumbers, type Constants, type Value } from "./value.ts";
 
 /**
  * The operations of a rule in tfjs ops, with core's meanings. `tf.sign`, `tf.minimum` and `tf.maximum` have others (on tfjs-wasm

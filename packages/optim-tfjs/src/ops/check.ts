@@ -2,7 +2,7 @@ import type { CheckRequest, StepItem } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import type { StepScalar } from "../scalar.ts";
 import { asNumber, finiteElements, orZero, pNorm } from "./arithmetic.ts";
-import type { Constants } from "./constants.ts";
+import type { Constants } from "./value.ts";
 import { select } from "./select.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 

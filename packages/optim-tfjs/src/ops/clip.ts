@@ -1,6 +1,6 @@
 import type { ClipGrad } from "@mm/optim-core";
 import * as tf from "@tensorflow/tfjs-core";
-import type { Value } from "./arithmetic.ts";
+import type { Value } from "./value.ts";
 
 /** The unscaled norm, from the two factors that the check found, and the factor with the clip coefficient multiplied in. See core's `clip.ts`. Call it in a tidy. */
 export function clipFactor(

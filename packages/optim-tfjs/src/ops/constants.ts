@@ -1,11 +1,5 @@
 import * as tf from "@tensorflow/tfjs-core";
-import type { Value } from "./division.ts";
-
-/** How operations get the numbers that they need. */
-export type Constants = (value: number) => Value;
-
-/** The numbers themselves: tfjs makes a tensor of each, at each use. */
-export const asNumbers: Constants = (value) => value;
+import type { Constants, Value } from "./value.ts";
 
 /**
  * Runs a step with one scalar tensor per number, which all its operations share: on a GPU each number that an operation is given is an

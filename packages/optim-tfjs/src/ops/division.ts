@@ -1,10 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { scoped } from "../scope.ts";
-import { asNumbers, type Constants } from "./constants.ts";
 import { select } from "./select.ts";
-
-/** What an operation takes: a number is a scalar of float32. */
-export type Value = number | tf.Tensor;
+import { asNumbers, type Constants, type Value } from "./value.ts";
 
 /** Backends whose `tf.div` gives NaN for 0 ÷ 0. That of tfjs-webgl gives 1 wherever the two are equal, ∞ ÷ ∞ too. */
 const exact = /* @__PURE__ */ new WeakSet();

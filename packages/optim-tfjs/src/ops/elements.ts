@@ -1,7 +1,7 @@
 import type { ElementNode, Program } from "@mm/optim-core/backend";
 import type * as tf from "@tensorflow/tfjs-core";
-import type { Constants } from "./constants.ts";
-import { binary, maxWithScalar, minWithScalar, unary, type Value } from "./arithmetic.ts";
+import { binary, maxWithScalar, minWithScalar, unary } from "./arithmetic.ts";
+import type { Constants, Value } from "./value.ts";
 import { select } from "./select.ts";
 
 /** What the elementwise part of a program reads: tensors of the parameter's shape, and uniforms. */

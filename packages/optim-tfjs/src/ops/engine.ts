@@ -2,12 +2,9 @@ import { type Capabilities, type ClipGrad, OptimError } from "@mm/optim-core";
 import {
   type Checked,
   type CheckRequest,
-  type Engine,
   type GradientRequest,
   type Gradients,
   hostCapabilities,
-  type Parameter,
-  type StepItem,
   type StepStages,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
@@ -16,20 +13,17 @@ import { checkAlive, describeVariable, namesAndFlags } from "../parameters.ts";
 import { Latch, operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
 import { filled, readTensors, tensorOf, writeVariable } from "../transfer.ts";
-import type { Value } from "./arithmetic.ts";
 import { checkAccumulators } from "./check.ts";
 import { clipFactor } from "./clip.ts";
 import { withConstants } from "./constants.ts";
 import { learnDivision } from "./division.ts";
 import { Ledger, nonFinite } from "./ledger.ts";
 import { TfjsLossScaler } from "./loss-scaler.ts";
+import type { OpsEngine, OpsItem, OpsParameter } from "./ops-engine.ts";
 import { TensorCell } from "./tensor-cell.ts";
 import { unscaleFactor } from "./unscale.ts";
 import { prepareUpdates, type StepFactors } from "./update.ts";
-
-type OpsParameter = Parameter<tf.Variable, TensorCell, StepScalar>;
-export type OpsItem = StepItem<tf.Variable, TensorCell, StepScalar>;
-export type OpsEngine = Engine<TfjsLoss, tf.Scalar, tf.Variable, TensorCell, tf.Tensor, StepScalar>;
+import type { Value } from "./value.ts";
 
 /**
  * The engine of every backend of tfjs, out of tfjs ops. Nothing waits for the device: what it decides stays there, in scalar tensors.

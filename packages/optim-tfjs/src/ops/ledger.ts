@@ -2,7 +2,7 @@ import { OptimError } from "@mm/optim-core";
 import type { Parameter } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
-import type { Value } from "./arithmetic.ts";
+import type { Value } from "./value.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 
 type LedgerParameter = Parameter<tf.Variable, TensorCell, StepScalar>;

@@ -1,7 +1,8 @@
 import { evaluateScalar, type Parameter, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, SharedScalar, type StepScalar } from "../scalar.ts";
-import { biasCorrection, binary, unary, type Value } from "./arithmetic.ts";
+import { biasCorrection, binary, unary } from "./arithmetic.ts";
+import type { Value } from "./value.ts";
 
 /** What the scalar part of a rule reads, for one parameter and one step. */
 export interface ScalarInputs {

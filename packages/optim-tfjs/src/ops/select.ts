@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs-core";
-import type { Value } from "./division.ts";
+import type { Value } from "./value.ts";
 
 /** `tf.where` of float32 values without gradients, and without the copies that it makes of operands whose shape is right already. */
 export function select(condition: tf.Tensor, a: Value, b: Value): tf.Tensor {

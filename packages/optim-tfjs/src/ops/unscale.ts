@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, type StepScalar } from "../scalar.ts";
-import type { Value } from "./arithmetic.ts";
+import type { Value } from "./value.ts";
 
 /** rescale ÷ loss scale: what raw accumulators are multiplied by. */
 export function unscaleFactor(rescale: number, lossScale: StepScalar | undefined): Value {

@@ -4,11 +4,11 @@ import { floorOnGpu, TfjsLossScaler } from "../ops/loss-scaler.ts";
 import { operand, SharedScalar, type StepScalar } from "../scalar.ts";
 import type { Linked } from "./canvas.ts";
 import { type DecisionKind, decisionSamplers, decisionSource, headElements } from "./decision.ts";
+import type { Drawing, DrawnStep } from "./drawing.ts";
 import { type Lane, registersOf } from "./lanes.ts";
 import type { Source } from "./layout.ts";
 import { placeOf, RecordedScalar, Records } from "./records.ts";
 import { hostScalar } from "./scalars.ts";
-import type { Drawing, DrawnStep } from "./step.ts";
 
 /** A decision whose programs are linked and whose inputs are textures: it only has to be drawn. */
 export interface DeviceDecision {

@@ -1,8 +1,9 @@
 import type { Capabilities } from "@mm/optim-core";
 import { hostCapabilities } from "@mm/optim-core/backend";
 import { learnDivision } from "../ops/division.ts";
-import { byRule, type OpsEngine, OpsStages, opsStorage } from "../ops/engine.ts";
+import { byRule, OpsStages, opsStorage } from "../ops/engine.ts";
 import { Ledger } from "../ops/ledger.ts";
+import type { OpsEngine } from "../ops/ops-engine.ts";
 import type { TensorCell } from "../ops/tensor-cell.ts";
 import { differentiate, scaleLeft, seedOf } from "../gradients.ts";
 import { Latch } from "../scalar.ts";

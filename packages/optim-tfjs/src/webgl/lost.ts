@@ -1,6 +1,6 @@
 import { OptimError } from "@mm/optim-core";
 import * as tf from "@tensorflow/tfjs-core";
-import type { OpsEngine } from "../ops/engine.ts";
+import type { OpsEngine } from "../ops/ops-engine.ts";
 
 interface ContextHost {
   readonly gpgpu?: { readonly gl?: { isContextLost?(): boolean; readonly canvas?: EventTarget } };

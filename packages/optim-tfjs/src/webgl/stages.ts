@@ -7,10 +7,11 @@ import { checkAlive } from "../parameters.ts";
 import type { StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
 import type { Canvas } from "./canvas.ts";
+import type { DrawnStep } from "./drawing.ts";
 import type { Item } from "./lanes.ts";
 import { RulePrograms } from "./programs.ts";
 import { samplersOf } from "./print.ts";
-import { drawStep, type DrawnStep } from "./step.ts";
+import { drawStep } from "./step.ts";
 
 type Stages = StepStages<tf.Variable, TensorCell, StepScalar>;
 

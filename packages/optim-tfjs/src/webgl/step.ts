@@ -1,35 +1,15 @@
-import type { ClipGrad } from "@mm/optim-core";
-import { type CheckRequest, memo, type Program } from "@mm/optim-core/backend";
+import { type CheckRequest, memo } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { checkAccumulators } from "../ops/check.ts";
 import { withConstants } from "../ops/constants.ts";
-import type { Ledger } from "../ops/ledger.ts";
 import type { TensorCell } from "../ops/tensor-cell.ts";
-import type { StepScalar } from "../scalar.ts";
-import type { Canvas } from "./canvas.ts";
 import { checkPrograms, measure } from "./check.ts";
 import { decide, type DeviceDecision, prepareDecision } from "./decide.ts";
+import type { Drawing, DrawnStep } from "./drawing.ts";
 import { countOnHost, isKnown, type Item, lanesOf } from "./lanes.ts";
 import type { Source } from "./layout.ts";
-import type { Knowledge, RulePrograms } from "./programs.ts";
+import type { Knowledge } from "./programs.ts";
 import { drawUpdate, hostUniforms, type LaneUniforms, type Prepared } from "./update.ts";
-
-/** What the stages have learned of a step before it is drawn, and what they tell the caller after. */
-export interface DrawnStep {
-  readonly request: CheckRequest;
-  rescale: number;
-  lossScale: StepScalar | undefined;
-  clipGrad: ClipGrad | undefined;
-  readonly norm: undefined;
-  /** Set when it is drawn. */
-  finite: StepScalar | undefined;
-}
-
-export interface Drawing {
-  readonly canvas: Canvas;
-  readonly ledger: Ledger;
-  programs(program: Program): RulePrograms;
-}
 
 /** Draws a whole step. Nothing has changed where it throws before the first draw. */
 export function drawStep(drawing: Drawing, items: readonly Item[], step: DrawnStep): void {

@@ -1,0 +1,23 @@
+import type { ClipGrad } from "@mm/optim-core";
+import type { CheckRequest, Program } from "@mm/optim-core/backend";
+import type { Ledger } from "../ops/ledger.ts";
+import type { StepScalar } from "../scalar.ts";
+import type { Canvas } from "./canvas.ts";
+import type { RulePrograms } from "./programs.ts";
+
+/** A step as the stages hand it over: all that is known before it is drawn, and `finite`, which the caller gets after. */
+export interface DrawnStep {
+  readonly request: CheckRequest;
+  rescale: number;
+  lossScale: StepScalar | undefined;
+  clipGrad: ClipGrad | undefined;
+  readonly norm: undefined;
+  /** Set when it is drawn. */
+  finite: StepScalar | undefined;
+}
+
+export interface Drawing {
+  readonly canvas: Canvas;
+  readonly ledger: Ledger;
+  programs(program: Program): RulePrograms;
+}
