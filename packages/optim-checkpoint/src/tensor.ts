@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core/backend";
+import { halfToNumber, refuse } from "@mm/optim-core/backend";
 
 /**
  * Element types of the safetensors format. `F16` and `BF16` come as their bits in a `Uint16Array`, since JavaScript has no such arrays;
@@ -112,14 +112,4 @@ export function toFloat32({ dtype, data }: FileTensor): Float32Array {
     return new Float32Array(bits.buffer);
   }
   return Float32Array.from(data as Int32Array, Number);
-}
-
-/** IEEE 754 binary16. */
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -57,7 +57,7 @@ export class Accumulation<P> {
     return { vector, isNew: known === undefined };
   }
 
-  /** What was made in vain is freed. */
+  /** Frees the range of a gradient that did not come. */
   forget(vector: Vector): void {
     this.#vectors[vector.plane.dtype].delete(vector.name);
     vector.plane.release(vector);

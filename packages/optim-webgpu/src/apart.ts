@@ -1,4 +1,4 @@
-import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { ParameterRange } from "./port.ts";
 import { bytesPerElement } from "./storage.ts";
 
@@ -22,10 +22,13 @@ export function requireApart(parameters: readonly PlacedParameter[], who: string
     const end = offset + bytesPerElement[dtype] * length;
     const before = reached.get(buffer);
     if (before !== undefined && offset < before.end && (offset !== before.start || end !== before.end)) {
-      throw new OptimError("duplicate-parameter", `${who}: parameter ${JSON.stringify(name)}`, {
-        expected: `no element that is in ${JSON.stringify(before.name)} too`,
-        hint: "Give ranges of one buffer that do not overlap",
-      });
+      refuse(
+        "duplicate-parameter",
+        `${who}: parameter ${JSON.stringify(name)}`,
+        `no element that is in ${JSON.stringify(before.name)} too, which ends at byte ${before.end}`,
+        `one that begins at byte ${offset} of the same buffer`,
+        { hint: "Give ranges of one buffer that do not overlap" },
+      );
     }
     if (before === undefined || end > before.end) reached.set(buffer, { name, start: offset, end });
   }

@@ -1,4 +1,3 @@
-import { OptimError } from "@mm/optim-core";
 import { type GradientRequest, type Gradients, refuse } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { EngineCore } from "./engine.ts";
@@ -72,8 +71,7 @@ export function differentiate<P>(
     };
     const grad = (name: string): WebgpuBinding => {
       if (!running) {
-        throw new OptimError("invalid-loss", `${where}: grad`, {
-          expected: "calls while the closure runs",
+        refuse("invalid-loss", `${where}: grad`, "calls while the closure runs", "one after its end", {
           hint: "Is it asynchronous? Do what waits before the backward",
         });
       }

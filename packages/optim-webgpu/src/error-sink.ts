@@ -34,8 +34,8 @@ export class ErrorSink {
           if (error === null) return;
           found.error ??= new OptimError("device-error", `${who}: ${call}`, {
             expected: "commands that the device accepts",
-            received: error.message,
-            hint: "Nothing of that call, or of a loss closure in it, may have happened",
+            received: error.message.trim(),
+            hint: "That call may have done nothing. Label your buffers, passes and pipelines: the device names them",
           });
         },
         () => {},

@@ -1,4 +1,4 @@
-import { type LossScalerStateDict, type LossScaleSettings, OptimError } from "@mm/optim-core";
+import type { LossScalerStateDict, LossScaleSettings } from "@mm/optim-core";
 import {
   checkedLossScalerState,
   checkedScale,
@@ -70,11 +70,11 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
   }
 
   /** Writes what `prepare` needs of it, and gives the scale that it will leave to the next window. */
-  tell(table: Table): LossScaleValue {
+  recordAndAdvance(table: Table): LossScaleValue {
     const { dynamic, growthFactor, backoffFactor, growthInterval, minScale } = this.settings;
     table.setWord(header.scaler, dynamic ? 2 : 1);
     table.setWord(header.scalerCurrent, this.#currentState);
-    // What no tracker reaches is as good as never.
+    // Counts beyond the tracker's range are treated as never.
     table.setWord(header.growthInterval, Math.min(growthInterval, 0xffffffff));
     table.setPair(header.growthFactor, growthFactor);
     table.setPair(header.backoffFactor, backoffFactor);
@@ -82,7 +82,7 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
     return (this.#next = new LossScaleValue(this));
   }
 
-  /** The step that found it has told. */
+  /** The step that found the overflow has already reported it. */
   record(): void {
     this.#guard("a step");
   }
@@ -153,8 +153,7 @@ export class WebgpuLossScaler implements EngineLossScaler<StepScalar> {
 
   #guard(call: string): void {
     if (!this.#disposed) return;
-    throw new OptimError("disposed", `${this.backend} LossScaler.${call}`, {
-      expected: "a loss scaler that was not disposed",
-    });
+    const where = `${this.backend} LossScaler.${call}`;
+    refuse("disposed", where, "a loss scaler that was not disposed", "one that was");
   }
 }

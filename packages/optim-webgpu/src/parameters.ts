@@ -70,6 +70,9 @@ function rangeOf(value: WebgpuParameter, where: string): ParameterRange {
   }
   const length = given.length ?? (size ?? buffer.size - offset) / bytes;
   if (!isCount(length)) refuse("invalid-parameter", where, "a length in elements", length);
+  if (size !== undefined && bytes * length > size) {
+    refuse("invalid-parameter", where, `a length that ${size} bytes hold, its size`, length);
+  }
   // Words of two halves are written whole.
   const end = offset + Math.ceil((bytes * length) / 4) * 4;
   if (end > buffer.size) {

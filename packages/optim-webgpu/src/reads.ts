@@ -79,7 +79,7 @@ export class Reads {
     if (this.#lost !== undefined) return lostError(who, this.#lost);
     return new OptimError("device-error", `${who}: read`, {
       expected: "that the device copies and maps buffers",
-      received: (cause as Error).message,
+      received: (cause as Error).message.trim(),
       cause,
     });
   }

@@ -1,7 +1,7 @@
-import { masterSlot } from "@mm/optim-core/backend";
+import { halfToNumber, masterSlot } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { Device } from "./device.ts";
-import { halfBytes, halfToNumber } from "./masters.ts";
+import { halfBytes } from "./masters.ts";
 import type { ParameterPort } from "./port.ts";
 import type { ByteRange } from "./staging.ts";
 import type { Vector } from "./storage.ts";

@@ -1,10 +1,11 @@
-import { type ClipGrad, OptimError } from "@mm/optim-core";
+import type { ClipGrad } from "@mm/optim-core";
 import {
   type Checked,
   type CheckRequest,
   evaluateScalars,
   memo,
   type Program,
+  refuse,
   type StepStages,
   unscaleFactor,
 } from "@mm/optim-core/backend";
@@ -147,10 +148,9 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     const failed = at(globals.failed);
     if (failed > reported.failed) {
       reported.failed = failed;
-      throw new OptimError("non-finite-gradient", `${this.#device.who}: a step since the last read`, {
-        expected: "finite gradients",
-        hint: "It was skipped: parameters and state are as they were before it",
-      });
+      const where = `${this.#device.who}: a step since the last read`;
+      const hint = "It was skipped: parameters and state are as they were before it";
+      refuse("non-finite-gradient", where, "finite gradients", "one that is not", { hint });
     }
     return {
       ...(hasNorm && { gradNorm: at(globals.norm, "wide") }),
@@ -195,7 +195,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     table.setWord(header.latched, this.#latch.index);
     table.setFloat(header.seedScale, this.#latch.scale);
     if (scaler !== undefined) {
-      this.#latch.stepped(scaler.tell(table));
+      this.#latch.stepped(scaler.recordAndAdvance(table));
       return scaler.buffer;
     }
     // Gradients that carry a scale are unscaled also where nobody is told.

@@ -11,7 +11,8 @@ export type Home = "buffers" | "arena" | "everywhere";
 // STORAGE | COPY_SRC | COPY_DST
 const usage = 0x0080 | 0x0004 | 0x0008;
 
-const backward = `
+/** Puts wanted × scale into gradient. */
+export const backward = `
   @group(0) @binding(0) var<storage, read> wanted: array<f32>;
   @group(0) @binding(1) var<storage, read> scale: f32;
   @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;

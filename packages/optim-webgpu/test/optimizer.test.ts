@@ -199,6 +199,11 @@ describe("parameters", () => {
     ["an offset within a word", "invalid-parameter", () => ({ w: { buffer: buffer(1, 2), offset: 2 } })],
     ["more than the buffer holds", "invalid-parameter", () => ({ w: { buffer: buffer(1, 2), length: 3 } })],
     ["a broken length", "invalid-parameter", () => ({ w: { buffer: buffer(1, 2), length: 0.5 } })],
+    [
+      "a length beyond its size",
+      "invalid-parameter",
+      () => ({ w: { buffer: buffer(1, 2), length: 2, size: 4 } }),
+    ],
     ["another dtype", "invalid-parameter", () => ({ w: { buffer: buffer(1), dtype: "bfloat16" } })],
     [
       "a buffer that cannot be read",
@@ -222,6 +227,38 @@ describe("parameters", () => {
       },
     ],
   ];
+  test("what the device and the adapter are not is refused under the name of the option", () => {
+    const w = buffer(1);
+    const messages = [
+      () => webgpuOptimizer(descent(), { w }, undefined as never),
+      () => webgpuOptimizer(descent(), { w }, { device: {} as never }),
+      () => webgpuOptimizer(descent(), { w }, { device, adapter: null as never }),
+      () => webgpuOptimizer(descent(), { w }, { device, queue: device.queue } as never),
+      () => createArena(null as never, { w: 1 }),
+      () => createArena(device, { w: 1 }, { dtype: "float64" as never }),
+      () => createArena(device, { w: -1 }),
+      () => createArena(device, [] as never),
+    ].map((run) => thrownBy(run).message);
+    expect(messages).toEqual([
+      "webgpuOptimizer: options: expected an object, got undefined",
+      "webgpuOptimizer: options.device: expected a GPUDevice, got [object Object]",
+      "webgpuOptimizer: options.adapter: expected a GPUAdapter, got null",
+      'webgpuOptimizer: options: expected one of device, adapter, got "queue"',
+      "createArena: device: expected a GPUDevice, got null",
+      'createArena: options.dtype: expected "float32" or "float16", got "float64"',
+      "createArena: lengths.w: expected an integer of at least 0, got -1",
+      "createArena: lengths: expected an object, got []",
+    ]);
+  });
+
+  test("ranges that overlap are named with their bytes", () => {
+    const all = buffer(1, 2, 3);
+    const overlapping = { v: { buffer: all, length: 2 }, w: { buffer: all, offset: 4, length: 2 } };
+    expect(thrownBy(() => optimizerOf(descent(), overlapping)).message).toMatch(
+      /parameter "w": expected no element that is in "v" too, which ends at byte 8, got "one that begins at byte 4/,
+    );
+  });
+
   test.each(refusals)("%s is refused, and nothing is left behind", async (_, code, parameters) => {
     const device = await openDevice();
     const given = parameters();

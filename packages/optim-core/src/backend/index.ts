@@ -32,6 +32,7 @@ export {
   type ComparisonOp,
   type ElementNode,
   type GradientRewrite,
+  neededNodes,
   operandsOf,
   operationsOf,
   type Program,
@@ -39,6 +40,7 @@ export {
   type UnaryOp,
   type UniformSource,
 } from "./program/program.ts";
+export { halfToNumber } from "./program/half.ts";
 export { masterSlot, pendingGradient } from "./program/reserved.ts";
 export { evaluateScalar, evaluateScalars, type ScalarInputs } from "./program/scalars.ts";
 export { allSlots, structureOf, traceRule } from "./program/trace.ts";

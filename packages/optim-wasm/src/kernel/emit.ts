@@ -1,4 +1,4 @@
-import { type ElementNode, operandsOf, type Program } from "@mm/optim-core/backend";
+import { type ElementNode, neededNodes, operandsOf, type Program } from "@mm/optim-core/backend";
 import { assemble, f32, f64, FunctionWriter, i32, v128 } from "./assembler.ts";
 import * as op from "./opcodes.ts";
 
@@ -114,7 +114,8 @@ function emitPass({ nodes, varying, vectors, uniforms, stores, measures }: Pass)
   // The parameters: addresses, which move on to the next element, then the length, then the uniforms.
   const length = vectors;
   const firstUniform = vectors + 1;
-  const needed = neededNodes(nodes, [...stores, ...measures]);
+  const roots = [...stores, ...measures].map(({ node }) => node);
+  const needed = neededNodes(nodes, roots);
   const touched = needed.map((index) => vectorOf(nodes[index])).concat(stores.map(({ vector }) => vector));
   const addresses = new Set(touched.filter((vector) => vector !== undefined));
   const [lead] = addresses;
@@ -262,15 +263,6 @@ function vectorOf(node: ElementNode | undefined): number | undefined {
   if (node?.op === "param") return 0;
   if (node?.op === "grad") return 1;
   return node?.op === "slot" ? 2 + node.slot : undefined;
-}
-
-/** What the roots depend on, in order of evaluation. */
-function neededNodes(nodes: readonly ElementNode[], roots: readonly { readonly node: number }[]): number[] {
-  const needed = new Set(roots.map(({ node }) => node));
-  for (let index = nodes.length - 1; index >= 0; index -= 1) {
-    if (needed.has(index)) for (const operand of operandsOf(nodes[index] as ElementNode)) needed.add(operand);
-  }
-  return [...needed].sort((a, b) => a - b);
 }
 
 /** The immediate bytes of a shuffle that takes these lanes of float32: 0 to 3 of the first operand, 4 to 7 of the second. */

@@ -1,4 +1,4 @@
-import { type ElementNode, operandsOf, type Program } from "@mm/optim-core/backend";
+import { type ElementNode, neededNodes, type Program } from "@mm/optim-core/backend";
 import { record } from "./layout.ts";
 import { literal } from "./source.ts";
 import { wgsl } from "./wgsl.ts";
@@ -71,15 +71,6 @@ export function printNodes(
 }
 
 const symbols = { add: "+", sub: "-", mul: "*", div: "/", gt: ">", lt: "<", eq: "==" };
-
-/** What the roots depend on, in order of evaluation. */
-function neededNodes(nodes: readonly ElementNode[], roots: readonly number[]): number[] {
-  const needed = new Set(roots);
-  for (let index = nodes.length - 1; index >= 0; index -= 1) {
-    if (needed.has(index)) for (const operand of operandsOf(nodes[index] as ElementNode)) needed.add(operand);
-  }
-  return [...needed].sort((a, b) => a - b);
-}
 
 /**
  * `min`, `max` and `sign` with core's meanings: WGSL's own may lose a NaN, and comparing a value with itself does not find one. Equal

@@ -66,7 +66,7 @@ function probed(backend: WebgpuBackend): boolean {
   });
 }
 
-/** Whose values are never kept on the host. */
+/** tfjs keeps no host copy of these tensors. */
 const uncached = /* @__PURE__ */ new WeakSet<TensorRecord>();
 
 /** tfjs-backend-webgpu, as far as optimizers write into its variables. */

@@ -2,22 +2,15 @@
 import type { OptimizerFactory } from "@mm/optim-conformance";
 import type { WebgpuLoss } from "@mm/optim-webgpu/host";
 import type { CountedDevice } from "../support/counted.ts";
+import { backward } from "../factory.ts";
 import { readFloats } from "../support/read.ts";
 import { bufferOf, Cell, cellsOptimizer, tapeOptimizer, type TapeLoss } from "./cells-optimizer.ts";
-
-const scaleBy = `
-  @group(0) @binding(0) var<storage, read> wanted: array<f32>;
-  @group(0) @binding(1) var<storage, read> scale: f32;
-  @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
-  @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
-    if (id.x < arrayLength(&wanted)) { gradient[id.x] = wanted[id.x] * scale; }
-  }`;
 
 /** Records gradient = wanted × scale. */
 function scaler(device: GPUDevice) {
   const pipeline = device.createComputePipeline({
     layout: "auto",
-    compute: { module: device.createShaderModule({ code: scaleBy }) },
+    compute: { module: device.createShaderModule({ code: backward }) },
   });
   return (encoder: GPUCommandEncoder, resources: readonly GPUBufferBinding[], length: number): void => {
     const pass = encoder.beginComputePass();

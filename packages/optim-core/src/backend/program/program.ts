@@ -91,3 +91,12 @@ export function operandsOf(node: ElementNode): readonly number[] {
   if ("b" in node) return [node.a, node.b];
   return "a" in node ? [node.a] : [];
 }
+
+/** `roots` and the nodes that they depend on, as positions in order of evaluation. */
+export function neededNodes(nodes: readonly ElementNode[], roots: Iterable<number>): readonly number[] {
+  const needed = new Set(roots);
+  for (let index = nodes.length - 1; index >= 0; index -= 1) {
+    if (needed.has(index)) for (const operand of operandsOf(nodes[index] as ElementNode)) needed.add(operand);
+  }
+  return [...needed].sort((a, b) => a - b);
+}
