@@ -1,4 +1,5 @@
-import { isOptimError, OptimError } from "@mm/optim-core";
+import { isOptimError, type OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { CheckpointStorage } from "./checkpoint-storage.ts";
 import { type Checkpoint, decodeCheckpoint, type DecodedCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import type { SafetensorsFile } from "./encode.ts";
@@ -163,10 +164,11 @@ export class Checkpoints {
 function noneOf(skipped: readonly SkippedCheckpoint[]): undefined {
   const [newest] = skipped;
   if (newest === undefined) return undefined;
-  throw new OptimError("invalid-state", "latest", {
-    expected: "a good checkpoint",
-    received: skipped.map(({ name }) => name),
-    hint: `None of them is. The newest: ${newest.error.message}`,
-    cause: newest.error,
-  });
+  return refuse(
+    "invalid-state",
+    "latest",
+    "a good checkpoint",
+    skipped.map(({ name }) => name),
+    { hint: `None of them is. The newest: ${newest.error.message}`, cause: newest.error },
+  );
 }

@@ -1,4 +1,3 @@
-import { OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 
 /**
@@ -22,9 +21,7 @@ export function splitKey(key: string): readonly string[] {
   try {
     return key.split(":").map(decodeURIComponent);
   } catch (cause) {
-    throw new OptimError("invalid-state", "checkpoint", {
-      expected: "keys in which % begins a percent-encoded character",
-      received: key,
+    return refuse("invalid-state", "checkpoint", "keys in which % begins a percent-encoded character", key, {
       cause,
     });
   }

@@ -1,4 +1,5 @@
-import { type BaseHyperparameters, OptimError } from "@mm/optim-core";
+import { type BaseHyperparameters } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import {
   add,
   div,
@@ -115,11 +116,13 @@ function takeApart(
     (slot) => typeof slot === "object" && next !== undefined && contains(slot, next, new Set()),
   );
   if (step?.elementwise === true && !held) return { before: asTensor(before), step: asTensor(step) };
-  throw new OptimError("invalid-rule", name, {
-    expected: "a rule whose next parameter is sub(…, step), and in no slot",
-    received: held ? "a slot that holds it" : `${next?.op}(…)`,
-    hint: "Put cautious() next to the rule: ema() and lookahead() go around it",
-  });
+  return refuse(
+    "invalid-rule",
+    name,
+    "a rule whose next parameter is sub(…, step), and in no slot",
+    held ? "a slot that holds it" : `${next?.op}(…)`,
+    { hint: "Put cautious() next to the rule: ema() and lookahead() go around it" },
+  );
 }
 
 function contains(expression: Expression, part: Expression, seen: Set<Expression>): boolean {

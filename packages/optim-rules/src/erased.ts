@@ -1,4 +1,4 @@
-import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { ErasedDefinition, Expression, Scalar, Tensor } from "@mm/optim-core/rule";
 
 /** The definition that a combinator makes of another: one each, since backends keep compiled kernels by definition. */
@@ -15,9 +15,7 @@ export function derived(
 /** @throws OptimError `invalid-rule` where the rule has a hyperparameter of this name already */
 export function refuseTwice(who: string, inner: ErasedDefinition, hyperparameter: string): void {
   if (!Object.hasOwn(inner.hyperparameters, hyperparameter)) return;
-  throw new OptimError("invalid-rule", who, {
-    expected: `a rule without ${hyperparameter}`,
-    received: inner.name,
+  refuse("invalid-rule", who, `a rule without ${hyperparameter}`, inner.name, {
     hint: `A rule takes ${who} once`,
   });
 }

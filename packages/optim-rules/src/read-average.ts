@@ -1,4 +1,5 @@
-import { type AnyOptimizer, type NamedTensors, OptimError } from "@mm/optim-core";
+import { type AnyOptimizer, type NamedTensors } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /**
  * The parameters, with a slot in their place where `holds` says of the scalar slots that the slot counts.
@@ -13,17 +14,12 @@ export async function readAverage(
   holds: (scalarSlots: { readonly [slot: string]: number }) => boolean,
 ): Promise<NamedTensors> {
   if ((optimizer as Partial<AnyOptimizer> | null | undefined)?.kind !== "optimizer") {
-    throw new OptimError("invalid-option", who, {
-      expected: "an optimizer",
-      received: optimizer,
+    refuse("invalid-option", who, "an optimizer", optimizer, {
       hint: "That of a wrapper is wrapper.optimizer",
     });
   }
   if (!Object.hasOwn(optimizer.defaults, hyperparameter)) {
-    throw new OptimError("unsupported", who, {
-      expected: `an optimizer whose rule keeps the slot ${slot}`,
-      received: optimizer.rule,
-    });
+    refuse("unsupported", who, `an optimizer whose rule keeps the slot ${slot}`, optimizer.rule);
   }
   // Both are snapshots as of this call: no await stands between them.
   const [state, tensors] = await Promise.all([

@@ -1,5 +1,5 @@
 import { type AddedParamGroup, type BaseHyperparameters, OptimError, type Optimizer } from "@mm/optim-core";
-import { decorateOptimizer } from "@mm/optim-core/backend";
+import { decorateOptimizer, refuse } from "@mm/optim-core/backend";
 import { abs, add, defineUpdateRule, lt, mul, select, type UpdateRuleFactory } from "@mm/optim-core/rule";
 import { atLeastZero } from "./check.ts";
 
@@ -143,13 +143,10 @@ function checkPair(
 ): void {
   for (const [name, optimizer] of Object.entries({ base, ascent })) {
     if ((optimizer as Partial<typeof base> | undefined)?.kind !== "optimizer")
-      throw new OptimError("invalid-option", `sam: ${name}`, {
-        expected: "an optimizer",
-        received: optimizer,
-      });
+      refuse("invalid-option", `sam: ${name}`, "an optimizer", optimizer);
   }
   const expect = (expected: string, received: string): never => {
-    throw new OptimError("invalid-option", "sam: ascent", { expected, received });
+    refuse("invalid-option", "sam: ascent", expected, received);
   };
   if (ascent.rule !== "SAMAscent" || base === (ascent as object))
     expect("a second optimizer, made with samAscent()", ascent.rule);

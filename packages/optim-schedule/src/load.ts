@@ -1,4 +1,5 @@
 import { isOptimError, OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import { checkSchema } from "@mm/optim-core/schema";
 import { baseKey, type GroupKey, type Progress, type Track } from "./progress.ts";
 import type { Schedule, ScheduleState } from "./schedule.ts";
@@ -87,14 +88,18 @@ export function stageLoad(
     faults.flatMap((found) => found[of]);
   const [missing, unexpected, mismatched] = [all("missing"), all("unexpected"), all("mismatched")];
   if (strict && missing.length + unexpected.length + mismatched.length > 0) {
-    throw new OptimError("state-mismatch", where, {
-      expected: "the hyperparameters, schedules and groups of this scheduler",
-      received: [...missing.map((name) => `no ${name}`), ...unexpected, ...mismatched].join(", "),
-      hint: "restore: { schedules: false } takes the schedules of now; strict: false, what fits",
-      missing,
-      unexpected,
-      mismatched,
-    });
+    refuse(
+      "state-mismatch",
+      where,
+      "the hyperparameters, schedules and groups of this scheduler",
+      [...missing.map((name) => `no ${name}`), ...unexpected, ...mismatched].join(", "),
+      {
+        hint: "restore: { schedules: false } takes the schedules of now; strict: false, what fits",
+        missing,
+        unexpected,
+        mismatched,
+      },
+    );
   }
   return {
     next: { updates, epochs, tracks },

@@ -1,4 +1,4 @@
-import { type AnyOptimWrapper, OptimError } from "@mm/optim-core";
+import { type AnyOptimWrapper } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { anything, checkSchema, oneOf } from "@mm/optim-core/schema";
 import { LiveScheduler } from "./live-scheduler.ts";
@@ -111,9 +111,7 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
       const missing = [...schedulers.keys()].filter((name) => !saved.has(name));
       const unexpected = [...saved.keys()].filter((name) => !schedulers.has(name));
       if (options.strict !== false && missing.length + unexpected.length > 0) {
-        throw new OptimError("state-mismatch", "state", {
-          expected: `the schedulers ${list()}`,
-          received: [...saved.keys()].join(", "),
+        refuse("state-mismatch", "state", `the schedulers ${list()}`, [...saved.keys()].join(", "), {
           missing,
           unexpected,
         });

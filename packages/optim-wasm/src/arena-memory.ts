@@ -1,4 +1,4 @@
-import { isOptimError, OptimError } from "@mm/optim-core";
+import { isOptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { kernelsAvailable } from "./kernel/index.ts";
 import {
@@ -79,11 +79,13 @@ export class ArenaMemory {
 
 function requirePages(pages: number, slots: number): void {
   if (pages <= mostPages) return;
-  throw new OptimError("invalid-option", "createArena: lengths", {
-    expected: `at most ${mostPages * pageSize} bytes, with the room for ${slots} slots`,
-    received: pages * pageSize,
-    hint: "Ask for fewer slots, or make several arenas, with an optimizer each",
-  });
+  refuse(
+    "invalid-option",
+    "createArena: lengths",
+    `at most ${mostPages * pageSize} bytes, with the room for ${slots} slots`,
+    pages * pageSize,
+    { hint: "Ask for fewer slots, or make several arenas, with an optimizer each" },
+  );
 }
 
 /** Absent where the system has no addresses for it: engines reserve 8 to 10 GB of them for each memory. */

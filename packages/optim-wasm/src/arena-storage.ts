@@ -1,5 +1,5 @@
 import { OptimError } from "@mm/optim-core";
-import { type AdmittedParameter, arrayKernels, type VectorKernels } from "@mm/optim-core/backend";
+import { type AdmittedParameter, arrayKernels, type VectorKernels, refuse } from "@mm/optim-core/backend";
 import { type ArenaMemory, cellsBesideSlots, type Region } from "./arena-memory.ts";
 import { type Vector, wasmKernels } from "./kernel/index.ts";
 import type { WasmMemory } from "./kernel/webassembly.ts";
@@ -66,11 +66,13 @@ class ArenaStorage<V> implements Storage<V> {
     const array =
       value.buffer === this.#arena.buffer ? this.#arena.byAddress.get(value.byteOffset)?.array : undefined;
     if (array?.byteOffset === value.byteOffset && array.length === value.length) return;
-    throw new OptimError("invalid-parameter", where, {
-      expected: "a whole array of the arena in which the other parameters are",
-      received: value,
-      hint: "Give arrays of different kinds to optimizers of their own",
-    });
+    refuse(
+      "invalid-parameter",
+      where,
+      "a whole array of the arena in which the other parameters are",
+      value,
+      { hint: "Give arrays of different kinds to optimizers of their own" },
+    );
   }
 
   /** Claims the room for all that this optimizer may take, so that two of them on one parameter cannot run out of it later. */

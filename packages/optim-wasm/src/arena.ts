@@ -1,4 +1,5 @@
-import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
+import { checkSchema, integerFrom } from "@mm/optim-core/schema";
 import { ArenaMemory } from "./arena-memory.ts";
 import { buildOnArena } from "./arena-storage.ts";
 import { registerArena } from "./storage.ts";
@@ -36,7 +37,8 @@ export function createArena<const Name extends string>(
   options: ArenaOptions = {},
 ): Arena<Name> {
   const entries = checkedLengths(lengths);
-  const { slots = 4 } = checkedOptions(options);
+  checkSchema("invalid-option", "createArena", options, { fields: { "slots?": integerFrom(0) } });
+  const { slots = 4 } = options;
   const memory = new ArenaMemory(
     entries.map(([, length]) => length),
     slots,
@@ -51,37 +53,12 @@ export function createArena<const Name extends string>(
 
 function checkedLengths<Name extends string>(lengths: { readonly [K in Name]: number }): [Name, number][] {
   if (typeof lengths !== "object" || (lengths as unknown) === null) {
-    throw new OptimError("invalid-option", "createArena: lengths", {
-      expected: "a record { name: length }",
-      received: lengths,
-    });
+    refuse("invalid-option", "createArena: lengths", "a record { name: length }", lengths);
   }
   const entries = Object.entries(lengths) as [Name, number][];
   if (entries.length === 0) {
-    throw new OptimError("empty-parameters", "createArena: lengths", { expected: "at least one array" });
+    refuse("empty-parameters", "createArena: lengths", "at least one array", lengths);
   }
-  for (const [name, length] of entries)
-    requireCount(length, `createArena: the length of ${JSON.stringify(name)}`);
+  checkSchema("invalid-option", "createArena: lengths", lengths, { each: integerFrom(0) });
   return entries;
-}
-
-function checkedOptions(options: ArenaOptions): ArenaOptions {
-  if (Object(options) !== options) {
-    throw new OptimError("invalid-option", "createArena: options", {
-      expected: "an object",
-      received: options,
-    });
-  }
-  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
-    if (name !== "slots") {
-      throw new OptimError("unknown-option", "createArena", { expected: "slots", received: name });
-    }
-    if (value !== undefined) requireCount(value, "createArena: slots");
-  }
-  return options;
-}
-
-function requireCount(value: unknown, where: string): void {
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return;
-  throw new OptimError("invalid-option", where, { expected: "a count", received: value });
 }

@@ -1,4 +1,5 @@
 import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { GradientRequest, Gradients, Parameter } from "@mm/optim-core/backend";
 import type { Storage } from "./storage.ts";
 
@@ -107,8 +108,5 @@ function noNumber(value: unknown): OptimError {
 function dropped(name: string, lengthOf: (name: string) => number | undefined): Float32Array {
   const length = lengthOf(name);
   if (length !== undefined) return new Float32Array(length);
-  throw new OptimError("unknown-parameter", "backward: grad", {
-    expected: "the name of a parameter",
-    received: name,
-  });
+  return refuse("unknown-parameter", "backward: grad", "the name of a parameter", name);
 }

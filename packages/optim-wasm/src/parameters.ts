@@ -1,4 +1,4 @@
-import { OptimError } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 
 /**
  * Refuses anything but a live Float32Array. Recognised by its tag, so that arrays of other realms (frames, workers' contexts) pass.
@@ -7,12 +7,10 @@ import { OptimError } from "@mm/optim-core";
  */
 export function requireFloat32(value: unknown, where: string): asserts value is Float32Array {
   if (Object.prototype.toString.call(value) !== "[object Float32Array]") {
-    throw new OptimError("invalid-parameter", where, { expected: "a Float32Array", received: value });
+    refuse("invalid-parameter", where, "a Float32Array", value);
   }
   if (isDetached((value as Float32Array).buffer)) {
-    throw new OptimError("invalid-parameter", where, {
-      expected: "a Float32Array with its memory",
-      received: value,
+    refuse("invalid-parameter", where, "a Float32Array with its memory", value, {
       hint: "Its buffer was transferred, or a WebAssembly memory under it has grown",
     });
   }
@@ -28,9 +26,7 @@ export function requireUnchanged(
   call: string,
 ): void {
   if (value.length === length) return;
-  throw new OptimError("invalid-parameter", `${call}: parameter ${JSON.stringify(name)}`, {
-    expected: `its ${length} elements`,
-    received: value,
+  refuse("invalid-parameter", `${call}: parameter ${JSON.stringify(name)}`, `its ${length} elements`, value, {
     hint: "Its buffer was transferred or resized, or a WebAssembly memory under it has grown",
   });
 }

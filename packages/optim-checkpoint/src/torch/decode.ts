@@ -2,7 +2,6 @@ import {
   type AnyOptimWrapper,
   type GroupState,
   type LossScalerStateDict,
-  OptimError,
   type OptimWrapperStateDict,
   type ParameterState,
 } from "@mm/optim-core";
@@ -74,11 +73,13 @@ export async function decodeTorchState(
   const parts = new Map(Object.entries(plain as { readonly [name: string]: TorchState }));
   const unexpected = [...parts.keys()].filter((name) => members.every((member) => member.name !== name));
   if (unexpected.length > 0) {
-    throw new OptimError("state-mismatch", "decodeTorchState", {
-      expected: members.map(({ name }) => name).join(", "),
-      received: [...parts.keys()],
-      unexpected,
-    });
+    refuse(
+      "state-mismatch",
+      "decodeTorchState",
+      members.map(({ name }) => name).join(", "),
+      [...parts.keys()],
+      { unexpected },
+    );
   }
   const wrappers = members.flatMap(({ name = "", wrapper }) =>
     parts.has(name) ? [[name, convert(parts.get(name), wrapper, name)] as const] : [],
