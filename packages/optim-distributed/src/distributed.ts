@@ -6,7 +6,8 @@ import {
   type StepOptions,
 } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
-import { agreeSync } from "./agreement.ts";
+import { agreeSync, type Aspects } from "./agreement.ts";
+import { type ArenaMessage, arenaMessage, layoutOfGradients } from "./arena-message.ts";
 import { aspectsOfOptimizer, aspectsOfStep } from "./aspects.ts";
 import { type Communicator, requireCommunicator } from "./communicator.ts";
 import { isLossy } from "./compressed.ts";
@@ -30,8 +31,9 @@ const who = "distributed";
  *
  * Parameters start equal only if the program makes them so: `broadcastState`. Optimizer state is whole on every rank.
  *
- * Cost: one all-reduce a window of 4 bytes for each element of the parameters, and 4 (1 + n) for the weight and n parameters. Gradients
- * are copied into one buffer and back.
+ * Cost: one all-reduce a window of 4 bytes for each element of the parameters, and 4 (1 + n) for the weight and n parameters. Gradients of an
+ * optimizer on a whole arena of `@mm/optim-wasm` are summed where they are; others are copied into one buffer and back. From the step to
+ * `zeroGrad()` the gradients of the optimizer are those of all ranks; after a sum that failed they are undefined.
  *
  * The optimizer that is returned owns the one that was given, and a duplicate of the communicator; `dispose()` ends both. `stateDict()` refuses
  * to save the gradients of a window in progress, which are those of one rank.
@@ -44,19 +46,40 @@ export function distributed<O extends AnyOptimizer>(optimizer: O, communicator: 
   requireCommunicator(communicator, who);
   requireWaiting(optimizer, communicator);
   // Before the duplicate, which ranks that do other things would not make.
-  agreeAll(communicator, aspectsOfOptimizer(optimizer));
+  const aspects = (): Aspects => ({
+    ...aspectsOfOptimizer(optimizer),
+    "layout of gradients (all of one arena, or copies)": layoutOfGradients(optimizer),
+  });
+  agreeAll(communicator, aspects());
   const ours = communicator.duplicate();
-  let message = new WindowMessage(optimizer.parameters);
+  let message: WindowMessage | undefined;
+  let inPlace: ArenaMessage | undefined;
   let agreedOnStep = false;
   /** Whether gradients of this rank alone are pending. */
   let open = false;
 
-  /** Sums the window of all ranks. @returns its weight */
-  const reduce = (weight: number): number => {
+  const reduceCopies = (weight: number): number => {
+    message ??= new WindowMessage(optimizer.parameters);
     message.fill(optimizer.readGradientsSync?.() ?? {}, weight);
     sumSync(ours, message);
     if (message.weight !== 0) optimizer.writeGradients(message.present());
     return message.weight;
+  };
+  const reduceInPlace = (arena: ArenaMessage, weight: number): number => {
+    arena.fill(weight);
+    sumSync(ours, arena);
+    const foreign = arena.takeForeign();
+    if (foreign !== undefined && arena.weight !== 0) {
+      // A write has to know what was there.
+      optimizer.readGradientsSync?.();
+      optimizer.writeGradients(foreign);
+    }
+    return arena.weight;
+  };
+  /** Sums the window of all ranks. @returns its weight */
+  const reduce = (weight: number): number => {
+    inPlace = arenaMessage(optimizer, inPlace);
+    return inPlace === undefined ? reduceCopies(weight) : reduceInPlace(inPlace, weight);
   };
 
   const overrides = {
@@ -82,8 +105,8 @@ export function distributed<O extends AnyOptimizer>(optimizer: O, communicator: 
     },
     addParamGroup(group: Parameters<AnyOptimizer["addParamGroup"]>[0]): void {
       optimizer.addParamGroup(group);
-      agreeAll(ours, aspectsOfOptimizer(optimizer));
-      message = new WindowMessage(optimizer.parameters);
+      agreeAll(ours, aspects());
+      message = undefined;
     },
     async stateDict(options: Parameters<AnyOptimizer["stateDict"]>[0] = {}): Promise<OptimizerStateDict> {
       if (open && options.pending !== false) throw windowOpen("stateDict", "gradients of one rank alone");
@@ -117,11 +140,14 @@ function requireWaiting(optimizer: AnyOptimizer, communicator: Communicator): vo
   optimizer.readGradientsSync();
 }
 
-function agreeAll(communicator: Communicator, aspects: Parameters<typeof agreeSync>[3]): void {
+function agreeAll(communicator: Communicator, aspects: Aspects): void {
   agreeSync(communicator, allReduceSyncOf(communicator), who, aspects);
 }
 
-function sumSync(communicator: Communicator, { buffer, gradients, tail }: WindowMessage): void {
+function sumSync(
+  communicator: Communicator,
+  { buffer, gradients, tail }: Pick<WindowMessage, "buffer" | "gradients" | "tail">,
+): void {
   if (!isLossy(communicator)) return allReduceSyncOf(communicator)(buffer);
   allReduceSyncOf(communicator)(gradients);
   allReduceSyncOf(communicator.exact)(tail);

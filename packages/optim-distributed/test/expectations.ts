@@ -58,9 +58,21 @@ export function expectTogether(of: () => readonly Results[], size: number): void
 
   test("a parameter with a gradient on one rank steps on all; one without on any does not", () => {
     // SGD with weight decay 0.5: 1 − (gradient + 0.5 · 1), where both gradients are 1 in the mean.
-    expect(found("oneRankOnly")).toEqual(
-      onAll({ values: [-0.5, -0.5, 1], steps: [1, 1, 0], updated: false }),
-    );
+    const one = { values: [-0.5, -0.5, 1], steps: [1, 1, 0], updated: false };
+    expect(found("oneRankOnly")).toEqual(onAll([one, one]));
+  });
+
+  test("in an arena ranks take turns with a gradient, and what one has left is nobody's next gradient", () => {
+    // In even steps all count, 3 + (size − 1) in all, and in odd ones the rank whose turn it is: its gradient of 1 is 3 of those weights, or all.
+    // The other's is 2 for all ranks, in even steps.
+    const share = 3 / (size + 2);
+    const values = [];
+    for (let [step, turn, second] = [0, 0, 0]; step < 6; step += 1) {
+      turn -= step % 2 === 0 ? share : 1;
+      second -= step % 2 === 0 ? 2 : 0;
+      values.push([expect.closeTo(turn, 5), second]);
+    }
+    expect(found("turns")).toEqual(onAll(values));
   });
 
   test("all ranks resume from the first one's file to the bit; a save in mid-window is refused", () => {

@@ -57,6 +57,7 @@ export function createEngine<V>(
       const more = added.map(({ name, value }) => [name, value] as const);
       requireApart([...arrays, ...more], call);
       storage.claim(added);
+      places.admit(added);
       for (const [name, value] of more) arrays.set(name, value);
     },
     allocate(parameter, initial) {

@@ -1,7 +1,17 @@
-import type { Parameter } from "@mm/optim-core/backend";
+import type { NamedParameter, Parameter } from "@mm/optim-core/backend";
 import type { Storage } from "./storage.ts";
 
 type WasmParameter<V> = Parameter<Float32Array, V, number>;
+
+/** A gradient in an array of all of them. */
+export interface GradientPlace {
+  /** Of its parameter. */
+  readonly name: string;
+  /** Its elements. */
+  readonly view: Float32Array;
+  /** Whether it is pending now. Otherwise the parameter has none. */
+  readonly pending: boolean;
+}
 
 /**
  * Keeps the accumulators of an optimizer on an arena beside each other, and zeros where there is no gradient. Elsewhere there is nothing to
@@ -9,23 +19,31 @@ type WasmParameter<V> = Parameter<Float32Array, V, number>;
  */
 export class GradientPlaces<V> {
   readonly #storage: Storage<V>;
-  /** Those that have an accumulator, or are about to. */
-  readonly #parameters = new Set<WasmParameter<V>>();
+  /** Those that have an accumulator, or are about to, by name. */
+  readonly #parameters = new Map<string, WasmParameter<V>>();
   /** Those whose place holds something else than zeros. */
   readonly #written = new Set<WasmParameter<V>>();
+  /** Parameters of this optimizer, seen or not. */
+  readonly #admitted: NamedParameter<Float32Array>[] = [];
+  #places: readonly GradientPlace[] = [];
 
   constructor(storage: Storage<V>) {
     this.#storage = storage;
   }
 
+  /** Notes parameters that were added. */
+  admit(added: readonly NamedParameter<Float32Array>[]): void {
+    if (this.#storage.gradientPlace !== undefined) this.#admitted.push(...added);
+  }
+
   /** Notes a parameter that has an accumulator, or is about to get one. */
   see(parameter: WasmParameter<V>): void {
-    if (this.#storage.gradientPlace !== undefined) this.#parameters.add(parameter);
+    if (this.#storage.gradientPlace !== undefined) this.#parameters.set(parameter.name, parameter);
   }
 
   /** Puts accumulators in their places that loads and writes have made elsewhere. */
   settle(): void {
-    for (const parameter of this.#parameters) this.#move(parameter);
+    for (const parameter of this.#parameters.values()) this.#move(parameter);
   }
 
   /** Notes the gradients of a backward, and has places that are not among them hold zeros, but where a gradient is pending. */
@@ -53,6 +71,27 @@ export class GradientPlaces<V> {
     return gradients;
   }
 
+  /** The places in that array, in the order in which parameters were added. The same ones until one is added. */
+  list(): readonly GradientPlace[] | undefined {
+    if (this.#storage.gradients?.() === undefined) return undefined;
+    if (this.#places.length !== this.#admitted.length) {
+      this.#places = this.#admitted.map((parameter) => this.#placeOf(parameter));
+    }
+    return this.#places;
+  }
+
+  #placeOf(parameter: NamedParameter<Float32Array>): GradientPlace {
+    const { name } = parameter;
+    const seen = this.#parameters;
+    return Object.freeze({
+      name,
+      view: this.#storage.view(this.#storage.gradientPlace?.(parameter) as V),
+      get pending(): boolean {
+        return seen.get(name)?.pending ?? false;
+      },
+    });
+  }
+
   #move(parameter: WasmParameter<V>): void {
     const { accumulator } = parameter;
     if (accumulator === undefined || this.#storage.isGradientPlace?.(accumulator) === true) return;
@@ -65,7 +104,7 @@ export class GradientPlaces<V> {
   }
 
   #soil(): void {
-    for (const parameter of this.#parameters) this.#written.add(parameter);
+    for (const parameter of this.#parameters.values()) this.#written.add(parameter);
   }
 
   #clear(): void {

@@ -10,7 +10,7 @@ import { createOptimizer } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
-import { GradientPlaces } from "./gradient-places.ts";
+import { type GradientPlace, GradientPlaces } from "./gradient-places.ts";
 import { availableVectorMemory } from "./kernel/index.ts";
 import { arenaOf, arrayStorage, copyingStorage, type Storage } from "./storage.ts";
 
@@ -41,6 +41,8 @@ export interface WasmOptimizer<
    * through steps and loads. What is written for a parameter that has no gradient here is not stepped: hand it to `writeGradients`.
    */
   readonly gradientView?: Float32Array | undefined;
+  /** Where each gradient is in {@link gradientView}, in the order of `parameters`, and whether it is pending. `undefined` where that is. */
+  readonly gradientPlaces?: readonly GradientPlace[] | undefined;
 }
 
 const who = "wasmOptimizer";
@@ -95,7 +97,10 @@ export function wasmOptimizer<H extends BaseHyperparameters>(
     const engine = createEngine(storage, places);
     const optimizer = createOptimizer(who, engine, rule, parameters as ParametersInput<Float32Array, H>);
     if (storage.gradients !== undefined) {
-      Object.defineProperty(optimizer, "gradientView", { get: () => places.view(), configurable: true });
+      Object.defineProperties(optimizer, {
+        gradientView: { get: () => places.view(), configurable: true },
+        gradientPlaces: { get: () => places.list(), configurable: true },
+      });
     }
     // The engine's capabilities are the optimizer's.
     return optimizer as Optimizer<WasmLoss, number, H> & { readonly capabilities: WasmCapabilities };

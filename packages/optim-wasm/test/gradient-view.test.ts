@@ -135,6 +135,46 @@ describe.each([["WebAssembly", undefined] as const, ...withoutWebAssembly.slice(
     }
   });
 
+  test("places say where each gradient is, and whether it is pending, whatever the order and the names", () => {
+    prepare();
+    const { a, b, empty, c } = createArena(lengths);
+    const optimizer = wasmOptimizer(adam({ lr: 0.1 }), [
+      { params: { third: c, first: a } },
+      { params: { b } },
+    ]);
+    // Not all of the arena yet.
+    expect(optimizer.gradientPlaces).toBeUndefined();
+    optimizer.addParamGroup({ params: { empty } });
+    const list = optimizer.gradientPlaces!;
+    expect(list.map(({ name }) => name)).toEqual(optimizer.parameters.map(({ name }) => name));
+    const pending = (): readonly string[] => list.filter((place) => place.pending).map(({ name }) => name);
+    expect(pending()).toEqual([]);
+    optimizer.backward(({ grad }) => Number(grad("third").fill(3)) && 0);
+    optimizer.backward(({ grad }) => Number(grad("first").fill(1)) && 0);
+    expect(pending()).toEqual(["third", "first"]);
+    const view = optimizer.gradientView!;
+    expect(view).toEqual(expected({ a: 1, c: 3 }));
+    for (const [name, [from, to]] of [
+      ["first", places.a],
+      ["b", places.b],
+      ["empty", places.empty],
+      ["third", places.c],
+    ] as const) {
+      const place = list.find((one) => one.name === name)!;
+      expect(place.view.buffer).toBe(view.buffer);
+      expect([(place.view.byteOffset - view.byteOffset) / 4, place.view.length]).toEqual([from, to - from]);
+    }
+    optimizer.step();
+    expect(pending()).toEqual(["third", "first"]);
+    optimizer.zeroGrad();
+    expect(pending()).toEqual([]);
+    optimizer.writeGradients({ b: new Float32Array(64) });
+    expect(pending()).toEqual(["b"]);
+    expect(optimizer.gradientPlaces).toBe(list);
+    optimizer.dispose();
+    expect(optimizer.gradientPlaces).toBeUndefined();
+  });
+
   test("is absent elsewhere: own arrays, a part of an arena, a second optimizer, and after the end", () => {
     prepare();
     const rule = sgd({ lr: 1 });

@@ -2,7 +2,7 @@
 import type { SlicingCommunicator } from "@mm/optim-distributed";
 import { compareWithOne, setups } from "./equality.ts";
 import { exchange, refusals } from "./exchanges.ts";
-import { flips, mismatches, oneRankOnly, overflow, resume, start } from "./together.ts";
+import { flips, mismatches, oneRankOnly, overflow, resume, start, turns } from "./together.ts";
 
 export type Results = { readonly [name: string]: unknown };
 
@@ -13,6 +13,7 @@ const cases: { readonly [name: string]: Case } = {
   refusals,
   overflow,
   oneRankOnly,
+  turns,
   mismatches,
   flips,
   start,

@@ -13,7 +13,7 @@ import {
   shardOf,
 } from "@mm/optim-distributed";
 import { adamw, cautious, sgd } from "@mm/optim-rules";
-import { wasmOptimizer } from "@mm/optim-wasm";
+import { createArena, wasmOptimizer } from "@mm/optim-wasm";
 import { hashWords } from "../../src/hash.ts";
 import { allocate, batchOf, fill, lengths, lossOf, type Name, type Parameters } from "./network.ts";
 
@@ -48,10 +48,22 @@ export async function overflow(communicator: Communicator): Promise<unknown> {
   return { values, metrics };
 }
 
-/** Two parameters; only the last rank has a gradient of the second one, only the first one steps without. */
-export async function oneRankOnly(communicator: Communicator): Promise<unknown> {
+/** Three parameters; only the last rank has a gradient of the second one, nobody of the third. On arrays of its own, and on an arena. */
+export function oneRankOnly(communicator: Communicator): Promise<unknown> {
+  const arrays = { all: new Float32Array(1), last: new Float32Array(1), none: new Float32Array(1) };
+  return Promise.all(
+    [arrays, createArena({ all: 1, last: 1, none: 1 })].map((parameters) =>
+      lastRankOnly(communicator, parameters),
+    ),
+  );
+}
+
+async function lastRankOnly(
+  communicator: Communicator,
+  parameters: { readonly [name in "all" | "last" | "none"]: Float32Array },
+): Promise<unknown> {
   const { rank, size } = communicator;
-  const parameters = { all: new Float32Array([1]), last: new Float32Array([1]), none: new Float32Array([1]) };
+  for (const tensor of Object.values(parameters)) tensor.fill(1);
   const optim = createOptimWrapper(
     distributed(wasmOptimizer(sgd({ lr: 1, weightDecay: 0.5 }), parameters), communicator),
   );
@@ -69,6 +81,32 @@ export async function oneRankOnly(communicator: Communicator): Promise<unknown> 
     steps: optimizer.params.map(({ step }) => step),
     updated,
   };
+}
+
+/** In an arena: ranks have the gradient of one parameter in turn, and all have that of the other in every second of six steps. */
+export function turns(communicator: Communicator): unknown {
+  const { rank, size } = communicator;
+  const arena = createArena({ second: 2, turn: 65 });
+  const optim = createOptimWrapper(
+    distributed(wasmOptimizer(sgd({ lr: 1 }), { turn: arena.turn, second: arena.second }), communicator),
+  );
+  const values = [];
+  for (let iteration = 0; iteration < 6; iteration += 1) {
+    const mine = rank === iteration % size;
+    if (iteration % 2 === 1 && !mine) optim.skip();
+    else
+      optim.updateParams(
+        ({ grad, scale }) => {
+          if (mine) grad("turn").fill(scale);
+          if (iteration % 2 === 0) grad("second").fill(2 * scale);
+          return 0;
+        },
+        { weight: mine ? 3 : 1 },
+      );
+    values.push([arena.turn[64], arena.second[1]]);
+  }
+  optim.dispose();
+  return values;
 }
 
 /** 30 iterations, a save of rank 0, 30 more; and 30 more of new wrappers that resumed from rank 0's file. */
@@ -160,6 +198,10 @@ const others: { readonly [what: string]: (communicator: Communicator, odd: boole
       odd ? (Object.create(optimizer, { contract: { value: 2 } }) as AnyOptimizer) : optimizer,
       communicator,
     );
+  },
+  "layout of gradients"(communicator, odd) {
+    const parameters = odd ? { w: new Float32Array(2) } : createArena({ w: 2 });
+    distributed(wasmOptimizer(sgd({ lr: 1 }), parameters), communicator);
   },
   "option of the wrapper"(communicator, odd) {
     const w = new Float32Array(2);
