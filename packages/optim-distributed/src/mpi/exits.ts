@@ -7,6 +7,14 @@ export interface JobEnds {
   readonly abort: (exitCode: number) => void;
 }
 
+/** How long a launcher is given to pass words on. An abort may make it drop them. */
+const passingOnMs = 50;
+
+function tell(text: string): void {
+  process.stderr.write(text);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, passingOnMs);
+}
+
 /** The exit code of a job that ended by an error. */
 const failed = 70;
 
@@ -19,13 +27,13 @@ export function watchExits({ rank, closed, close, abort }: JobEnds): void {
     // Somebody may go on after it.
     if (closed() || process.listenerCount("uncaughtException") > 0) return;
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stderr.write(`rank ${rank}: ${text}\n`);
+    tell(`rank ${rank}: ${text}\n`);
     abort(failed);
   });
   process.once("beforeExit", close);
   process.once("exit", (code) => {
     if (closed()) return;
-    if (code === 0) process.stderr.write(`rank ${rank}: exit before close(): the job ends with ${failed}\n`);
+    if (code === 0) tell(`rank ${rank}: exit before close(): the job ends with ${failed}\n`);
     abort(code === 0 ? failed : code);
   });
 }

@@ -31,6 +31,9 @@ export class MpiFunctions {
   readonly abi: Abi;
   readonly #functions: ReadonlyMap<Name, NativeFunction>;
   readonly #flag = new Int32Array(1);
+  readonly #iallreduce: NativeFunction;
+  readonly #test: NativeFunction;
+  readonly #ignoreStatus: bigint;
 
   constructor(library: NativeLibrary, abi: Abi) {
     this.abi = abi;
@@ -46,6 +49,9 @@ export class MpiFunctions {
         ),
       ]),
     );
+    this.#iallreduce = this.#function("Iallreduce");
+    this.#test = this.#function("Test");
+    this.#ignoreStatus = abi.ignoreStatus;
   }
 
   /** @throws OptimError `communication-error`, `communication-mismatch` */
@@ -61,9 +67,18 @@ export class MpiFunctions {
     return request;
   }
 
+  /** Starts a sum in place. Called most often: by `start` it would take twice as long, which shows in sums of some KiB. */
+  startSum(buffer: ArrayBufferView, count: number, type: Handle, sum: Handle, comm: Handle): HandleCell {
+    const request = this.abi.cell();
+    const code = this.#iallreduce(this.abi.inPlace, buffer, count, type, sum, comm, request);
+    if (code !== 0) throw this.error("Iallreduce", code);
+    return request;
+  }
+
   /** Whether a request is done. Never waits. */
   test(request: HandleCell): boolean {
-    this.call("Test", request, this.#flag, this.abi.ignoreStatus);
+    const code = this.#test(request, this.#flag, this.#ignoreStatus);
+    if (code !== 0) throw this.error("Test", code);
     return this.#flag[0] !== 0;
   }
 

@@ -2,10 +2,17 @@ import { OptimError } from "@mm/optim-core";
 import type { Health } from "../communicator.ts";
 import type { Handles, HandleCell } from "./abi.ts";
 import type { MpiFunctions } from "./functions.ts";
+import { processorGiver } from "./native.ts";
 
-/** Tests between two looks at the clock, and before the first nap. */
+/** Tests between two looks at the clock. */
 const between = 64;
+/** Tests before the processor is offered to other processes, which may be the ranks that are waited for. */
 const patience = 2000;
+/**
+ * How long a wait is before the process naps between tests. Tests are what moves a message on, a piece at a time: whoever naps has the other ranks
+ * wait for every piece.
+ */
+const napAfterMs = 1000;
 const napMs = 0.05;
 
 /** MPI from its initialization to its end, and the ways to wait for it. */
@@ -14,6 +21,7 @@ export class Job {
   readonly handles: Handles;
   readonly timeoutMs: number;
   readonly #nap = new Int32Array(new SharedArrayBuffer(4));
+  readonly #giveWay = processorGiver();
   #closed = false;
 
   constructor(functions: MpiFunctions, handles: Handles, timeoutMs: number) {
@@ -29,11 +37,14 @@ export class Job {
   /** Waits for a request, testing it: a blocking call of MPI could not be given up. */
   waitSync(who: string, request: HandleCell, health: Health): void {
     const { functions, timeoutMs } = this;
-    const until = performance.now() + timeoutMs;
+    const begin = performance.now();
     try {
       for (let tests = 1; !functions.test(request); tests += 1) {
-        if (tests % between === 0 && performance.now() > until) throw this.late(who);
-        if (tests > patience) Atomics.wait(this.#nap, 0, 0, napMs);
+        if (tests % between !== 0) continue;
+        const waited = performance.now() - begin;
+        if (waited > timeoutMs) throw this.late(who);
+        if (waited > napAfterMs) Atomics.wait(this.#nap, 0, 0, napMs);
+        else if (tests > patience) this.#giveWay();
       }
     } catch (error) {
       throw health.fail(error as OptimError);

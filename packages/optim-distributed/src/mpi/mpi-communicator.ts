@@ -54,13 +54,14 @@ export function mpiCommunicator(job: Job, comm: Handle, version: string): MpiCom
     }
   };
 
+  const callOfSum = named("allReduce");
+  const sumOf = (part: Summable): Started => {
+    const type = part instanceof Int32Array ? handles.int : handles.float;
+    return [functions.startSum(part, part.length, type, handles.sum, comm), part];
+  };
   const reduction = (buffer: Summable): readonly (() => Started)[] => {
-    requireSummable(buffer, named("allReduce"));
-    const type = buffer instanceof Int32Array ? handles.int : handles.float;
-    return pieces(buffer, (part) => [
-      functions.start("Iallreduce", abi.inPlace, part, part.length, type, handles.sum, comm),
-      part,
-    ]);
+    requireSummable(buffer, callOfSum);
+    return pieces(buffer, sumOf);
   };
   const copy = (buffer: ArrayBufferView, root: number): readonly (() => Started)[] => {
     requireBuffer(buffer, named("broadcast"));

@@ -53,6 +53,12 @@ export function loadFirst(names: readonly string[]): {
   });
 }
 
+/** A function that lets another process that is ready have this processor; where there is none, it returns at once. */
+export function processorGiver(): () => void {
+  const giveWay = loadKoffi().load("libc.so.6").func("sched_yield", "int", []);
+  return () => void giveWay();
+}
+
 /**
  * From here on an end of this process is at once: handlers of C and C++ are left out. MPICH's `MPI_Abort` calls `exit()`, whose destructors take
  * away what the threads of Node and koffi still use: now and then the process died of SIGSEGV, and the job of its exit code.
