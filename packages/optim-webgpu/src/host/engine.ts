@@ -40,7 +40,8 @@ export interface WebgpuEngine<P> {
  * );
  * ```
  *
- * All optimizers on one device share its queue in the order of their calls, whatever backend they belong to.
+ * All optimizers on one device share its queue in the order of their calls, whatever backend they belong to. Two copies of this package do
+ * not know of each other: make it a peer or a single dependency.
  *
  * @throws OptimError `invalid-option`, `unknown-option`, `device-lost`
  */
