@@ -1,9 +1,10 @@
 import { OptimError } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
+import { lengthOf, refuse } from "@mm/optim-core/backend";
+import { isCount } from "@mm/optim-core/schema";
 import { mostHeaderBytes } from "./encode.ts";
 import { duplicateKey } from "./duplicate-key.ts";
 import type { ByteSource } from "./source.ts";
-import { arrayOf, bytesOf, isCount, sizeOf } from "./tensor.ts";
+import { arrayOf, bytesOf } from "./tensor.ts";
 
 /** A tensor as the header describes it. */
 interface Entry {
@@ -104,7 +105,7 @@ function describedTensor(key: string, entry: unknown, start: number): Entry {
   const [begin, end] = offsets as readonly [number, number];
   // Elements of a type that is not known here have no size that is known.
   const elementBytes = arrayOf(dtype)?.BYTES_PER_ELEMENT;
-  const fits = elementBytes === undefined ? begin <= end : sizeOf(shape) * elementBytes === end - begin;
+  const fits = elementBytes === undefined ? begin <= end : lengthOf(shape) * elementBytes === end - begin;
   if (!fits) refuseDamage(`${key} of ${end - begin} bytes`, shape);
   return { key, dtype, shape, begin: start + begin, end: start + end };
 }

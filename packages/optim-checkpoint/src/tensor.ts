@@ -1,4 +1,5 @@
-import { halfToNumber, refuse } from "@mm/optim-core/backend";
+import { halfToNumber, lengthOf, refuse } from "@mm/optim-core/backend";
+import { isCount } from "@mm/optim-core/schema";
 
 /**
  * Element types of the safetensors format. `F16` and `BF16` come as their bits in a `Uint16Array`, since JavaScript has no such arrays;
@@ -62,11 +63,6 @@ export function arrayOf(dtype: unknown): ArrayKind | undefined {
   return Object.hasOwn(arrays, dtype as Dtype) ? arrays[dtype as Dtype] : undefined;
 }
 
-/** The elements of a shape; beyond 2⁵³ not exact, and then more than there can be. */
-export function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((size, side) => size * side, 1);
-}
-
 /**
  * A tensor with everything filled in. Its data is not copied.
  *
@@ -83,14 +79,10 @@ export function tensorOf(input: TensorInput, where: string): FileTensor {
     return refuse("invalid-option", where, found ? `a ${found[1].name}` : "a tensor", input);
   }
   const values = data as TensorData;
-  if (!Array.isArray(shape) || !shape.every(isCount) || sizeOf(shape) !== values.length) {
+  if (!Array.isArray(shape) || !shape.every(isCount) || lengthOf(shape) !== values.length) {
     refuse("invalid-option", where, `a shape of ${values.length} elements`, shape);
   }
   return { dtype: found[0], shape: [...shape], data: values };
-}
-
-export function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** Bytes that no other thread shares, as a Blob wants them. TypeScript below 5.7 has no `Uint8Array<ArrayBuffer>`. */

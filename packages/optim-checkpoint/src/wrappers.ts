@@ -9,11 +9,11 @@ import {
   type PreparedLoad,
   type StateDictOptions,
 } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
+import { lengthOf, refuse } from "@mm/optim-core/backend";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { SavedState } from "./state.ts";
-import { sizeOf, type TensorInput, tensorOf, toFloat32 } from "./tensor.ts";
+import { type TensorInput, tensorOf, toFloat32 } from "./tensor.ts";
 
 /** A wrapper, a dict, or any pairs of name and wrapper. */
 export type OptimWrappers = AnyOptimWrapper | Iterable<readonly [name: string, wrapper: AnyOptimWrapper]>;
@@ -177,7 +177,7 @@ function findParameters(
   const states = statesOf(optim);
   const writes = members.map((member): Write => {
     const { name: wrapperName, wrapper } = member;
-    const known = new Map(wrapper.optimizer.parameters.map(({ name, shape }) => [name, sizeOf(shape)]));
+    const known = new Map(wrapper.optimizer.parameters.map(({ name, shape }) => [name, lengthOf(shape)]));
     const values = Object.create(null) as Record<string, Float32Array>;
     for (const { name } of states.get(wrapperName)?.optimizer.params ?? []) {
       const key = nameIn(member, name);

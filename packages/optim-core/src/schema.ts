@@ -36,6 +36,10 @@ export const aPositive: Test = [
   "a positive finite number",
 ];
 
+/** Whether it is a number of things. */
+export const isCount = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0;
+
 export const integerFrom = (least: number): Test => [
   (value: number) => Number.isSafeInteger(value) && value >= least,
   `an integer of at least ${String(least)}`,

@@ -5,7 +5,7 @@ import {
   type Optimizer,
   type ParametersInput,
 } from "@mm/optim-core";
-import { hostCapabilities, packed } from "@mm/optim-core/backend";
+import { hostCapabilities, packed, refuse } from "@mm/optim-core/backend";
 import { defineUpdateRule, type UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
@@ -196,10 +196,7 @@ async function readState(native: NativeOptimizer): Promise<{ readonly [name: str
   const reading = readTensors(variables);
   const weights = await allWeights(native);
   if (typeof count !== "number" || weights.some((weight) => !variables.includes(weight as tf.Variable))) {
-    throw new OptimError("unsupported", `stateDict: ${nameOf(native)}`, {
-      expected: "a tf.Optimizer that keeps its state in variables of its own",
-      hint: "Use an update rule of @mm/optim-rules, whose state is named and complete",
-    });
+    refuseState(native, "a tf.Optimizer that keeps its state in variables of its own");
   }
   const tensors = await reading;
   const all = packed([...tensors, Float32Array.of(count)]);
@@ -234,12 +231,15 @@ async function allWeights(native: NativeOptimizer): Promise<readonly tf.Tensor[]
     count?.tensor.dispose();
     return weights.map(({ tensor }) => tensor);
   } catch (cause) {
-    throw new OptimError("unsupported", `stateDict: ${nameOf(native)}`, {
-      expected: "a tf.Optimizer with getWeights()",
-      hint: "Use an update rule of @mm/optim-rules, whose state is named and complete",
-      cause,
-    });
+    return refuseState(native, "a tf.Optimizer with getWeights()", { cause });
   }
+}
+
+function refuseState(native: object, expected: string, details: { readonly cause?: unknown } = {}): never {
+  return refuse("unsupported", "stateDict", expected, nameOf(native), {
+    hint: "Use an update rule of @mm/optim-rules, whose state is named and complete",
+    ...details,
+  });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { OptimError } from "@mm/optim-core";
+import { checkSchema, oneOf } from "@mm/optim-core/schema";
 
 export interface TfjsOptimizerOptions {
   /**
@@ -10,16 +10,6 @@ export interface TfjsOptimizerOptions {
 
 /** @throws OptimError `invalid-option`, `unknown-option` */
 export function checkedLowering(options: TfjsOptimizerOptions, who: string): "auto" | "ops" {
-  if (Object(options) !== options)
-    throw new OptimError("invalid-option", `${who}: options`, { expected: "an object", received: options });
-  for (const name of Object.keys(options)) {
-    if (name !== "lowering")
-      throw new OptimError("unknown-option", who, { expected: "lowering", received: name });
-  }
-  const { lowering = "auto" } = options;
-  if ((lowering as string) === "auto" || (lowering as string) === "ops") return lowering;
-  throw new OptimError("invalid-option", `${who}: lowering`, {
-    expected: '"auto" or "ops"',
-    received: lowering,
-  });
+  checkSchema("invalid-option", who, options, { fields: { "lowering?": oneOf("auto", "ops") } });
+  return options.lowering ?? "auto";
 }

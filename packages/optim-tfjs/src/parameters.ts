@@ -1,4 +1,4 @@
-import { type BaseHyperparameters, OptimError, type ParametersInput } from "@mm/optim-core";
+import type { BaseHyperparameters, ParametersInput } from "@mm/optim-core";
 import { type ParameterDescription, refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
@@ -101,8 +101,7 @@ function namedParams(
       );
     }
     if (name in named) {
-      throw new OptimError("duplicate-parameter", `${who}: parameter ${JSON.stringify(name)}`, {
-        expected: "each variable once in one optimizer",
+      refuse("duplicate-parameter", who, "each variable once in one optimizer, by name", name, {
         hint: "Name them yourself, { name: variable }, where two variables have the same name",
       });
     }
@@ -123,10 +122,7 @@ function unwrapped(variable: TfjsVariable, where: string): tf.Variable {
   try {
     return variable.read() as tf.Variable;
   } catch (cause) {
-    throw new OptimError("invalid-parameter", where, {
-      expected: "a layer weight that was not disposed",
-      cause,
-    });
+    return refuse("invalid-parameter", where, "a layer's weight that is alive", "a disposed one", { cause });
   }
 }
 
@@ -134,9 +130,7 @@ function unwrapped(variable: TfjsVariable, where: string): tf.Variable {
 export function describeVariable(variable: tf.Variable, where: string): ParameterDescription {
   const { shape, dtype } = checkedVariable(variable, where);
   if (dtype !== "float32") {
-    throw new OptimError("invalid-parameter", where, {
-      expected: "a float32 variable",
-      received: dtype,
+    refuse("invalid-parameter", where, "a float32 variable", dtype, {
       hint: "Cast its value: tf.variable(tf.cast(value, 'float32'))",
     });
   }
@@ -149,7 +143,7 @@ export function checkedVariable(variable: tf.Variable, where: string): tf.Variab
     refuse("invalid-parameter", where, "a tf.Variable or a layer's weight", variable, hintFor(variable));
   }
   if (variable.isDisposed) {
-    throw new OptimError("invalid-parameter", where, { expected: "a variable that was not disposed" });
+    refuse("invalid-parameter", where, "a variable that was not disposed", "a disposed one");
   }
   return variable;
 }

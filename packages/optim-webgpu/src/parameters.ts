@@ -1,4 +1,5 @@
 import { memo, refuse } from "@mm/optim-core/backend";
+import { isCount } from "@mm/optim-core/schema";
 import { type PlacedParameter, requireApart } from "./apart.ts";
 import { arenaRangeAt } from "./arena-ranges.ts";
 import { requireRoom } from "./limits.ts";
@@ -87,8 +88,6 @@ function isBuffer(value: unknown): value is GPUBuffer {
   const { size, usage, destroy } = Object(value) as Partial<GPUBuffer>;
   return typeof size === "number" && typeof usage === "number" && typeof destroy === "function";
 }
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function requireUsable({ usage }: GPUBuffer, where: string): void {
   if ((usage & workingUsage) === workingUsage) return;

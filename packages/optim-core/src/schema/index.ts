@@ -11,6 +11,7 @@ export {
   checkSchema,
   type Fields,
   integerFrom,
+  isCount,
   isFinite32,
   isTensor,
   oneOf,

@@ -6,11 +6,21 @@ import {
   requireRank,
   requireSlices,
   requireSummable,
+  type SlicingCommunicator,
   type Summable,
 } from "../communicator.ts";
 import type { Handle, HandleCell } from "./abi.ts";
 import type { Job } from "./job.ts";
-import type { MpiCommunicator } from "./open-mpi.ts";
+
+/** All ranks of a job of MPI. It waits, and exchanges slices. */
+export interface MpiCommunicator extends SlicingCommunicator {
+  readonly allReduceSync: NonNullable<SlicingCommunicator["allReduceSync"]>;
+  readonly allToAllSync: NonNullable<SlicingCommunicator["allToAllSync"]>;
+  readonly allGatherSync: NonNullable<SlicingCommunicator["allGatherSync"]>;
+  /** The library that was loaded, in its own words. */
+  readonly version: string;
+  duplicate(): MpiCommunicator;
+}
 
 /** MPI counts in C ints: longer buffers go in pieces. */
 const mostElements = 2 ** 30;

@@ -2,13 +2,12 @@ import { isMainThread } from "node:worker_threads";
 import { OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { aPositive, aString, checkSchema } from "@mm/optim-core/schema";
-import type { SlicingCommunicator } from "../communicator.ts";
 import { abiOf } from "./abi.ts";
 import { watchExits } from "./exits.ts";
 import { MpiFunctions } from "./functions.ts";
 import { Job } from "./job.ts";
 import { candidates, launcherFor, launcherOf } from "./launcher.ts";
-import { mpiCommunicator } from "./mpi-communicator.ts";
+import { type MpiCommunicator, mpiCommunicator } from "./mpi-communicator.ts";
 import { loadFirst, type NativeLibrary } from "./native.ts";
 
 export interface OpenMpiOptions {
@@ -19,16 +18,6 @@ export interface OpenMpiOptions {
   readonly library?: string;
   /** How long a call waits for the other ranks, in milliseconds. Default 300,000. */
   readonly timeoutMs?: number;
-}
-
-/** All ranks of a job of MPI. It waits, and exchanges slices. */
-export interface MpiCommunicator extends SlicingCommunicator {
-  readonly allReduceSync: NonNullable<SlicingCommunicator["allReduceSync"]>;
-  readonly allToAllSync: NonNullable<SlicingCommunicator["allToAllSync"]>;
-  readonly allGatherSync: NonNullable<SlicingCommunicator["allGatherSync"]>;
-  /** The library that was loaded, in its own words. */
-  readonly version: string;
-  duplicate(): MpiCommunicator;
 }
 
 let opened: MpiCommunicator | undefined;

@@ -1,4 +1,3 @@
-import { OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "../gradients.ts";
@@ -142,7 +141,7 @@ export class TfOptimizer<W extends TfjsWrapper = TfjsWrapper> extends tf.Optimiz
   /** The name of a call, for messages. @throws OptimError `disposed` */
   #live(call: string): string {
     const who = `${this.#name}: ${call}`;
-    if (this.#disposed) throw new OptimError("disposed", who, { expected: "one that was not disposed" });
+    if (this.#disposed) refuse("disposed", who, "an optimizer that was not disposed", "a disposed one");
     return who;
   }
 

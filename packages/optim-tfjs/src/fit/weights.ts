@@ -1,4 +1,5 @@
-import { OptimError, type OptimWrapperStateDict } from "@mm/optim-core";
+import type { OptimWrapperStateDict } from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { tensorOf } from "../transfer.ts";
 
@@ -50,12 +51,21 @@ export async function stateOf(weights: readonly NamedWeight[]): Promise<FitState
     }) as Partial<OptimWrapperStateDict> & Partial<Pick<FitState, "joined">>;
     if (state.format === "optim-wrapper") return { state: state as OptimWrapperStateDict, joined };
   } catch (cause) {
-    throw new OptimError("invalid-state", "setWeights", { ...notOurs, cause });
+    return refuseWeights(weights, { cause });
   }
-  throw new OptimError("invalid-state", "setWeights", notOurs);
+  return refuseWeights(weights);
 }
 
-const notOurs = {
-  expected: "what getWeights() of an optimizer of toTfOptimizer gave",
-  hint: "Weights of tf.train optimizers belong to these",
-};
+function refuseWeights(weights: readonly NamedWeight[], details: { readonly cause?: unknown } = {}): never {
+  const names = weights.map(({ name }) => name);
+  return refuse(
+    "invalid-state",
+    "setWeights",
+    "what getWeights() of an optimizer of toTfOptimizer gave",
+    names,
+    {
+      hint: "Weights of tf.train optimizers belong to these",
+      ...details,
+    },
+  );
+}

@@ -1,10 +1,11 @@
-import { type Capabilities, type ClipGrad, OptimError } from "@mm/optim-core";
+import type { Capabilities, ClipGrad } from "@mm/optim-core";
 import {
   type Checked,
   type CheckRequest,
   type GradientRequest,
   type Gradients,
   hostCapabilities,
+  refuse,
   type StepStages,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
@@ -187,9 +188,8 @@ function decided(finite: tf.Tensor, { orThrow }: CheckRequest): number {
   try {
     found = finite.dataSync()[0] as number;
   } catch (cause) {
-    throw new OptimError("unsupported", "step: a wrapped tf.Optimizer that may have to skip the step", {
-      expected: "a backend that can be read synchronously",
-      hint: "Use an update rule of @mm/optim-rules: it decides on the device",
+    refuse("unsupported", "step", "a backend that can be read synchronously", tf.getBackend(), {
+      hint: "A wrapped tf.Optimizer that may have to skip a step waits for it. Update rules of @mm/optim-rules decide on the device",
       cause,
     });
   }

@@ -1,10 +1,11 @@
-import { type LossScalerStateDict, type LossScaleSettings, OptimError } from "@mm/optim-core";
+import type { LossScalerStateDict, LossScaleSettings } from "@mm/optim-core";
 import {
   checkedLossScalerState,
   checkedScale,
   type EngineLossScaler,
   lossScalerState,
   nextLossScale,
+  refuse,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
@@ -170,11 +171,8 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   }
 
   #guard(call: string): void {
-    if (this.#disposed) {
-      throw new OptimError("disposed", `loss scaler: ${call}`, {
-        expected: "a loss scaler that was not disposed",
-      });
-    }
+    if (!this.#disposed) return;
+    refuse("disposed", `loss scaler: ${call}`, "a loss scaler that was not disposed", "a disposed one");
   }
 }
 
