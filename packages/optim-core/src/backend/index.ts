@@ -41,6 +41,7 @@ export {
   type UniformSource,
 } from "./program/program.ts";
 export { halfToNumber } from "./program/half.ts";
+export { printProgram } from "./program/print.ts";
 export { masterSlot, pendingGradient } from "./program/reserved.ts";
 export { evaluateScalar, evaluateScalars, type ScalarInputs } from "./program/scalars.ts";
 export { allSlots, structureOf, traceRule } from "./program/trace.ts";

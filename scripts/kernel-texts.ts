@@ -1,0 +1,48 @@
+// The part of `pnpm kernels` that knows packages.
+import { hyperparameterEntries, printProgram, structureOf, traceRule } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
+import * as rules from "@mm/optim-rules";
+import { programKernels } from "@mm/optim-webgpu/host";
+import { programText } from "../packages/optim-wasm/src/kernel/text.ts";
+
+export type TextKind = "program" | "wgsl" | "wat";
+
+/** What `kinds` ask for, of the rule that `@mm/optim-rules` exports under this name. */
+export function textsOf(
+  name: string,
+  hyperparameters: string,
+  kinds: readonly TextKind[],
+): readonly string[] {
+  const { definition, hyperparameters: chosen } = ruleOf(name, hyperparameters);
+  const structure = structureOf(definition, hyperparameterEntries(chosen));
+  const program = traceRule(definition, structure, { clipValue: false, zeroNonFinite: false });
+  const texts = {
+    program: () => printProgram(program),
+    wgsl: () =>
+      programKernels(program)
+        .map(({ label, code }) => `// ${label}\n${code.trim()}\n`)
+        .join("\n"),
+    wat: () => programText(program),
+  };
+  return kinds.map((kind) => texts[kind]());
+}
+
+function ruleOf(name: string, hyperparameters: string): UpdateRule {
+  const factory = Object.hasOwn(rules, name) ? (rules as Readonly<Record<string, unknown>>)[name] : undefined;
+  let rule: Partial<UpdateRule> | undefined;
+  if (typeof factory === "function" && !combinators.has(factory))
+    rule = (factory as (chosen: object) => Partial<UpdateRule>)(JSON.parse(hyperparameters) as object);
+  if (rule?.kind !== "update-rule")
+    throw new Error(`no rule is called ${name}: packages/optim-rules/src/index.ts names them, as adamw`);
+  return rule as UpdateRule;
+}
+
+/** These take a rule, or an optimizer, in place of hyperparameters. */
+const combinators: ReadonlySet<unknown> = new Set([
+  rules.averagedParameters,
+  rules.cautious,
+  rules.ema,
+  rules.lookahead,
+  rules.sam,
+  rules.slowParameters,
+]);
