@@ -1,4 +1,4 @@
-import { printProgram, structureOf, traceRule } from "@mm/optim-core/backend";
+import { hyperparameterEntries, printProgram, structureOf, traceRule } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { adamw, cautious, ema, lamb, nadam, sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 const plain = { clipValue: false, zeroNonFinite: false };
 
 const programOf = ({ definition, hyperparameters }: UpdateRule, rewrite = plain) =>
-  traceRule(definition, structureOf(definition, hyperparameters as never), rewrite);
+  traceRule(definition, structureOf(definition, hyperparameterEntries(hyperparameters)), rewrite);
 
 test.each<[string, UpdateRule]>([
   ["sgd", sgd({ momentum: 0.9, nesterov: true })],
@@ -58,7 +58,7 @@ test("every line computes from lines above it, and every name is defined once", 
       if (name === undefined) continue;
       // A norm is of elements that a first pass computes.
       const used = value.includes("norm(") ? [] : (value.match(/\b[rn]\d+\b/g) ?? []);
-      for (const operand of used) expect(defined, line).toContain(operand);
+      for (const operand of used) expect(defined).toContain(operand);
       expect(defined).not.toContain(name);
       defined.add(name);
     }

@@ -18,6 +18,7 @@ import {
   momentum,
   type ModelOptions,
   type Outcome,
+  type Precision,
   WrapperModel,
 } from "./wrapper-model.ts";
 
@@ -29,7 +30,8 @@ type Call =
   | { readonly call: "updateParams"; readonly closure: Closure; readonly weight: number }
   | { readonly call: "backward"; readonly closure: Closure; readonly scale: number }
   | { readonly call: "step"; readonly rescale: number }
-  | { readonly call: "skip" | "flush" | "zeroGrad" | "save" | "load" | "move" }
+  | { readonly call: "skip" | "flush" | "zeroGrad" | "save" | "load" }
+  | { readonly call: "move"; readonly precision: Precision | undefined }
   | { readonly call: "accumulativeCounts"; readonly counts: number }
   | { readonly call: "lr"; readonly lr: number }
   | { readonly call: "freeze" | "unfreeze"; readonly names: readonly string[] };
@@ -47,7 +49,16 @@ const closure: fc.Arbitrary<Closure> = fc.oneof(
 );
 const someNames = fc.constantFrom<readonly string[]>(["a"], ["b"], ["a", "b"]);
 
+const precision = fc.constantFrom<Precision>("propagate", "skip", "zero", "static", "dynamic", "shared");
+
 const call: fc.Arbitrary<Call> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      call: fc.constant("move" as const),
+      precision: fc.option(precision, { nil: undefined, freq: 2 }),
+    }),
+  },
   {
     weight: 10,
     arbitrary: fc.record({
@@ -71,7 +82,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({
-      call: fc.constantFrom("skip", "flush", "zeroGrad", "save", "load", "move"),
+      call: fc.constantFrom("skip", "flush", "zeroGrad", "save", "load"),
     }),
   },
   {
@@ -100,7 +111,7 @@ const sequences: fc.Arbitrary<Sequence> = fc.record({
   options: fc.record({
     accumulativeCounts: fc.integer({ min: 1, max: 4 }),
     maxCounts: fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined, freq: 3 }),
-    precision: fc.constantFrom("propagate", "skip", "zero", "static", "dynamic", "shared"),
+    precision,
     clip: fc.option(fc.constantFrom({ maxNorm: 1 }, { maxNorm: 100 }, { clipValue: 0.5 }), {
       nil: undefined,
       freq: 2,
@@ -124,8 +135,9 @@ export async function searchSequence<P, Loss extends LossClosure, LossValue>(
     const found = await difference(homes, sequence);
     if (found !== undefined) throw new Error(found);
   });
-  const search = { numRuns: Number(runs), seed: Number(seed) };
-  return fc.defaultReportMessage(await fc.check(property, search));
+  const details = await fc.check(property, { numRuns: Number(runs), seed: Number(seed) });
+  if (!details.failed) return undefined;
+  return `${fc.defaultReportMessage(details)}\n${String(details.errorInstance)}`;
 }
 
 /** A wrapper on one backend, with its parameters. */
@@ -192,11 +204,12 @@ function make(
 /** Runs the calls on both. @returns where they part first, in words */
 async function difference(
   homes: readonly [AnyFactory, AnyFactory],
-  { options, calls }: Sequence,
+  { options: given, calls }: Sequence,
 ): Promise<string | undefined> {
-  const model = new WrapperModel(options, initials);
+  const model = new WrapperModel(given, initials);
   let home = 0;
-  let trained = make(homes[0], options, initials);
+  let { precision } = given;
+  let trained = make(homes[0], given, initials);
   let saved:
     { readonly state: OptimWrapperStateDict; readonly model: ReturnType<WrapperModel["save"]> } | undefined;
   try {
@@ -261,7 +274,13 @@ async function difference(
           const values = await wrapper.optimizer.readParameters();
           trained.dispose();
           home = 1 - home;
-          trained = make(homes[home] as AnyFactory, options, values);
+          if (made.precision !== undefined) {
+            ({ precision } = made);
+            model.changePrecision(precision);
+            // A state of another precision is a move's, not a load's.
+            saved = undefined;
+          }
+          trained = make(homes[home] as AnyFactory, { ...given, precision }, values);
           trained.wrapper.accumulativeCounts = model.accumulativeCounts;
           trained.wrapper.prepareLoad(state).commit();
           break;

@@ -34,6 +34,8 @@ interface Contents {
   lossScale: number;
   /** Clean steps since the scale moved. */
   clean: number;
+  /** Whether the window holds gradients that came without a loss scale: a scaler that joins them is not told of their step. */
+  isPlain: boolean;
   steps: number;
   skipped: number;
 }
@@ -49,7 +51,7 @@ export const momentum = 0.5;
 export class WrapperModel {
   accumulativeCounts: number;
   contents: Contents;
-  readonly #options: ModelOptions;
+  #options: ModelOptions;
 
   constructor(options: ModelOptions, parameters: Gradients) {
     this.#options = options;
@@ -67,6 +69,7 @@ export class WrapperModel {
       weights: 0,
       lossScale: this.#hasScale ? initialLossScale : 1,
       clean: 0,
+      isPlain: !this.#hasScale,
       steps: 0,
       skipped: 0,
     };
@@ -104,7 +107,8 @@ export class WrapperModel {
 
   zeroGrad(): void {
     const { innerCount } = this.contents;
-    Object.assign(this.contents, { sums: {}, windowStart: innerCount, divisor: undefined, weights: 0 });
+    const emptied = { sums: {}, windowStart: innerCount, divisor: undefined, weights: 0 };
+    Object.assign(this.contents, emptied, { isPlain: !this.#hasScale });
   }
 
   save(): Contents {
@@ -113,6 +117,16 @@ export class WrapperModel {
 
   load(saved: Contents): void {
     this.contents = structuredClone(saved);
+  }
+
+  /** Into a wrapper with another precision: a loss scale that is new begins as its options say. */
+  changePrecision(precision: Precision): void {
+    const had = this.#hasScale;
+    this.#options = { ...this.#options, precision };
+    if (!this.#hasScale) Object.assign(this.contents, { lossScale: 1, clean: 0 });
+    else if (!had || precision === "static")
+      Object.assign(this.contents, { lossScale: initialLossScale, clean: 0 });
+    if (Object.keys(this.contents.sums).length === 0) this.contents.isPlain = !this.#hasScale;
   }
 
   get isBoundary(): boolean {
@@ -172,7 +186,8 @@ export class WrapperModel {
     const live = Object.entries(contents.sums).filter(([name]) => !contents.frozen.includes(name));
     if (live.length === 0) return false;
     const isFinite = live.every(([, sum]) => sum.every(Number.isFinite));
-    if (!isFinite && precision !== "propagate" && precision !== "zero") {
+    // Gradients that carry a loss scale may have overflowed by it: where they are not finite they are no numbers of the loss.
+    if (!isFinite && (this.#hasScale || !contents.isPlain || precision === "skip")) {
       contents.skipped += 1;
       this.#moveScale(false);
       return true;
@@ -205,7 +220,7 @@ export class WrapperModel {
 
   #moveScale(wasClean: boolean): void {
     const { precision } = this.#options;
-    if (precision !== "dynamic" && precision !== "shared") return;
+    if ((precision !== "dynamic" && precision !== "shared") || this.contents.isPlain) return;
     const { contents } = this;
     contents.clean = wasClean ? contents.clean + 1 : 0;
     if (!wasClean) contents.lossScale /= 2;
