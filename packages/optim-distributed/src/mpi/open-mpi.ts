@@ -30,6 +30,9 @@ let opened: MpiCommunicator | undefined;
  * `process.exit()` before `close()` (with its own code, where that is not 0). A program that runs to its end closes by itself. Signals are
  * left to the program.
  *
+ * UCX, on networks where Open MPI is made of it, is told to keep its hands off signals and mmap (UCX_ERROR_SIGNALS, UCX_MEM_MMAP_HOOK_MODE), unless
+ * the environment says otherwise. It then registers buffers with the network anew.
+ *
  * The asynchronous calls wait on a thread of Node's pool, of which there are four (UV_THREADPOOL_SIZE); reading files takes them too.
  *
  * @throws OptimError `library-missing`, `launcher-mismatch` when the launcher is another MPI's, `unsupported`, `invalid-option`,
@@ -45,6 +48,8 @@ export function openMpi(options: OpenMpiOptions = {}): MpiCommunicator {
   if (!isMainThread) refuse("unsupported", "openMpi", "the main thread of a process", "a worker");
   // UCX, of which Open MPI is made on some networks, would take SIGSEGV, by which V8 finds accesses outside of WebAssembly's memory.
   process.env["UCX_ERROR_SIGNALS"] ??= "";
+  // It would also rewrite the instructions of mmap and munmap while other threads of V8 run them: one process in some hundred died of SIGSEGV.
+  process.env["UCX_MEM_MMAP_HOOK_MODE"] ??= "none";
   const named = options.library ?? (process.env["MM_MPI_LIBRARY"] || undefined);
   const { name, library } = loadFirst(named === undefined ? candidates(process.env) : [named]);
   const version = versionOf(library);
