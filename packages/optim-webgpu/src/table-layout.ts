@@ -17,7 +17,7 @@ export interface TileRun {
 
 /** A table's words with header and tiles, and where its records are. */
 export interface TableLayout {
-  readonly words: Uint32Array<ArrayBuffer>;
+  readonly words: Uint32Array;
   /** Word of the first record. */
   readonly records: number;
   /** Words of a record. */

@@ -6,7 +6,7 @@ import { bindingAlignment, bufferUsage } from "./usage.ts";
 /** What kernels read beside vectors: the host's copy, and the device's, which is brought up to date before a submission. */
 export class Table {
   readonly buffer: GPUBuffer;
-  readonly words: Uint32Array<ArrayBuffer>;
+  readonly words: Uint32Array;
   readonly floats: Float32Array;
   readonly layout: TableLayout;
   readonly #device: Device;
