@@ -10,7 +10,7 @@ const folder = mkdtempSync(join(tmpdir(), "coverage-"));
 
 const included = packages.map((name) => `--coverage.include=packages/${name}/src/**`);
 const tests = [...packages, "optim-conformance", "optim-recordings"].map((name) => `packages/${name}`);
-const options = "--project node --typecheck.enabled=false --coverage --coverage.reporter=json".split(" ");
+const options = "--project node --coverage --coverage.reporter=json".split(" ");
 const measured = [...options, `--coverage.reportsDirectory=${folder}`, ...included, ...tests];
 if (!(await run("tests", ["vitest", "run", ...measured]))) process.exit(1);
 

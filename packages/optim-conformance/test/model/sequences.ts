@@ -5,6 +5,7 @@ import {
   type OptimWrapper,
   type OptimWrapperOptions,
   type OptimWrapperStateDict,
+  type PreparedLoad,
 } from "@mm/optim-core";
 import { sgd } from "@mm/optim-rules";
 import * as fc from "fast-check";
@@ -23,14 +24,30 @@ import {
 } from "./wrapper-model.ts";
 
 const initials = { a: [1, -2], b: [0.5, 0, 3] } satisfies Gradients;
-const names = ["a", "b"] as const;
+/** A group that comes later, with its own learning rate. */
+const late = { name: "late", initial: [2], lr: 0.25 } as const;
+const names = ["a", "b", late.name] as const;
 
 /** One call, as plain data: a sequence that fails can be read, made smaller, and written down as a test. */
 type Call =
-  | { readonly call: "updateParams"; readonly closure: Closure; readonly weight: number }
-  | { readonly call: "backward"; readonly closure: Closure; readonly scale: number }
+  | {
+      readonly call: "updateParams";
+      readonly closure: Closure;
+      readonly weight: number;
+      readonly returnLoss: boolean;
+    }
+  | {
+      readonly call: "backward";
+      readonly closure: Closure;
+      readonly scale: number;
+      readonly returnLoss: boolean;
+    }
   | { readonly call: "step"; readonly rescale: number }
-  | { readonly call: "skip" | "flush" | "zeroGrad" | "save" | "load" }
+  | {
+      readonly call:
+        "skip" | "flush" | "zeroGrad" | "save" | "load" | "prepare" | "commit" | "cancel" | "addParamGroup";
+    }
+  | { readonly call: "initializeCountStatus"; readonly initCounts?: number; readonly maxCounts?: number }
   | { readonly call: "move"; readonly precision: Precision | undefined }
   | { readonly call: "accumulativeCounts"; readonly counts: number }
   | { readonly call: "lr"; readonly lr: number }
@@ -39,17 +56,41 @@ type Call =
 const gradientOf = (length: number): fc.Arbitrary<number[]> =>
   fc.array(fc.integer({ min: -4, max: 4 }), { minLength: length, maxLength: length });
 const finite: fc.Arbitrary<Gradients> = fc
-  .record({ a: gradientOf(2), b: gradientOf(3), which: fc.constantFrom("a", "b", "both") })
-  .map(({ a, b, which }) => ({ ...(which !== "b" && { a }), ...(which !== "a" && { b }) }));
+  .record({
+    a: gradientOf(2),
+    b: gradientOf(3),
+    late: gradientOf(1),
+    which: fc.constantFrom("a", "b", "both", "both"),
+    withLate: fc.boolean(),
+  })
+  .map(({ which, withLate, ...all }) => ({
+    ...(which !== "b" && { a: all.a }),
+    ...(which !== "a" && { b: all.b }),
+    ...(withLate && { late: all.late }),
+  }));
 const closure: fc.Arbitrary<Closure> = fc.oneof(
   { weight: 12, arbitrary: finite },
-  { weight: 1, arbitrary: fc.constant<Closure>({ a: [1, Number.NaN] }) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY)
+      .map((value): Closure => ({ a: [1, value] })),
+  },
   { weight: 1, arbitrary: fc.constant<Closure>("throws") },
   { weight: 1, arbitrary: fc.constant<Closure>("reentrant") },
 );
 const someNames = fc.constantFrom<readonly string[]>(["a"], ["b"], ["a", "b"]);
+const returnLoss = fc.boolean();
 
-const precision = fc.constantFrom<Precision>("propagate", "skip", "zero", "static", "dynamic", "shared");
+const precision = fc.constantFrom<Precision>(
+  "propagate",
+  "skip",
+  "zero",
+  "throw",
+  "static",
+  "dynamic",
+  "shared",
+);
 
 const call: fc.Arbitrary<Call> = fc.oneof(
   {
@@ -65,6 +106,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
       call: fc.constant("updateParams" as const),
       closure,
       weight: fc.constantFrom(1, 1, 1, 0, 2, 0.5),
+      returnLoss,
     }),
   },
   {
@@ -73,6 +115,7 @@ const call: fc.Arbitrary<Call> = fc.oneof(
       call: fc.constant("backward" as const),
       closure,
       scale: fc.constantFrom(1, 0.5, 2),
+      returnLoss,
     }),
   },
   {
@@ -84,6 +127,21 @@ const call: fc.Arbitrary<Call> = fc.oneof(
     arbitrary: fc.record({
       call: fc.constantFrom("skip", "flush", "zeroGrad", "save", "load"),
     }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ call: fc.constantFrom("prepare", "commit", "cancel", "addParamGroup") }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record(
+      {
+        call: fc.constant("initializeCountStatus" as const),
+        initCounts: fc.integer({ min: 0, max: 5 }),
+        maxCounts: fc.integer({ min: 1, max: 12 }),
+      },
+      { requiredKeys: ["call"] },
+    ),
   },
   {
     weight: 1,
@@ -112,10 +170,15 @@ const sequences: fc.Arbitrary<Sequence> = fc.record({
     accumulativeCounts: fc.integer({ min: 1, max: 4 }),
     maxCounts: fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined, freq: 3 }),
     precision,
-    clip: fc.option(fc.constantFrom({ maxNorm: 1 }, { maxNorm: 100 }, { clipValue: 0.5 }), {
-      nil: undefined,
-      freq: 2,
-    }),
+    clip: fc.option(
+      fc.constantFrom<NonNullable<ModelOptions["clip"]>>(
+        { maxNorm: 1 },
+        { maxNorm: 100 },
+        { maxNorm: 1, errorIfNonfinite: true },
+        { clipValue: 0.5 },
+      ),
+      { nil: undefined, freq: 2 },
+    ),
   }),
   calls: fc.array(call, { minLength: 1, maxLength: 24 }),
 });
@@ -131,8 +194,15 @@ export async function searchSequence<P, Loss extends LossClosure, LossValue>(
   const { FUZZ_RUNS: runs = String(numRuns), FUZZ_SEED: seed = "1" } = process.env;
   // Every other `move` goes to the reference backend, and back.
   const homes = [factory, referenceFactory()] as const as unknown as readonly [AnyFactory, AnyFactory];
+  const probe = make(
+    homes[0],
+    { accumulativeCounts: 1, maxCounts: undefined, precision: "skip", clip: undefined },
+    {},
+  );
+  const { decides } = probe.wrapper.optimizer.capabilities;
+  probe.dispose();
   const property = fc.asyncProperty(sequences, async (sequence) => {
-    const found = await difference(homes, sequence);
+    const found = await difference(homes, decides === "host" ? sequence : asDevicesDecide(sequence));
     if (found !== undefined) throw new Error(found);
   });
   const details = await fc.check(property, { numRuns: Number(runs), seed: Number(seed) });
@@ -140,9 +210,28 @@ export async function searchSequence<P, Loss extends LossClosure, LossValue>(
   return `${fc.defaultReportMessage(details)}\n${String(details.errorInstance)}`;
 }
 
+/** Where a device decides, an error comes with the next read, and says nothing of the call: there such steps are skipped or propagate. */
+function asDevicesDecide({ options, calls }: Sequence): Sequence {
+  const { clip } = options;
+  const allowed = <T extends Precision | undefined>(wanted: T): T | "skip" =>
+    wanted === "throw" ? "skip" : wanted;
+  return {
+    options: {
+      ...options,
+      precision: allowed(options.precision),
+      clip: clip && "maxNorm" in clip ? { maxNorm: clip.maxNorm } : clip,
+    },
+    calls: calls.map((made) =>
+      made.call === "move" ? { ...made, precision: allowed(made.precision) } : made,
+    ),
+  };
+}
+
 /** A wrapper on one backend, with its parameters. */
 interface Trained {
   readonly wrapper: OptimWrapper<LossClosure, unknown>;
+  /** Adds the group that comes later. */
+  readonly addLate: () => void;
   readonly loss: (closure: Closure) => LossClosure;
   /** Ends an iteration: a shared scaler is the caller's to update. */
   readonly update: () => void;
@@ -155,13 +244,15 @@ function make(
   values: Record<string, ArrayLike<number>>,
 ): Trained {
   const { precision, clip, maxCounts, accumulativeCounts } = options;
-  const parameters = Object.fromEntries(
-    names.map((name) => {
-      const initial = Float32Array.from(values[name] ?? []);
-      return [name, factory.createParameter(initial, [initial.length])];
-    }),
+  const create = (initial: ArrayLike<number>): unknown =>
+    factory.createParameter(Float32Array.from(initial), [initial.length]);
+  const parameters: Record<string, unknown> = Object.fromEntries(
+    Object.entries({ a: [0], b: [0], ...values }).map(([name, initial]) => [name, create(initial)]),
   );
-  const optimizer = factory.createOptimizer(sgd({ lr: 0.5, momentum }), parameters);
+  const { [late.name]: own, ...others } = parameters;
+  const lateGroup = { name: late.name, params: { [late.name]: own }, lr: late.lr };
+  const groups = own === undefined ? [{ params: others }] : [{ params: others }, lateGroup];
+  const optimizer = factory.createOptimizer(sgd({ lr: 0.5, momentum }), groups);
   const dynamic = { initScale: initialLossScale, growthInterval };
   const shared: LossScaler | undefined =
     precision === "shared" ? optimizer.createLossScaler(dynamic) : undefined;
@@ -170,13 +261,31 @@ function make(
     accumulativeCounts,
     ...(precision in scales
       ? { lossScale: scales[precision as keyof typeof scales] }
-      : { onNonFinite: precision as "propagate" | "skip" | "zero" }),
-    ...(clip && { clipGrad: "clipValue" in clip ? { type: "value", ...clip } : clip }),
+      : { onNonFinite: precision as "propagate" | "skip" | "zero" | "throw" }),
+    ...(clip && {
+      clipGrad:
+        "clipValue" in clip
+          ? { type: "value", ...clip }
+          : // Beside anything else it would say a second time what becomes of such a step.
+            precision === "propagate"
+            ? clip
+            : { maxNorm: clip.maxNorm },
+    }),
   };
   const wrapper = createOptimWrapper(optimizer, written);
   if (maxCounts !== undefined) wrapper.initializeCountStatus({ maxCounts });
   return {
     wrapper,
+    addLate() {
+      const parameter = create(late.initial);
+      try {
+        wrapper.addParamGroup({ name: late.name, params: { [late.name]: parameter }, lr: late.lr });
+        parameters[late.name] = parameter;
+      } catch (error) {
+        factory.disposeParameter?.(parameter);
+        throw error;
+      }
+    },
     loss(closure) {
       if (closure === "throws") {
         return () => {
@@ -210,8 +319,8 @@ async function difference(
   let home = 0;
   let { precision } = given;
   let trained = make(homes[0], given, initials);
-  let saved:
-    { readonly state: OptimWrapperStateDict; readonly model: ReturnType<WrapperModel["save"]> } | undefined;
+  let saved: Saved | undefined;
+  let staged: { readonly load: PreparedLoad; readonly saved: Saved } | undefined;
   try {
     for (const [index, made] of calls.entries()) {
       const at = `calls[${index}], ${made.call}`;
@@ -219,15 +328,28 @@ async function difference(
       const outcomes: [received: Outcome | undefined, expected: Outcome | undefined] = [undefined, undefined];
       switch (made.call) {
         case "updateParams":
-          outcomes[0] = outcomeOf(() =>
-            wrapper.updateParams(trained.loss(made.closure), { weight: made.weight }),
-          );
-          outcomes[1] = model.updateParams(made.closure, made.weight);
+        case "backward": {
+          const { returnLoss } = made;
+          const closure = present(made.closure, model);
+          const expected = typeof closure === "string" ? Number.NaN : model.lossOf(closure);
+          let loss: unknown;
+          outcomes[0] = outcomeOf(() => {
+            const result =
+              made.call === "backward"
+                ? wrapper.backward(trained.loss(closure), { scale: made.scale, returnLoss })
+                : wrapper.updateParams(trained.loss(closure), { weight: made.weight, returnLoss });
+            ({ loss } = result);
+            return result;
+          });
+          outcomes[1] =
+            made.call === "backward"
+              ? model.backward(closure, made.scale, returnLoss)
+              : model.updateParams(closure, made.weight, returnLoss);
+          const value = await lossValue(homes[home] as AnyFactory, loss);
+          if (value !== undefined && Number.isFinite(expected) && !close(value, expected))
+            return `${at}: loss expected ${expected}, got ${value}`;
           break;
-        case "backward":
-          outcomes[0] = outcomeOf(() => wrapper.backward(trained.loss(made.closure), { scale: made.scale }));
-          outcomes[1] = model.backward(made.closure, made.scale);
-          break;
+        }
         case "step":
           outcomes[0] = outcomeOf(() => wrapper.step({ rescale: made.rescale }));
           outcomes[1] = model.step(made.rescale);
@@ -248,8 +370,21 @@ async function difference(
           wrapper.accumulativeCounts = model.accumulativeCounts = made.counts;
           break;
         case "lr":
-          wrapper.paramGroups[0].lr = model.contents.lr = made.lr;
+          wrapper.paramGroups[0].lr = made.lr;
+          Object.assign(model.contents.lr, { a: made.lr, b: made.lr });
           break;
+        case "addParamGroup":
+          if (late.name in model.contents.parameters) break;
+          outcomes[0] = outcomeOf(() => trained.addLate());
+          outcomes[1] = staged === undefined ? "not updated" : "refused: load-pending";
+          if (staged === undefined) model.add(late.name, late.initial, late.lr);
+          break;
+        case "initializeCountStatus": {
+          const { call: _, ...status } = made;
+          outcomes[0] = outcomeOf(() => wrapper.initializeCountStatus(status));
+          outcomes[1] = model.announce(made.initCounts, made.maxCounts);
+          break;
+        }
         case "freeze":
           wrapper.freeze(made.names);
           model.contents.frozen = names.filter((name) =>
@@ -263,15 +398,35 @@ async function difference(
         case "save":
           saved = { state: await wrapper.stateDict(), model: model.save() };
           break;
-        case "load":
+        case "prepare":
+        case "load": {
           if (saved === undefined) break;
-          wrapper.prepareLoad(saved.state).commit();
-          // A state holds no parameters: these stay as they are.
-          model.load({ ...saved.model, parameters: model.contents.parameters });
+          const { state } = saved;
+          let load: PreparedLoad | undefined;
+          outcomes[0] = outcomeOf(() => {
+            load = wrapper.prepareLoad(state);
+          });
+          if (staged !== undefined) outcomes[1] = "refused: load-pending";
+          else outcomes[1] = model.fits(saved.model) ? "not updated" : "refused: state-mismatch";
+          if (load === undefined) break;
+          staged = { load, saved };
+          if (made.call === "prepare") break;
+          staged = commit(staged, model);
+          break;
+        }
+        // What was trained since the load was prepared is overwritten.
+        case "commit":
+          staged = staged && commit(staged, model);
+          break;
+        case "cancel":
+          staged?.load.dispose();
+          staged = undefined;
           break;
         case "move": {
           const state = await wrapper.stateDict();
           const values = await wrapper.optimizer.readParameters();
+          staged?.load.dispose();
+          staged = undefined;
           trained.dispose();
           home = 1 - home;
           if (made.precision !== undefined) {
@@ -280,9 +435,14 @@ async function difference(
             // A state of another precision is a move's, not a load's.
             saved = undefined;
           }
-          trained = make(homes[home] as AnyFactory, { ...given, precision }, values);
+          trained = make(
+            homes[home] as AnyFactory,
+            { ...given, precision, maxCounts: model.announced },
+            values,
+          );
           trained.wrapper.accumulativeCounts = model.accumulativeCounts;
           trained.wrapper.prepareLoad(state).commit();
+          model.moved();
           break;
         }
       }
@@ -298,6 +458,33 @@ async function difference(
   } finally {
     trained.dispose();
   }
+}
+
+interface Saved {
+  readonly state: OptimWrapperStateDict;
+  readonly model: ReturnType<WrapperModel["save"]>;
+}
+
+function commit(
+  staged: { readonly load: PreparedLoad; readonly saved: Saved },
+  model: WrapperModel,
+): undefined {
+  staged.load.commit();
+  model.load(staged.saved.model);
+}
+
+/** A closure without the gradients of parameters that are not there yet. */
+function present(closure: Closure, { contents }: WrapperModel): Closure {
+  if (typeof closure === "string") return closure;
+  return Object.fromEntries(Object.entries(closure).filter(([name]) => name in contents.parameters));
+}
+
+/** `undefined` where there is none, or none that can be read. The caller's to free. */
+async function lossValue(factory: AnyFactory, loss: unknown): Promise<number | undefined> {
+  if (loss === undefined || factory.readLoss === undefined) return undefined;
+  const value = await factory.readLoss(loss);
+  (loss as Partial<{ dispose(): void }>).dispose?.();
+  return value;
 }
 
 function outcomeOf(run: () => unknown): Outcome {

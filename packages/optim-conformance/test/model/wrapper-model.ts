@@ -1,11 +1,14 @@
 /** How gradients that are not finite are met, and whether there is a loss scale. */
-export type Precision = "propagate" | "skip" | "zero" | "static" | "dynamic" | "shared";
+export type Precision = "propagate" | "skip" | "zero" | "throw" | "static" | "dynamic" | "shared";
 
 export interface ModelOptions {
   readonly accumulativeCounts: number;
   readonly maxCounts: number | undefined;
   readonly precision: Precision;
-  readonly clip: { readonly maxNorm: number } | { readonly clipValue: number } | undefined;
+  readonly clip:
+    | { readonly maxNorm: number; readonly errorIfNonfinite?: boolean }
+    | { readonly clipValue: number }
+    | undefined;
 }
 
 /** Gradients by parameter; one that is not named has none. */
@@ -26,8 +29,10 @@ interface Contents {
   /** Sums of the window, without a loss scale. */
   sums: Record<string, readonly number[]>;
   frozen: readonly string[];
-  lr: number;
+  /** By parameter: each is in a group of its own rate, or of that of others. */
+  lr: Record<string, number>;
   innerCount: number;
+  maxCounts: number | undefined;
   windowStart: number;
   divisor: number | undefined;
   weights: number;
@@ -52,9 +57,14 @@ export class WrapperModel {
   accumulativeCounts: number;
   contents: Contents;
   #options: ModelOptions;
+  /** Whether the program has said where the counts end: then a state does not. */
+  #isAnnounced: boolean;
+  /** Whether a state was loaded, and no micro-batch was counted since. */
+  #isLoaded = false;
 
   constructor(options: ModelOptions, parameters: Gradients) {
     this.#options = options;
+    this.#isAnnounced = options.maxCounts !== undefined;
     this.accumulativeCounts = options.accumulativeCounts;
     this.contents = {
       parameters: { ...parameters },
@@ -62,8 +72,9 @@ export class WrapperModel {
       taken: {},
       sums: {},
       frozen: [],
-      lr: 0.5,
+      lr: Object.fromEntries(Object.keys(parameters).map((name) => [name, 0.5])),
       innerCount: 0,
+      maxCounts: options.maxCounts,
       windowStart: 0,
       divisor: undefined,
       weights: 0,
@@ -79,13 +90,46 @@ export class WrapperModel {
     return ["static", "dynamic", "shared"].includes(this.#options.precision);
   }
 
-  updateParams(closure: Closure, weight: number): Outcome {
-    const refusal = this.#differentiate(closure, weight / this.#divisor, weight);
+  updateParams(closure: Closure, weight: number, returnLoss: boolean): Outcome {
+    const refusal = this.#differentiate(closure, weight / this.#divisor, weight, returnLoss);
     return refusal ?? this.#endWhereFull();
   }
 
-  backward(closure: Closure, scale: number): Outcome {
-    return this.#differentiate(closure, scale, scale * this.#divisor) ?? "not updated";
+  backward(closure: Closure, scale: number, returnLoss: boolean): Outcome {
+    return this.#differentiate(closure, scale, scale * this.#divisor, returnLoss) ?? "not updated";
+  }
+
+  /** Σ gradient × parameter. */
+  lossOf(gradients: Gradients): number {
+    const { parameters } = this.contents;
+    return Object.entries(gradients).reduce(
+      (sum, [name, gradient]) =>
+        gradient.reduce((inner, value, index) => inner + value * (parameters[name]?.[index] ?? 0), sum),
+      0,
+    );
+  }
+
+  /** Says where the count stands, and where it ends. */
+  announce(initCounts: number | undefined, maxCounts: number | undefined): Outcome {
+    const { innerCount, windowStart } = this.contents;
+    const goesOn = this.#isLoaded && (initCounts === undefined || initCounts === innerCount);
+    if (maxCounts !== undefined && maxCounts < (goesOn ? innerCount : (initCounts ?? 0))) {
+      return "refused: invalid-option";
+    }
+    const isOpen = innerCount > windowStart;
+    if (isOpen && !goesOn) return "refused: window-open";
+    if (!isOpen) {
+      const begun = initCounts ?? 0;
+      Object.assign(this.contents, { innerCount: begun, windowStart: begun, divisor: undefined, weights: 0 });
+    }
+    this.contents.maxCounts = maxCounts;
+    this.#isAnnounced = maxCounts !== undefined;
+    return "not updated";
+  }
+
+  add(name: string, values: readonly number[], lr: number): void {
+    this.contents.parameters[name] = values;
+    this.contents.lr[name] = lr;
   }
 
   skip(): Outcome {
@@ -96,8 +140,8 @@ export class WrapperModel {
 
   /** By hand: gradients and window stay. */
   step(rescale: number): Outcome {
-    this.#step(rescale);
-    return "not updated";
+    const outcome = this.#step(rescale);
+    return outcome === "updated" ? "not updated" : outcome;
   }
 
   flush(): Outcome {
@@ -109,14 +153,34 @@ export class WrapperModel {
     const { innerCount } = this.contents;
     const emptied = { sums: {}, windowStart: innerCount, divisor: undefined, weights: 0 };
     Object.assign(this.contents, emptied, { isPlain: !this.#hasScale });
+    this.#isLoaded = false;
   }
 
   save(): Contents {
     return structuredClone(this.contents);
   }
 
+  /** A state holds no parameters: these stay as they are. */
   load(saved: Contents): void {
-    this.contents = structuredClone(saved);
+    const { parameters, maxCounts } = this.contents;
+    this.contents = { ...structuredClone(saved), parameters };
+    if (this.#isAnnounced) this.contents.maxCounts = maxCounts;
+    this.#isLoaded = true;
+  }
+
+  /** What the program has said of `maxCounts`. */
+  get announced(): number | undefined {
+    return this.#isAnnounced ? this.contents.maxCounts : undefined;
+  }
+
+  /** Another wrapper has taken its state. */
+  moved(): void {
+    this.#isLoaded = true;
+  }
+
+  /** Whether a state is one of these parameters. */
+  fits({ parameters }: Contents): boolean {
+    return Object.keys(parameters).join() === Object.keys(this.contents.parameters).join();
   }
 
   /** Into a wrapper with another precision: a loss scale that is new begins as its options say. */
@@ -131,35 +195,39 @@ export class WrapperModel {
 
   get isBoundary(): boolean {
     const { innerCount } = this.contents;
-    return innerCount % this.accumulativeCounts === 0 || innerCount === this.#options.maxCounts;
+    return innerCount % this.accumulativeCounts === 0 || innerCount === this.contents.maxCounts;
   }
 
   get #isPast(): boolean {
-    return this.contents.innerCount >= (this.#options.maxCounts ?? Infinity);
+    return this.contents.innerCount >= (this.contents.maxCounts ?? Infinity);
   }
 
   /** The length of the window, as it was known at its first micro-batch. */
   get #divisor(): number {
-    const { innerCount, windowStart, divisor } = this.contents;
+    const { innerCount, windowStart, divisor, maxCounts = Infinity } = this.contents;
     const end = (Math.floor(innerCount / this.accumulativeCounts) + 1) * this.accumulativeCounts;
-    return divisor ?? Math.min(end, this.#options.maxCounts ?? Infinity) - windowStart;
+    return divisor ?? Math.min(end, maxCounts) - windowStart;
   }
 
   #count(weight: number): void {
     this.contents.divisor = this.#divisor;
     this.contents.innerCount += 1;
     this.contents.weights += weight;
+    this.#isLoaded = false;
   }
 
   /** What it is refused with; nothing has changed then. */
-  #differentiate(closure: Closure, scale: number, weight: number): Outcome | undefined {
+  #differentiate(closure: Closure, scale: number, weight: number, returnLoss: boolean): Outcome | undefined {
     if (this.#isPast) return "refused: count-exceeded";
     const { frozen, parameters, sums } = this.contents;
-    // Of weight 0, and where everything is frozen, the closure does not run.
-    if (scale !== 0 && frozen.length < Object.keys(parameters).length) {
+    // Of weight 0, and where everything is frozen, the closure runs for its loss alone.
+    const learns = scale !== 0 && frozen.length < Object.keys(parameters).length;
+    if (learns || returnLoss) {
       if (closure === "throws") return "threw";
       if (closure === "reentrant") return "refused: reentrant";
-      const reached = Object.entries(closure).filter(([name]) => !frozen.includes(name));
+    }
+    if (learns) {
+      const reached = Object.entries(closure as Gradients).filter(([name]) => !frozen.includes(name));
       if (reached.length === 0) return "refused: no-gradient";
       for (const [name, gradient] of reached)
         sums[name] = gradient.map((value, index) => (sums[name]?.[index] ?? 0) + scale * value);
@@ -174,24 +242,26 @@ export class WrapperModel {
 
   #finish(): Outcome {
     const { weights, divisor = 1 } = this.contents;
-    const updated = weights !== 0 && this.#step(divisor / weights);
-    this.zeroGrad();
-    return updated ? "updated" : "not updated";
+    const outcome = weights === 0 ? "not updated" : this.#step(divisor / weights);
+    // A step that throws leaves the gradients pending.
+    if (!outcome.startsWith("refused")) this.zeroGrad();
+    return outcome;
   }
 
-  /** @returns whether there was something to step */
-  #step(factor: number): boolean {
+  #step(factor: number): Outcome {
     const { precision, clip } = this.#options;
     const { contents } = this;
     const live = Object.entries(contents.sums).filter(([name]) => !contents.frozen.includes(name));
-    if (live.length === 0) return false;
+    if (live.length === 0) return "not updated";
     const isFinite = live.every(([, sum]) => sum.every(Number.isFinite));
     // Gradients that carry a loss scale may have overflowed by it: where they are not finite they are no numbers of the loss.
     if (!isFinite && (this.#hasScale || !contents.isPlain || precision === "skip")) {
       contents.skipped += 1;
       this.#moveScale(false);
-      return true;
+      return "updated";
     }
+    const raises = precision === "propagate" && clip !== undefined && "errorIfNonfinite" in clip;
+    if (!isFinite && (precision === "throw" || raises)) return "refused: non-finite-gradient";
     const gradients = live.map(([name, sum]) => {
       const kept = precision === "zero" ? sum.map((value) => (Number.isFinite(value) ? value : 0)) : sum;
       return [name, kept.map((value) => value * factor)] as const;
@@ -210,12 +280,12 @@ export class WrapperModel {
       contents.momentum[name] = moved;
       contents.taken[name] = (contents.taken[name] ?? 0) + 1;
       contents.parameters[name] = (contents.parameters[name] ?? []).map(
-        (value, index) => value - contents.lr * (moved[index] as number),
+        (value, index) => value - (contents.lr[name] ?? 0) * (moved[index] as number),
       );
     }
     contents.steps += 1;
     this.#moveScale(true);
-    return true;
+    return "updated";
   }
 
   #moveScale(wasClean: boolean): void {
