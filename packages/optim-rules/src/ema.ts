@@ -9,7 +9,7 @@ import {
   type UpdateRule,
 } from "@mm/optim-core/rule";
 import { atMostOne } from "./check.ts";
-import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
+import { asScalar, asTensor, derived, erase, refuseTaken } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 import { average } from "./terms.ts";
 
@@ -39,7 +39,7 @@ export function ema<H extends BaseHyperparameters>(
   hyperparameters: Partial<Readonly<EmaHyperparameters>> = {},
 ): UpdateRule<H & EmaHyperparameters> {
   requireRule("ema", rule);
-  refuseTwice("ema", rule.definition, "emaDecay");
+  refuseTaken("ema", rule.definition, "emaDecay", ["ema", "emaStarted"]);
   const definition = derived(definitions, rule.definition, derive);
   const base = { ...rule.hyperparameters, ...defaults };
   return {

@@ -1,4 +1,4 @@
-import { refuse } from "@mm/optim-core/backend";
+import { allSlots, refuse, structureOf } from "@mm/optim-core/backend";
 import type { ErasedDefinition, Expression, Scalar, Tensor } from "@mm/optim-core/rule";
 
 /** The definition that a combinator makes of another: one each, since backends keep compiled kernels by definition. */
@@ -12,12 +12,29 @@ export function derived(
   return definition;
 }
 
-/** @throws OptimError `invalid-rule` where the rule has a hyperparameter of this name already */
-export function refuseTwice(who: string, inner: ErasedDefinition, hyperparameter: string): void {
-  if (!Object.hasOwn(inner.hyperparameters, hyperparameter)) return;
-  refuse("invalid-rule", who, `a rule without ${hyperparameter}`, inner.name, {
-    hint: `A rule takes ${who} once`,
-  });
+/**
+ * What a combinator adds must not be there: a slot of the rule's own would be overwritten.
+ *
+ * @throws OptimError `invalid-rule` where the rule has the hyperparameter, or in any structure a slot of one of these names
+ */
+export function refuseTaken(
+  who: string,
+  inner: ErasedDefinition,
+  hyperparameter: string,
+  slots: readonly string[],
+): void {
+  if (Object.hasOwn(inner.hyperparameters, hyperparameter)) {
+    refuse("invalid-rule", who, `a rule without ${hyperparameter}`, inner.name, {
+      hint: `A rule takes ${who} once`,
+    });
+  }
+  const known = allSlots(inner, structureOf(inner, inner.hyperparameters));
+  const taken = slots.find((slot) => known.slots.has(slot) || known.scalarSlots.has(slot));
+  if (taken !== undefined) {
+    refuse("invalid-rule", who, `a rule without a slot ${taken}`, inner.name, {
+      hint: `${who} has one of this name: give the rule's another`,
+    });
+  }
 }
 
 /** Erased expressions, as the operations take them. */

@@ -12,7 +12,7 @@ import {
   type UpdateRule,
 } from "@mm/optim-core/rule";
 import { atMostOne } from "./check.ts";
-import { asScalar, asTensor, derived, erase, refuseTwice } from "./erased.ts";
+import { asScalar, asTensor, derived, erase, refuseTaken } from "./erased.ts";
 import { readAverage } from "./read-average.ts";
 
 export interface LookaheadHyperparameters {
@@ -43,7 +43,7 @@ export function lookahead<H extends BaseHyperparameters>(
   hyperparameters: Partial<Readonly<LookaheadHyperparameters>> = {},
 ): UpdateRule<H & LookaheadHyperparameters> {
   requireRule("lookahead", rule);
-  refuseTwice("lookahead", rule.definition, "syncPeriod");
+  refuseTaken("lookahead", rule.definition, "syncPeriod", ["slow", "stepsSinceSync"]);
   const definition = derived(definitions, rule.definition, derive);
   const base = { ...rule.hyperparameters, ...defaults };
   return {

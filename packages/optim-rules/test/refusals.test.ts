@@ -1,5 +1,5 @@
 import { createOptimWrapper } from "@mm/optim-core";
-import type { UpdateRule } from "@mm/optim-core/rule";
+import { defineUpdateRule, mul, sub, type UpdateRule } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
@@ -134,4 +134,26 @@ test("averages are read from an optimizer, not from its wrapper", async () => {
       });
     }
   }
+});
+
+test.each([
+  ["ema", "ema", rules.ema],
+  ["ema", "emaStarted", rules.ema],
+  ["lookahead", "slow", rules.lookahead],
+  ["lookahead", "stepsSinceSync", rules.lookahead],
+] as const)("%s refuses a rule that has the slot %s, in any structure", (name, slot, combinator) => {
+  const rule = defineUpdateRule({
+    name: "Own",
+    hyperparameters: { lr: 1, remembers: false },
+    slots: ({ remembers }) => (remembers ? { [slot]: 0 } : {}),
+    update: (x, { lr }, { remembers }) => {
+      const param = sub(x.param, mul(lr, x.grad));
+      return remembers ? { param, [slot]: x.grad } : { param };
+    },
+  })();
+  const { code, message } = thrownBy(() => combinator(rule));
+  expect([code, message]).toEqual([
+    "invalid-rule",
+    expect.stringContaining(`${name}: expected a rule without a slot ${slot}, got "Own"`),
+  ]);
 });

@@ -479,9 +479,9 @@ function present(closure: Closure, { contents }: WrapperModel): Closure {
   return Object.fromEntries(Object.entries(closure).filter(([name]) => name in contents.parameters));
 }
 
-/** `undefined` where there is none, or none that can be read. The caller's to free. */
+/** `undefined` where there is none. Frees it. */
 async function lossValue(factory: AnyFactory, loss: unknown): Promise<number | undefined> {
-  if (loss === undefined || factory.readLoss === undefined) return undefined;
+  if (loss === undefined) return undefined;
   const value = await factory.readLoss(loss);
   (loss as Partial<{ dispose(): void }>).dispose?.();
   return value;
