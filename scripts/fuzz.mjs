@@ -21,6 +21,10 @@ console.log(`${runs} sequences a backend, seed ${seed}`);
 const { status } = spawnSync(
   join(root, "node_modules/.bin/vitest"),
   ["run", "--project", "node", "sequences.test.ts", "--testTimeout=0"],
-  { cwd: root, stdio: "inherit", env: { ...process.env, FUZZ_RUNS: runs, FUZZ_SEED: seed, TYPE_TESTS: "off" } },
+  {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, FUZZ_RUNS: runs, FUZZ_SEED: seed, TYPE_TESTS: "off" },
+  },
 );
 process.exitCode = status ?? 1;

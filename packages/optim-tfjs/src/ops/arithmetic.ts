@@ -99,7 +99,8 @@ export function pNorm(
     return { norm: tf.mul(scale, root), sum: total, factors: tf.stack([scale, root]) };
   }
   const lost = lostNaN(sizes);
-  const root = tf.add(tf.pow(total, 1 / p), lost);
+  // On some devices no power is 0, that of 0 included.
+  const root = tf.add(tf.where(tf.equal(largest, 0), 0, tf.pow(total, 1 / p)), lost);
   return { norm: tf.mul(scale, root), sum: tf.add(total, lost), factors: tf.stack([scale, root]) };
 }
 
