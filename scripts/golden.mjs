@@ -10,9 +10,8 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { format, resolveConfig } from "prettier";
-import { createServer } from "vite";
-import { aliases } from "./aliases.mjs";
 import { formatTable } from "./golden-table.mjs";
+import { sourceServer } from "./source-server.mjs";
 import { root } from "./workspace.mjs";
 
 const { values, positionals } = parseArgs({
@@ -31,16 +30,7 @@ if (values.table) {
 }
 if (files.length === 0) fail("usage: pnpm golden FILE… [--backend NAME,…] [--quiet], or pnpm golden --table");
 
-// Reads TypeScript, and finds our packages where their sources are.
-const vite = await createServer({
-  configFile: false,
-  root,
-  appType: "custom",
-  logLevel: "error",
-  optimizeDeps: { noDiscovery: true },
-  resolve: { alias: aliases("source") },
-  server: { middlewareMode: true, ws: false, watch: null },
-});
+const vite = await sourceServer();
 const golden = await vite.ssrLoadModule("/scripts/golden-backends.ts");
 const { backends, formatResult, formatSummary, parseGoldenFile } = golden;
 

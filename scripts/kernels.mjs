@@ -7,9 +7,7 @@
 //
 // Nothing is compiled and no device is needed.
 import { parseArgs } from "node:util";
-import { createServer } from "vite";
-import { aliases } from "./aliases.mjs";
-import { root } from "./workspace.mjs";
+import { sourceServer } from "./source-server.mjs";
 
 const flags = { program: { type: "boolean" }, wgsl: { type: "boolean" }, wat: { type: "boolean" } };
 const { values, positionals } = parseArgs({ allowPositionals: true, options: flags });
@@ -17,16 +15,7 @@ const [rule, hyperparameters = "{}"] = positionals;
 if (rule === undefined)
   fail("usage: pnpm kernels RULE [HYPERPARAMETERS as JSON] [--program] [--wgsl] [--wat]");
 
-// Reads TypeScript, and finds our packages where their sources are.
-const vite = await createServer({
-  configFile: false,
-  root,
-  appType: "custom",
-  logLevel: "error",
-  optimizeDeps: { noDiscovery: true },
-  resolve: { alias: aliases("source") },
-  server: { middlewareMode: true, ws: false, watch: null },
-});
+const vite = await sourceServer();
 try {
   const { textsOf } = await vite.ssrLoadModule("/scripts/kernel-texts.ts");
   const wanted = Object.keys(flags).filter((kind) => values[kind]);

@@ -138,11 +138,11 @@ export function planWrapper<P>(
 
 /** @throws OptimError what the optimizer refuses of the parameters; then nothing is left of it */
 export function makeWrapper<P, Loss, LossValue>(
-  { read: { config, path, rule, written, wrapperOptions, lrFactor }, planned, unused }: WrapperPlan<P>,
+  { read: { config, path, rule, wrapperOptions, lrFactor }, planned, unused }: WrapperPlan<P>,
   { optimizer, rules }: BuildParts<P, Loss, LossValue, RuleRegistry>,
 ): OptimWrapper<Loss, LossValue> {
   const lr = rule.hyperparameters.lr * lrFactor;
-  const scaled = makeWrapped(rules, { ...config.optimizer, ...written, lr }, `${path}.optimizer`);
+  const scaled = makeWrapped(rules, { ...config.optimizer, lr }, `${path}.optimizer`);
   return within(`${path}: `, () => {
     const made = optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
     try {

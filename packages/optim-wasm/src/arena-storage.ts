@@ -1,5 +1,5 @@
 import { OptimError } from "@mm/optim-core";
-import { type AdmittedParameter, arrayKernels, type VectorKernels, refuse } from "@mm/optim-core/backend";
+import { type AdmittedParameter, arrayKernels, refuse, type VectorKernels } from "@mm/optim-core/backend";
 import { type ArenaMemory, cellsBesideSlots, type Region } from "./arena-memory.ts";
 import { type Vector, wasmKernels } from "./kernel/index.ts";
 import type { WasmMemory } from "./kernel/webassembly.ts";

@@ -1,6 +1,5 @@
 import { OptimError } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
-import type { GradientRequest, Gradients, Parameter } from "@mm/optim-core/backend";
+import { type GradientRequest, type Gradients, type Parameter, refuse } from "@mm/optim-core/backend";
 import type { Storage } from "./storage.ts";
 
 type WasmParameter<V> = Parameter<Float32Array, V, number>;

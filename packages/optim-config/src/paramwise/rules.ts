@@ -1,5 +1,5 @@
 import type { HyperparameterRecord, HyperparameterValue } from "@mm/optim-core";
-import { hyperparameterEntries, refuse } from "@mm/optim-core/backend";
+import { hyperparameterEntries, memo, refuse } from "@mm/optim-core/backend";
 import { resolveHyperparameters, type UpdateRule } from "@mm/optim-core/rule";
 import type { AnyParamRule } from "../config.ts";
 import { type CompiledMatcher, compileMatcher } from "../matcher.ts";
@@ -19,6 +19,14 @@ interface CompiledRule {
   readonly hyperparameters: HyperparameterRecord;
 }
 
+/** The parameters that the same rules match, and what follows for all of them. */
+interface FollowedGroup {
+  readonly followed: readonly CompiledRule[];
+  readonly rule: UpdateRule | undefined;
+  readonly options: HyperparameterRecord;
+  readonly frozen: boolean | undefined;
+}
+
 /**
  * Options for single parameters by a list of rules, all of which are followed.
  *
@@ -35,32 +43,22 @@ export function planRules<P>(request: PlanRequest<P>, written: readonly AnyParam
       hint: `There are ${listNames(request.parameters)}`,
     });
   }
-  const groups = new Map<string, readonly CompiledRule[]>();
+  const groups = new Map<string, FollowedGroup>();
   const unused = new Set(rules);
   const planned = unique.map(({ parameter, aliases, places }) => {
     const followed = rules.filter(({ matcher }) => places.some((place) => matcher.matches(place)));
     for (const rule of followed) unused.delete(rule);
     const why = followed.map(({ label }) => label);
     const group = why.join(" + ") || "others";
-    const before = groups.get(group) ?? followed;
+    const known = memo(groups, group, () => join(request.rule, followed, `${path}: ${group}`));
     if (
-      followed.some((candidate, index) => candidate !== before[index]) ||
-      followed.length !== before.length
+      followed.some((candidate, index) => candidate !== known.followed[index]) ||
+      followed.length !== known.followed.length
     ) {
       refuse("invalid-option", path, "rules whose names make different names of groups", group);
     }
-    groups.set(group, followed);
-    const frozen = followed.flatMap((candidate) => candidate.frozen ?? []);
-    const rule = followed.flatMap((candidate) => candidate.rule ?? []).at(-1);
-    return {
-      parameter,
-      aliases,
-      group,
-      rule,
-      options: combine(rule ?? request.rule, followed, `${path}: ${group}`),
-      frozen: frozen.at(-1) ?? isFrozen(places),
-      why,
-    };
+    const { rule, options, frozen = isFrozen(places) } = known;
+    return { parameter, aliases, group, rule, options, frozen, why };
   });
   return { planned, unused: Array.from(unused, ({ path: place }) => place) };
 }
@@ -74,8 +72,10 @@ function compileRule<P>(request: PlanRequest<P>, written: AnyParamRule, index: n
   const own = rules[index];
   // An entry without a rule may be meant for the parameters of another entry's.
   const candidates = own === undefined ? [base, ...rules.filter((rule) => rule !== undefined)] : [own];
-  const fits = (rule: UpdateRule): boolean => lacking(rule, hyperparameters, decayMult) === undefined;
-  const likely = candidates.find(fits) ?? own ?? base;
+  const needed = [...Object.keys(hyperparameters), ...(decayMult === undefined ? [] : ["weightDecay"])];
+  const has = (rule: UpdateRule): boolean =>
+    needed.every((option) => Object.hasOwn(rule.hyperparameters, option));
+  const likely = candidates.find(has) ?? own ?? base;
   const options = requireOptions(hyperparameters, likely, others, path);
   requireDecay(likely, decayMult, path);
   return {
@@ -92,19 +92,16 @@ function compileRule<P>(request: PlanRequest<P>, written: AnyParamRule, index: n
 
 const others = ["match", "name", "frozen", "rule", "lrMult", "decayMult"];
 
-/** The first of these options that a rule does not have. */
-function lacking(
-  { hyperparameters }: UpdateRule,
-  options: object,
-  decayMult: number | undefined,
-): string | undefined {
-  const needed = [...Object.keys(options), ...(decayMult === undefined ? [] : ["weightDecay"])];
-  return needed.find((name) => !Object.hasOwn(hyperparameters, name));
+function requireDecay(rule: UpdateRule, decayMult: number | undefined, path: string): void {
+  if (decayMult === undefined || Object.hasOwn(rule.hyperparameters, "weightDecay")) return;
+  refuse("unknown-option", `${path}.decayMult`, `a rule with weightDecay`, rule.name);
 }
 
-function requireDecay(rule: UpdateRule, decayMult: number | undefined, path: string): void {
-  if (decayMult === undefined || lacking(rule, {}, decayMult) === undefined) return;
-  refuse("unknown-option", `${path}.decayMult`, `a rule with weightDecay`, rule.name);
+/** @param base the rule of the wrapper */
+function join(base: UpdateRule, followed: readonly CompiledRule[], who: string): FollowedGroup {
+  const rule = followed.flatMap((candidate) => candidate.rule ?? []).at(-1);
+  const frozen = followed.flatMap((candidate) => candidate.frozen ?? []).at(-1);
+  return { followed, rule, options: combine(rule ?? base, followed, who), frozen };
 }
 
 /** The options of parameters that follow `rule` and these entries. */
