@@ -1,19 +1,26 @@
 // The pictures of docs/schedules.md: every kind of schedule, drawn from the package itself.
 import {
+  byEpoch,
   constant,
   cosine,
   cosineRestarts,
   custom,
+  cyclic,
   exponential,
+  inverseSqrt,
   linear,
   multiStep,
   oneCycle,
+  oneCycleMomentum,
   polynomial,
   reduceOnPlateau,
   type Schedule,
   type ScheduleFactory,
+  sequence,
   step,
   valueAt,
+  warmupCosine,
+  wsd,
 } from "@mm/optim-schedule";
 import { LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent } from "echarts/components";
@@ -37,6 +44,8 @@ interface Plot {
   readonly x?: string;
   readonly y?: string;
   readonly log?: boolean;
+  /** Where the vertical axis begins. Default 0. */
+  readonly min?: number;
 }
 
 const updatesToAnEpoch = 20;
@@ -46,6 +55,7 @@ const floors = [
   coded(cosine, { length: 80, etaMin: 0.001 }),
   coded(cosine, { length: 80, etaMinRatio: 0.01 }),
 ];
+const inEpochs = coded(cosine, { length: 5, by: "epoch" });
 const plateau = coded(reduceOnPlateau, { factor: 0.5, patience: 3, cooldown: 5 });
 
 /** Every plot, by file name. */
@@ -71,6 +81,57 @@ const plots: Readonly<Record<string, Plot>> = {
     lines: [
       line(coded(oneCycle, { length: 100 })),
       line(coded(oneCycle, { length: 100, threePhase: true, annealStrategy: "linear" })),
+    ],
+  },
+  oneCycleMomentum: {
+    y: "momentum",
+    min: 0.84,
+    lines: [
+      line(coded(oneCycleMomentum, { length: 100 }), 0.95, "momentum"),
+      line(
+        coded(oneCycleMomentum, { length: 100, threePhase: true, annealStrategy: "linear" }),
+        0.95,
+        "momentum",
+      ),
+    ],
+  },
+  cyclic: {
+    lines: [
+      line(coded(cyclic, { baseRatio: 0.1, up: 20 })),
+      line(coded(cyclic, { baseRatio: 0.1, up: 5, down: 20, mode: "triangular2" })),
+      line(coded(cyclic, { baseRatio: 0.1, up: 10, mode: "expRange", gamma: 0.98 })),
+    ],
+  },
+  warmupCosine: {
+    lines: [
+      line(coded(warmupCosine, { warmup: 20, length: 100 })),
+      line(coded(warmupCosine, { warmup: 20, length: 80, startFactor: 0.2, etaMinRatio: 0.1 })),
+    ],
+  },
+  wsd: {
+    lines: (["linear", "cosine", "sqrt"] as const).map((decayType) =>
+      line(coded(wsd, { warmup: 10, length: 100, decay: 30, decayType })),
+    ),
+  },
+  inverseSqrt: {
+    lines: [line(coded(inverseSqrt, { warmup: 20 })), line(coded(inverseSqrt, { timescale: 10 }))],
+  },
+  sequence: {
+    lines: [
+      line({
+        code: "sequence([exponential({ gamma: 0.97 }), cosine({ length: 60 })], [40])",
+        schedule: sequence([exponential({ gamma: 0.97 }), cosine({ length: 60 })], [40]),
+      }),
+    ],
+  },
+  byEpoch: {
+    x: `update, ${updatesToAnEpoch} to an epoch`,
+    lines: [
+      line(inEpochs),
+      line({
+        code: `byEpoch(${inEpochs.code}, ${updatesToAnEpoch})`,
+        schedule: byEpoch(inEpochs.schedule, updatesToAnEpoch),
+      }),
     ],
   },
   reduceOnPlateau: { x: "epoch", lines: underWay(plateau) },
@@ -116,8 +177,8 @@ function show(value: unknown): string {
     .join(", ")} }`;
 }
 
-/** A share of the group's own value, or, of a learning rate, the learning rate. */
-function line(given: Coded | readonly Coded[], lr?: number): Line {
+/** A share of the group's own value, or, of a learning rate or a momentum, that number. */
+function line(given: Coded | readonly Coded[], of?: number, name = "lr"): Line {
   const schedules = [given].flat();
   const codes = schedules.map(({ code }) => code);
   const code = Array.isArray(given) ? `[${codes.join(",\n ")}]` : codes.join("");
@@ -125,10 +186,10 @@ function line(given: Coded | readonly Coded[], lr?: number): Line {
     valueAt(
       schedules.map(({ schedule }) => schedule),
       { updates, epochs: Math.floor(updates / updatesToAnEpoch) },
-      lr ?? 1,
+      of ?? 1,
     );
   return {
-    label: lr === undefined ? code : `${code}, lr: ${lr}`,
+    label: of === undefined ? code : `${code}, ${name}: ${of}`,
     points: Array.from({ length: 101 }, (_, updates) => [updates, at(updates)]),
   };
 }
@@ -152,7 +213,7 @@ function underWay({ code, schedule }: Coded): readonly Line[] {
   ];
 }
 
-function draw({ lines, x = "update", y = "× the group's value", log = false }: Plot): string {
+function draw({ lines, x = "update", y = "× the group's value", log = false, min = 0 }: Plot): string {
   const rows = lines.flatMap(({ label }) => label.split("\n")).length;
   const top = 28 + 20 * rows;
   const chart = init(null, null, { renderer: "svg", ssr: true, width: 720, height: 220 + top });
@@ -177,7 +238,7 @@ function draw({ lines, x = "update", y = "× the group's value", log = false }: 
     xAxis: { ...middle, type: "value", max: last, name: x, nameGap: 26 },
     yAxis: log
       ? { ...middle, type: "log", name: y, nameGap: 46, min: 1e-4, max: 0.1 }
-      : { ...middle, type: "value", name: y, nameGap: 40, min: 0 },
+      : { ...middle, type: "value", name: y, nameGap: 40, min },
     series: lines.map(({ label, points, dashed = false }) => ({
       type: "line",
       name: label,

@@ -30,8 +30,9 @@ export const cosine: ScheduleFactory<CosineOptions> = /* @__PURE__ */ defineSche
       : checkFloor(options),
   at:
     ({ length = 1, tMax = length, ...floor }) =>
-    (count, value) =>
-      mixByCosine(value, floorOf(floor, value), count / tMax),
+    (count, value, group) =>
+      mixByCosine(value, floorOf(floor, value, group), count / tMax),
+  counts: ["tMax"],
   turns: ({ length = 1, tMax = length }) => [tMax],
 });
 
@@ -63,7 +64,8 @@ export const cosineRestarts: ScheduleFactory<CosineRestartsOptions> = /* @__PURE
       ? checkFloor(options)
       : ["restartWeights", "as many as there are periods"];
   },
-  at: (options) => (count, value) => {
+  counts: ["periods"],
+  at: (options) => (count, value, group) => {
     let passed = 0;
     let index = 0;
     const { periods, restartWeights } = options;
@@ -73,7 +75,7 @@ export const cosineRestarts: ScheduleFactory<CosineRestartsOptions> = /* @__PURE
     const top = value * (restartWeights?.[index] ?? 1);
     return mixByCosine(
       top,
-      floorOf(options, value),
+      floorOf(options, value, group),
       Math.min(1, (count - passed) / (periods[index] as number)),
     );
   },

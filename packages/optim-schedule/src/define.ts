@@ -1,6 +1,13 @@
 import { refuse } from "@mm/optim-core/backend";
 import { checkSchema, type Fields, integerFrom, isFinite32, oneOf, type Test } from "@mm/optim-core/schema";
-import type { Schedule, ScheduleFactory, ScheduleOptions, ScheduleOptionsRecord } from "./schedule.ts";
+import { checkByGroup } from "./by-group.ts";
+import type {
+  Schedule,
+  ScheduleFactory,
+  ScheduleGroup,
+  ScheduleOptions,
+  ScheduleOptionsRecord,
+} from "./schedule.ts";
 
 /** A schedule in closed form, for {@link defineSchedule}. */
 export interface ScheduleDefinition<O extends ScheduleOptions, D extends Partial<O>> {
@@ -11,12 +18,16 @@ export interface ScheduleDefinition<O extends ScheduleOptions, D extends Partial
   readonly defaults: D;
   /** An option that does not go with the others, and what it should have been. */
   readonly check?: (options: Resolved<O, D>) => readonly [name: string, expected: string] | undefined;
-  /** What `value` becomes after `count` counts from `begin`, at most `length` of them. */
-  readonly at: (options: Resolved<O, D>) => (count: number, value: number) => number;
+  /** What `value` becomes after `count` counts from `begin`, at most `length` of them. Groups may differ; the base settings are none. */
+  readonly at: (options: Resolved<O, D>) => (count: number, value: number, group?: ScheduleGroup) => number;
   /** After how many counts from `begin` the value stays where it is, if before `length`. Default: never. */
   readonly span?: (options: Resolved<O, D>) => number;
   /** After how many counts from `begin` it turns from rising to falling or back. Default: it does not. */
   readonly turns?: (options: Resolved<O, D>) => readonly number[];
+  /** The names of the options that are counts, or lists of counts, beside `begin` and `length`. Default: none. */
+  readonly counts?: readonly (keyof O & string)[];
+  /** Why it cannot be converted from epochs to updates, as words for what it should be. Default: it can. */
+  readonly perCount?: (options: Resolved<O, D>) => string | undefined;
 }
 
 /** Options with the defaults filled in. */
@@ -44,6 +55,8 @@ export function defineSchedule<O extends ScheduleOptions, const D extends Partia
   at,
   span = () => Infinity,
   turns = () => [],
+  counts = [],
+  perCount = () => undefined,
 }: ScheduleDefinition<O, D>): ScheduleFactory<O> {
   const make: ScheduleFactory<O> = (given, where = type) => {
     const options = resolveOptions(given, where, { ...commonFields(), ...fields() }, defaults, check);
@@ -54,44 +67,58 @@ export function defineSchedule<O extends ScheduleOptions, const D extends Partia
       span: span(options),
       turns: turns(options),
       with: (saved, place) => make(saved as O, place),
+      inUpdates(updatesPerEpoch, place) {
+        const unit = perCount(options);
+        if (unit !== undefined) refuse("invalid-option", place, unit, type);
+        return make(optionsInUpdates(options, counts, updatesPerEpoch) as O, place);
+      },
     });
   };
   return make;
 }
 
-interface ClosedForm {
-  readonly type: string;
+interface ClosedForm extends Pick<Schedule, "type" | "with" | "inUpdates"> {
   readonly options: ScheduleOptionsRecord & ScheduleOptions;
-  readonly at: (count: number, value: number) => number;
+  readonly at: (count: number, value: number, group?: ScheduleGroup) => number;
   readonly span?: number;
   readonly turns?: readonly number[];
-  readonly with: Schedule["with"];
 }
 
 /** What is true of all schedules in closed form: nothing before `begin`, nothing new after `length`. */
-export function closedForm({
-  type,
-  options,
-  at,
-  span = Infinity,
-  turns = [],
-  with: recreate,
-}: ClosedForm): Schedule {
-  const { begin = 0, length = Infinity, by = "update" } = options;
+export function closedForm({ at, span = Infinity, turns = [], ...members }: ClosedForm): Schedule {
+  const { begin = 0, length = Infinity, by = "update" } = members.options;
   const end = begin + Math.min(length, span);
   const within = turns.map((turn) => begin + turn).filter((count) => count < end);
   return {
     kind: "schedule",
-    type,
     by,
-    options,
-    at: (count, value) => (count < begin ? value : at(Math.min(count - begin, length), value)),
+    ...members,
+    at: (count, value, _, group) =>
+      count < begin ? value : at(Math.min(count - begin, length), value, group),
     end,
     turns: [begin, ...within, ...(end === Infinity ? [] : [end])],
     start: {},
     observe: (state) => state,
-    with: recreate,
   };
+}
+
+/** Options in updates for options in epochs. */
+export function optionsInUpdates(
+  options: ScheduleOptionsRecord,
+  counts: readonly string[],
+  updatesPerEpoch: number,
+): object {
+  const entries = Object.entries(options).map(([name, value]) => {
+    if (name === "by") return [name, "update"] as const;
+    if (![...counts, "begin", "length"].includes(name)) return [name, value] as const;
+    return [
+      name,
+      typeof value === "number"
+        ? value * updatesPerEpoch
+        : (value as readonly number[]).map((count) => count * updatesPerEpoch),
+    ] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 /** The options of every schedule in closed form. */
@@ -112,13 +139,20 @@ export function resolveOptions<O extends object, D extends Partial<O>>(
   checkSchema("invalid-option", where, given, { fields });
   const options: Record<string, unknown> = { ...defaults };
   for (const [name, value] of Object.entries(given) as [string, unknown][]) {
-    if (value !== undefined)
-      options[name] = Array.isArray(value) ? Object.freeze([...(value as unknown[])]) : value;
+    if (value === undefined) continue;
+    checkByGroup(`${where}.${name}`, value);
+    options[name] = copied(value);
   }
   const resolved = Object.freeze(options) as Resolved<O, D> & ScheduleOptionsRecord;
   const [name, expected = ""] = check?.(resolved) ?? [];
   if (name !== undefined) refuse("invalid-option", `${where}.${name}`, expected, resolved[name]);
   return resolved;
+}
+
+/** A list, or numbers by group, as a frozen copy. */
+function copied(value: unknown): unknown {
+  if (Array.isArray(value)) return Object.freeze([...(value as unknown[])]);
+  return typeof value === "object" ? Object.freeze({ ...value }) : value;
 }
 
 export const aFactor: Test = [

@@ -3,6 +3,9 @@ import { refuse } from "@mm/optim-core/backend";
 /** The numbers that a rule's hyperparameters hold: `"lr"`, `"betas[0]"`; and `"momentum"`, which for Adam and its kin is `betas[0]`. */
 export type HyperparameterPath<H> = H extends unknown ? PathIn<H> : never;
 
+/** How many micro-batches make a step: the wrapper's own number, of no group. */
+export type WrapperPath = "accumulativeCounts";
+
 type PathIn<H> =
   | {
       [K in keyof H & string]: H[K] extends number
@@ -15,7 +18,7 @@ type PathIn<H> =
       ? "momentum"
       : never);
 
-/** Live settings of a group, its types forgotten. */
+/** Live settings of a group, or of the wrapper, its types forgotten. */
 export type Settings = Record<string, unknown> & { readonly name?: unknown };
 
 /** One number of the settings of every group that has it. */
@@ -28,7 +31,15 @@ export interface Hyperparameter {
   read(settings: Settings): number | undefined;
   /** @throws OptimError `invalid-hyperparameter` for what the rule refuses; the old value stays */
   write(settings: Settings, value: number): void;
+  /** The number that is written for what schedules come to: the nearest whole one, where only whole ones will do. */
+  round(value: number): number;
 }
+
+/** Whether a path leads to the wrapper's own number. */
+export const isOfWrapper = (path: string): boolean => path === ("accumulativeCounts" satisfies WrapperPath);
+
+/** The wrapper stands among the settings of its groups. */
+const isWrapper = (settings: Settings): boolean => settings["kind"] === "optim-wrapper";
 
 /** @throws OptimError `unknown-option` for a path that leads to a number in none of the groups; it lists those that do */
 export function hyperparameterAt(where: string, path: string, groups: readonly Settings[]): Hyperparameter {
@@ -46,9 +57,12 @@ export function hyperparameterAt(where: string, path: string, groups: readonly S
           ? value
           : (settings[name] as readonly number[]).map((old, index) => (index === element ? value : old));
     },
+    round: (value) => (isOfWrapper(path) ? Math.max(1, Math.round(value)) : value),
   };
-  if (!groups.some((settings) => hyperparameter.keyIn(settings) !== undefined)) {
-    const known = new Set(groups.flatMap(numbersOf));
+  // Every wrapper has it, and a plan may be checked before there is one.
+  if (!isOfWrapper(path) && !groups.some((settings) => hyperparameter.keyIn(settings) !== undefined)) {
+    const ofGroups = groups.filter((settings) => !isWrapper(settings)).flatMap(numbersOf);
+    const known = new Set([...ofGroups, "accumulativeCounts" satisfies WrapperPath]);
     refuse("unknown-option", where, `one of ${[...known].join(", ")}`, path);
   }
   return hyperparameter;
@@ -56,6 +70,7 @@ export function hyperparameterAt(where: string, path: string, groups: readonly S
 
 /** Where a path leads in a group. A group of Adam and its kin has its momentum at `betas[0]`. */
 function keyIn(settings: Settings, path: string): string | undefined {
+  if (isWrapper(settings)) return isOfWrapper(path) ? path : undefined;
   const key = path === "momentum" && !("momentum" in settings) ? "betas[0]" : path;
   return typeof numberAt(settings, key) === "number" ? key : undefined;
 }

@@ -1,8 +1,9 @@
 import { type AnyOptimWrapper, isOptimError, OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { aBoolean, aNumber, checkSchema, integerFrom } from "@mm/optim-core/schema";
+import { groupsNamedIn } from "./by-group.ts";
 import { driveOf, noteDrive } from "./drives.ts";
-import type { Settings } from "./hyperparameter.ts";
+import { isOfWrapper, type Settings } from "./hyperparameter.ts";
 import { type StagedLoad, stageLoad, toStateDict } from "./load.ts";
 import {
   baseKey,
@@ -39,7 +40,10 @@ export class LiveScheduler implements Scheduler {
       plan,
       settings.map(([, group]) => group),
     );
-    if (!replace) for (const track of tracks) requireNotDriven(where, track, settings);
+    for (const track of tracks) {
+      requireGroups(where, track, settings);
+      if (!replace) requireNotDriven(where, track, settings);
+    }
     this.#progress = this.#withGroups({ updates: 0, epochs: 0, tracks });
   }
 
@@ -100,9 +104,15 @@ export class LiveScheduler implements Scheduler {
     return Object.fromEntries(
       this.#withGroups(this.#progress).tracks.map((track) => [
         track.hyperparameter.path,
-        this.#wrapper.paramGroups.map(({ name }) => valueOf({ updates, epochs }, track, name) ?? Number.NaN),
+        this.#keysOf(track).map(
+          (key, index) => valueOf({ updates, epochs }, track, key, index) ?? Number.NaN,
+        ),
       ]),
     );
+  }
+
+  #keysOf({ hyperparameter: { path } }: Track): readonly GroupKey[] {
+    return isOfWrapper(path) ? [baseKey] : this.#wrapper.paramGroups.map(({ name }) => name);
   }
 
   stateDict(): SchedulerStateDict {
@@ -202,11 +212,11 @@ export class LiveScheduler implements Scheduler {
   /** The numbers that are this scheduler's to write, with their values. */
   #driven(progress: Progress): readonly DrivenNumber[] {
     return progress.tracks.flatMap((track) =>
-      this.#settings().flatMap(([group, settings]) => {
+      this.#settings().flatMap(([group, settings], index) => {
         const { hyperparameter, initial: all } = track;
         const [key, value, initial] = [
           hyperparameter.keyIn(settings),
-          valueOf(progress, track, group),
+          valueOf(progress, track, group, index),
           all.get(group),
         ];
         if (key === undefined || value === undefined || initial === undefined) return [];
@@ -232,11 +242,13 @@ export class LiveScheduler implements Scheduler {
     if (this.#disposed) refuse("disposed", call, "a scheduler that was not disposed", this);
   }
 
-  /** All groups, the base settings among them. */
+  /** All groups, the base settings among them, and the wrapper, which has a number of its own. */
   #settings(): readonly (readonly [GroupKey, Settings])[] {
     const { paramGroups, baseParamSettings } = this.#wrapper;
-    const groups = paramGroups.map((group) => [group.name, group as unknown as Settings] as const);
-    return baseParamSettings ? [...groups, [baseKey, baseParamSettings] as const] : groups;
+    const others = [baseParamSettings, this.#wrapper].flatMap((settings) =>
+      settings ? [[baseKey, settings as unknown as Settings] as const] : [],
+    );
+    return [...paramGroups.map((group) => [group.name, group as unknown as Settings] as const), ...others];
   }
 
   /** How far the schedules of a hyperparameter are, before they move. */
@@ -290,6 +302,22 @@ function initialOf({ hyperparameter }: Track, settings: Settings): number | unde
   return drive && drive.written === held ? drive.initial : held;
 }
 
+/** Options that name a group which is not there would do nothing. @throws OptimError `unknown-name` */
+function requireGroups(
+  where: string,
+  { hyperparameter: { path }, schedules }: Track,
+  settings: readonly (readonly [GroupKey, Settings])[],
+): void {
+  const names = settings.flatMap(([key]) => (typeof key === "string" ? [key] : []));
+  for (const [index, { options }] of schedules.entries()) {
+    for (const [option, group] of groupsNamedIn(options)) {
+      if (names.includes(group)) continue;
+      const place = `${where}.${path}${schedules.length > 1 ? `[${index}]` : ""}.${option}`;
+      refuse("unknown-name", place, `the name of a group: ${names.join(", ")}`, group);
+    }
+  }
+}
+
 /** @throws OptimError `invalid-option` where another scheduler is under way */
 function requireNotDriven(
   where: string,
@@ -300,11 +328,12 @@ function requireNotDriven(
     const key = hyperparameter.keyIn(of);
     if (key === undefined || driveOf(of, key)?.isLive() !== true) continue;
     const name = group === baseKey ? "the base settings" : `group ${JSON.stringify(group)}`;
+    const { path } = hyperparameter;
     refuse(
       "invalid-option",
-      `${where}.${hyperparameter.path}`,
+      `${where}.${path}`,
       "a hyperparameter that no other scheduler drives",
-      `${hyperparameter.path} of ${name}`,
+      isOfWrapper(path) ? path : `${path} of ${name}`,
       { hint: "Call dispose() of the other scheduler before, or pass { replace: true }" },
     );
   }

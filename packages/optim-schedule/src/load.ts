@@ -1,6 +1,7 @@
 import { isOptimError, OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { checkSchema } from "@mm/optim-core/schema";
+import { isOfWrapper } from "./hyperparameter.ts";
 import { baseKey, type GroupKey, type Progress, type Track } from "./progress.ts";
 import type { Schedule, ScheduleState } from "./schedule.ts";
 import {
@@ -177,7 +178,9 @@ function matchGroups(
   const values = new Map<GroupKey, number>(Object.entries(saved));
   if (baseInitial !== undefined) values.set(baseKey, baseInitial);
   const nameOf = (key: GroupKey): string =>
-    `${path} of ${typeof key === "string" ? `group "${key}"` : "the base settings"}`;
+    isOfWrapper(path)
+      ? path
+      : `${path} of ${typeof key === "string" ? `group "${key}"` : "the base settings"}`;
   const without = (keys: Iterable<GroupKey>, others: ReadonlyMap<GroupKey, number>): readonly string[] =>
     [...keys].filter((key) => !others.has(key)).map(nameOf);
   found.missing.push(...without(initial.keys(), values));

@@ -1,12 +1,5 @@
-import {
-  aBoolean,
-  aFinite,
-  aPositive,
-  integerFrom,
-  isFinite32,
-  oneOf,
-  type Test,
-} from "@mm/optim-core/schema";
+import { aBoolean, aPositive, integerFrom, isFinite32, oneOf, type Test } from "@mm/optim-core/schema";
+import { type ByGroup, finiteByGroup, ofGroup } from "./by-group.ts";
 import { defineSchedule } from "./define.ts";
 import { mix, mixByCosine } from "./mix.ts";
 import type { ScheduleFactory, ScheduleOptions } from "./schedule.ts";
@@ -14,8 +7,8 @@ import type { ScheduleFactory, ScheduleOptions } from "./schedule.ts";
 export interface OneCycleOptions extends ScheduleOptions {
   /** Counts of the whole cycle. */
   readonly length: number;
-  /** The peak, for every group. Default: the group's own value, which keeps the ratios between groups. */
-  readonly etaMax?: number;
+  /** The peak, for every group, or by group. Default: the group's own value, which keeps the ratios between groups. */
+  readonly etaMax?: number | ByGroup;
   /** The share of `length` at which the peak is reached. Default 0.3. */
   readonly pctStart?: number;
   /** The form of each phase. Default `"cos"`. */
@@ -28,7 +21,7 @@ export interface OneCycleOptions extends ScheduleOptions {
   readonly threePhase?: boolean;
 }
 
-const aShare: Test = [
+export const aShare: Test = [
   (value: unknown) => isFinite32(value) && value > 0 && value < 1,
   "a number above 0 and below 1",
 ];
@@ -43,7 +36,7 @@ export const oneCycle: ScheduleFactory<OneCycleOptions> = /* @__PURE__ */ define
   type: "oneCycle",
   fields: () => ({
     length: integerFrom(1),
-    "etaMax?": aFinite,
+    "etaMax?": finiteByGroup,
     "pctStart?": aShare,
     "annealStrategy?": oneOf("cos", "linear"),
     "divFactor?": aPositive,
@@ -62,8 +55,8 @@ export const oneCycle: ScheduleFactory<OneCycleOptions> = /* @__PURE__ */ define
   at({ length, etaMax, pctStart, annealStrategy, divFactor, finalDivFactor, threePhase }) {
     const between = annealStrategy === "cos" ? mixByCosine : mix;
     const peakAt = pctStart * length;
-    return (count, value) => {
-      const peak = etaMax ?? value;
+    return (count, value, group) => {
+      const peak = etaMax === undefined ? value : ofGroup(etaMax, group, value);
       const start = peak / divFactor;
       const end = start / finalDivFactor;
       if (count <= peakAt) return between(start, peak, count / peakAt);

@@ -22,6 +22,6 @@ export const polynomial: ScheduleFactory<PolynomialOptions> = /* @__PURE__ */ de
   check: (options) => checkFloor(options),
   at:
     ({ length, power, ...floor }) =>
-    (count, value) =>
-      mix(floorOf(floor, value), value, (1 - count / length) ** power),
+    (count, value, group) =>
+      mix(floorOf(floor, value, group), value, (1 - count / length) ** power),
 });

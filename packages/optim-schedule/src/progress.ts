@@ -1,8 +1,9 @@
 import { refuse } from "@mm/optim-core/backend";
 import { type Hyperparameter, hyperparameterAt, type Settings } from "./hyperparameter.ts";
-import type { Schedule, ScheduleCounts, ScheduleState } from "./schedule.ts";
+import { requireSchedule } from "./require-schedule.ts";
+import type { Schedule, ScheduleCounts, ScheduleGroup, ScheduleState } from "./schedule.ts";
 
-/** The base settings among the groups. */
+/** The base settings among the groups; the wrapper's own number has no other key. */
 export const baseKey: unique symbol = /* @__PURE__ */ Symbol("base settings");
 export type GroupKey = string | typeof baseKey;
 
@@ -39,22 +40,30 @@ export interface Progress {
  */
 export function valueOf(
   counts: Required<ScheduleCounts>,
-  { schedules, states, initial, joined }: Track,
-  group: GroupKey,
+  { hyperparameter, schedules, states, initial, joined }: Track,
+  key: GroupKey,
+  index: number,
 ): number | undefined {
-  const first = initial.get(group);
+  const first = initial.get(key);
   if (first === undefined) return undefined;
-  const now = chain(schedules, { ...counts, states }, first);
-  const joint = joined.get(group);
-  const then = joint ? chain(schedules, joint, first) : 0;
-  return then !== 0 && Number.isFinite(then) ? first * (now / then) : now;
+  const group = typeof key === "string" ? { name: key, index } : undefined;
+  const now = chain(schedules, { ...counts, states }, first, group);
+  const joint = joined.get(key);
+  const then = joint ? chain(schedules, joint, first, group) : 0;
+  return hyperparameter.round(then !== 0 && Number.isFinite(then) ? first * (now / then) : now);
 }
 
-const chain = (schedules: readonly Schedule[], { updates, epochs, states }: Joined, first: number): number =>
-  schedules.reduce(
-    (value, { by, at }, index) => at(by === "epoch" ? epochs : updates, value, states[index]),
+function chain(
+  schedules: readonly Schedule[],
+  { updates, epochs, states }: Joined,
+  first: number,
+  group: ScheduleGroup | undefined,
+): number {
+  return schedules.reduce(
+    (value, { by, at }, index) => at(by === "epoch" ? epochs : updates, value, states[index], group),
     first,
   );
+}
 
 /**
  * Reads `{ lr: schedule, "betas[1]": [schedule, schedule] }` for these groups.
@@ -113,10 +122,4 @@ function readSchedules(where: string, given: Schedule | readonly Schedule[]): re
   }
   if (schedules.length === 0) refuse("invalid-option", where, "at least one schedule", given);
   return schedules;
-}
-
-/** @throws OptimError `invalid-option` */
-function requireSchedule(where: string, schedule: unknown): void {
-  if ((schedule as Partial<Schedule> | null | undefined)?.kind === "schedule") return;
-  refuse("invalid-option", where, "a schedule such as cosine({ length: 1000 })", schedule);
 }

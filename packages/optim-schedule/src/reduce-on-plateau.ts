@@ -1,7 +1,8 @@
+import { refuse } from "@mm/optim-core/backend";
 import { integerFrom, isFinite32, oneOf, type Test } from "@mm/optim-core/schema";
 import { aFactor, resolveOptions } from "./define.ts";
 import { checkFloor, floorFields, floorOf, type FloorOptions } from "./floor.ts";
-import type { Schedule, ScheduleState } from "./schedule.ts";
+import type { Schedule, ScheduleGroup, ScheduleState } from "./schedule.ts";
 
 export interface ReduceOnPlateauOptions extends FloorOptions {
   /** Whether less is better (`"min"`, default: a loss) or more (`"max"`: an accuracy). */
@@ -78,8 +79,8 @@ export function reduceOnPlateau(given: ReduceOnPlateauOptions = {}, where = "red
     end: Infinity,
     turns: [0],
     start: { ...start },
-    at(_, value, state: ScheduleState = { ...start }) {
-      const floor = floorOf(options, value);
+    at(_, value, state: ScheduleState = { ...start }, group?: ScheduleGroup) {
+      const floor = floorOf(options, value, group);
       let current = value;
       for (let done = 0; done < (state as unknown as PlateauState).reductions; done += 1) {
         const next = Math.min(current, Math.max(current * factor, floor));
@@ -102,5 +103,7 @@ export function reduceOnPlateau(given: ReduceOnPlateauOptions = {}, where = "red
       };
     },
     with: (saved, place) => reduceOnPlateau(saved, place),
+    inUpdates: (_, place) =>
+      refuse("invalid-option", place, "a schedule that counts epochs, not measures", "reduceOnPlateau"),
   };
 }

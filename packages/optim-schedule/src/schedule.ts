@@ -1,7 +1,26 @@
 /** Plain data, as given to a factory, with defaults filled in. */
 export type ScheduleOptionsRecord = {
-  readonly [name: string]: number | string | boolean | readonly number[];
+  readonly [name: string]:
+    | number
+    | string
+    | boolean
+    | readonly number[]
+    /** By group. */
+    | { readonly [group: string]: number }
+    /** The schedules that this one is made of. */
+    | readonly NestedSchedule[];
 };
+
+export interface NestedSchedule {
+  readonly type: string;
+  readonly options: ScheduleOptionsRecord;
+}
+
+/** The group whose value is asked for: its name, and its place among the groups of its wrapper. */
+export interface ScheduleGroup {
+  readonly name: string;
+  readonly index: number;
+}
 
 /** What a schedule remembers of the measures that it was told. Empty for those that listen to none. */
 export type ScheduleState = { readonly [name: string]: number | null };
@@ -32,8 +51,9 @@ export interface Schedule {
    *
    * @param value the group's initial value, or what the schedule before this one in a list made of it
    * @param state default: that of the start
+   * @param group default: none, as for the base settings
    */
-  readonly at: (count: number, value: number, state?: ScheduleState) => number;
+  readonly at: (count: number, value: number, state?: ScheduleState, group?: ScheduleGroup) => number;
   /** The count from which its value stays where it is; Infinity where it never does. */
   readonly end: number;
   /**
@@ -47,6 +67,8 @@ export interface Schedule {
   readonly observe: (state: ScheduleState, measure: number) => ScheduleState;
   /** The same kind of schedule with other options, as a state dict holds them. @throws OptimError as its factory */
   readonly with: (options: object, where?: string) => Schedule;
+  /** The same in updates, of which there are so many in an epoch: {@link byEpoch}. */
+  readonly inUpdates: (updatesPerEpoch: number, where: string) => Schedule;
 }
 
 /**
@@ -75,8 +97,9 @@ export function valueAt(
   schedules: Schedule | readonly Schedule[],
   { updates, epochs = 0 }: ScheduleCounts,
   value: number,
+  group?: ScheduleGroup,
 ): number {
   return [schedules]
     .flat()
-    .reduce((before, { by, at }) => at(by === "epoch" ? epochs : updates, before), value);
+    .reduce((before, { by, at }) => at(by === "epoch" ? epochs : updates, before, undefined, group), value);
 }

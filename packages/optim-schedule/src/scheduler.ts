@@ -1,5 +1,5 @@
 import type { BaseHyperparameters, OptimWrapper } from "@mm/optim-core";
-import type { HyperparameterPath } from "./hyperparameter.ts";
+import type { HyperparameterPath, WrapperPath } from "./hyperparameter.ts";
 import type { Schedule, ScheduleCounts } from "./schedule.ts";
 import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } from "./state.ts";
 
@@ -9,10 +9,13 @@ import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } fr
  *
  * Where groups have rules of their own, a plan may name what any of them has: each group is driven by what its rule has.
  *
+ * `accumulativeCounts` is the wrapper's own, and whole: what schedules make of it is rounded, to 1 at least. Counts move after an update, so it
+ * changes between two windows; the first after a change may be short, as windows end at multiples.
+ *
  * Of a rule that is not known by its type (`AnyOptimWrapper`), any path compiles, and is checked when the scheduler is made.
  */
 export type SchedulePlan<H = BaseHyperparameters> = {
-  readonly [P in BaseHyperparameters extends H ? string : HyperparameterPath<H>]?:
+  readonly [P in BaseHyperparameters extends H ? string : HyperparameterPath<H> | WrapperPath]?:
     Schedule | readonly Schedule[];
 };
 

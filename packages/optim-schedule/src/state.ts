@@ -22,7 +22,7 @@ export interface SavedHyperparameter {
   readonly schedules: readonly SavedSchedule[];
   /** By group: the value that the schedules begin with. */
   readonly initial: { readonly [group: string]: number };
-  /** That of the base settings, with several groups. */
+  /** That of the base settings, with several groups; that of `accumulativeCounts`, which has no groups. */
   readonly baseInitial?: number;
   /** Of groups that were added under the schedules: where these were at the first move that saw the group. */
   readonly joined?: { readonly [group: string]: SavedJoining };

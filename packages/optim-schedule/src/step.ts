@@ -11,6 +11,7 @@ export interface StepScheduleOptions extends ScheduleOptions {
 /** `value × gamma` to the number of `stepSize`s that have passed. `torch.optim.lr_scheduler.StepLR`. */
 export const step: ScheduleFactory<StepScheduleOptions> = /* @__PURE__ */ defineSchedule({
   type: "step",
+  counts: ["stepSize"],
   fields: () => ({ stepSize: integerFrom(1), "gamma?": aFactor }),
   defaults: { gamma: 0.1 },
   at:
@@ -29,6 +30,7 @@ export interface MultiStepOptions extends ScheduleOptions {
 /** `value × gamma` to the number of milestones that are reached. `torch.optim.lr_scheduler.MultiStepLR`. */
 export const multiStep: ScheduleFactory<MultiStepOptions> = /* @__PURE__ */ defineSchedule({
   type: "multiStep",
+  counts: ["milestones"],
   fields: () => ({ milestones: { items: integerFrom(0) }, "gamma?": aFactor }),
   defaults: { gamma: 0.1 },
   at:
@@ -45,6 +47,8 @@ export interface ExponentialOptions extends ScheduleOptions {
 /** `value × gamma` to the count. `torch.optim.lr_scheduler.ExponentialLR`. */
 export const exponential: ScheduleFactory<ExponentialOptions> = /* @__PURE__ */ defineSchedule({
   type: "exponential",
+  perCount: () =>
+    "a schedule without a factor per count: for updates, exponential({ gamma: gamma ** (1 / n) })",
   fields: () => ({ gamma: aFactor }),
   defaults: {},
   at:

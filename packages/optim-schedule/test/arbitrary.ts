@@ -4,15 +4,21 @@ import {
   cosine,
   cosineRestarts,
   custom,
+  cyclic,
   exponential,
+  inverseSqrt,
   linear,
   multiStep,
   oneCycle,
+  oneCycleMomentum,
   polynomial,
   reduceOnPlateau,
   type Schedule,
   type ScheduleFactory,
+  sequence,
   step,
+  warmupCosine,
+  wsd,
 } from "@mm/optim-schedule";
 
 const count = fc.integer({ min: 1, max: 40 });
@@ -20,6 +26,7 @@ const factor = fc.double({ min: 0.05, max: 1, noNaN: true });
 const floor = fc.oneof(
   fc.record({}),
   fc.record({ etaMin: fc.double({ min: 0, max: 0.05, noNaN: true }) }),
+  fc.record({ etaMin: fc.record({ head: fc.double({ min: 0, max: 0.05, noNaN: true }) }) }),
   fc.record({ etaMinRatio: fc.double({ min: 0, max: 0.5, noNaN: true }) }),
 );
 const common = fc.record(
@@ -55,6 +62,60 @@ export const kinds: Readonly<Record<string, fc.Arbitrary<Schedule>>> = {
     withFloor(fc.record({ length: count, power: fc.double({ min: 0.5, max: 3, noNaN: true }) })),
   ),
   oneCycle: kind(oneCycle, fc.record({ length: count, divFactor: fc.integer({ min: 2, max: 30 }) })),
+  oneCycleMomentum: kind(
+    oneCycleMomentum,
+    fc.record({
+      length: count,
+      pctStart: fc.double({ min: 0.1, max: 0.4, noNaN: true }),
+      threePhase: fc.boolean(),
+    }),
+  ),
+  cyclic: kind(
+    cyclic,
+    fc.record({
+      baseRatio: factor,
+      up: count,
+      down: count,
+      mode: fc.constantFrom("triangular" as const, "triangular2" as const),
+    }),
+  ),
+  warmupCosine: kind(
+    warmupCosine,
+    withFloor(
+      fc.record({ warmup: fc.integer({ min: 0, max: 20 }), length: fc.integer({ min: 21, max: 60 }) }),
+    ),
+  ),
+  wsd: kind(
+    wsd,
+    withFloor(
+      fc.record({
+        warmup: fc.integer({ min: 0, max: 10 }),
+        decay: fc.integer({ min: 1, max: 10 }),
+        length: fc.integer({ min: 20, max: 60 }),
+        decayType: fc.constantFrom("linear" as const, "cosine" as const, "sqrt" as const),
+      }),
+    ),
+  ),
+  inverseSqrt: kind(inverseSqrt, fc.record({ warmup: count, timescale: count })),
+  sequence: fc
+    .tuple(
+      fc.constantFrom("update" as const, "epoch" as const),
+      fc.integer({ min: 2, max: 20 }),
+      fc.integer({ min: 1, max: 20 }),
+      count,
+      fc.integer({ min: 0, max: 10 }),
+    )
+    .map(([by, first, more, length, begin]) =>
+      sequence({
+        schedules: [
+          linear({ startFactor: 0.1, length: first, by }),
+          step({ stepSize: 3, gamma: 0.5, by }),
+          cosine({ length, by, etaMinRatio: 0.1 }),
+        ],
+        milestones: [first, first + more],
+        begin,
+      }),
+    ),
   custom: common.map((options) => custom((done, value) => value / (1 + done / 10), options)),
   reduceOnPlateau: withFloor(
     fc.record({

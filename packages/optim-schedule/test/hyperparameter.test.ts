@@ -27,7 +27,7 @@ test("a hyperparameter that one group has is one; what none has is refused, with
     const { code, message } = thrownBy(() => hyperparameterAt("here", path, groups()));
     expect([code, message]).toEqual([
       "unknown-option",
-      `here: expected one of lr, momentum, betas[0], betas[1], got ${JSON.stringify(path)}`,
+      `here: expected one of lr, momentum, betas[0], betas[1], accumulativeCounts, got ${JSON.stringify(path)}`,
     ]);
   }
 });

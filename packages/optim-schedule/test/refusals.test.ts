@@ -6,14 +6,20 @@ import {
   cosineRestarts,
   createScheduler,
   custom,
+  cyclic,
   exponential,
+  inverseSqrt,
   linear,
   multiStep,
   oneCycle,
+  oneCycleMomentum,
   polynomial,
   reduceOnPlateau,
   type Schedule,
+  sequence,
   step,
+  warmupCosine,
+  wsd,
 } from "@mm/optim-schedule";
 import { thrownBy } from "../../../test-support/refusal.ts";
 import { wrap, wrapTwo } from "./wrappers.ts";
@@ -47,7 +53,13 @@ const factories: Readonly<
   cosine: {
     make: cosine,
     fine: { length: 3 },
-    wrong: { length: [undefined, 0], tMax: [0, 2.5], etaMin: ["0", Number.NaN], etaMinRatio: [-1] },
+    wrong: {
+      length: [undefined, 0],
+      tMax: [0, 2.5],
+      etaMin: ["0", Number.NaN, [1]],
+      "etaMin.head": [{ head: "0" }, { body: 1, head: Number.NaN }],
+      etaMinRatio: [-1],
+    },
   },
   cosineRestarts: {
     make: cosineRestarts,
@@ -70,12 +82,61 @@ const factories: Readonly<
     wrong: {
       length: [undefined],
       etaMax: ["1"],
+      "etaMax.head": [{ head: "1" }],
       pctStart: [0, 1],
       annealStrategy: ["cosine"],
       divFactor: [0],
       finalDivFactor: [-1],
       threePhase: [1],
     },
+  },
+  oneCycleMomentum: {
+    make: oneCycleMomentum,
+    fine: { length: 3 },
+    wrong: {
+      length: [undefined],
+      baseMomentum: ["0.85"],
+      maxMomentum: [null],
+      pctStart: [0, 1],
+      annealStrategy: ["cosine"],
+      threePhase: [1],
+    },
+  },
+  cyclic: {
+    make: cyclic,
+    fine: { baseRatio: 0.1, up: 3 },
+    wrong: {
+      baseRatio: [undefined, -1],
+      up: [undefined, 0, 1.5],
+      down: [0],
+      mode: ["exp_range"],
+      // It is of one mode alone.
+      gamma: [-1, "1", 0.9],
+    },
+  },
+  warmupCosine: {
+    make: warmupCosine,
+    fine: { warmup: 1, length: 3 },
+    // There must be counts for the cosine.
+    wrong: { warmup: [undefined, -1, 3], length: [undefined, 0], startFactor: [-1], etaMin: [null] },
+  },
+  wsd: {
+    make: wsd,
+    fine: { length: 3, decay: 3 },
+    wrong: {
+      length: [undefined, 0],
+      decay: [undefined, 0, 4],
+      warmup: [-1],
+      decayType: ["1-sqrt"],
+      startFactor: [-1],
+      etaMinRatio: [-1],
+    },
+  },
+  inverseSqrt: {
+    make: inverseSqrt,
+    fine: { timescale: 3 },
+    // One of the two there must be.
+    wrong: { warmup: [-1], timescale: [undefined, 0] },
   },
   reduceOnPlateau: {
     make: reduceOnPlateau,
@@ -102,7 +163,7 @@ describe.each(Object.entries(factories))("%s refuses", (name, { make, fine, wron
     name === "reduceOnPlateau" ? {} : { begin: [-1, 0.5, null], length: [0, "3"], by: ["iteration", true] };
 
   test.each(Object.entries({ ...common, ...wrong }))("%s", (field, values) => {
-    const option = field.replace(/\[.*/, "");
+    const option = field.replace(/[[.].*/, "");
     for (const value of values) {
       const { code, message } = refused({ ...fine, [option]: value });
       expect([code, message.split(": expected")[0]]).toEqual(["invalid-option", `${name}.${field}`]);
@@ -125,6 +186,65 @@ test("options that do not go together", () => {
   expect(() => oneCycle({ length: 10, pctStart: 0.5, threePhase: true })).toThrow(
     "oneCycle.pctStart: expected below 0.5 with threePhase, got 0.5",
   );
+  expect(() => wsd({ length: 10, warmup: 4, decay: 7 })).toThrow(
+    "wsd.decay: expected with warmup, at most as many counts as length, got 7",
+  );
+});
+
+describe("sequence refuses", () => {
+  const up = linear({ length: 3 });
+  const down = cosine({ length: 9 });
+  test.each<readonly [string, () => Schedule, string]>([
+    ["no schedules", () => sequence([], []), "sequence.schedules: expected at least one schedule, got []"],
+    [
+      "what is no list",
+      () => sequence({ schedules: up, milestones: [] } as never),
+      "sequence.schedules: expected an array",
+    ],
+    [
+      "what is no schedule",
+      () => sequence([up, { length: 3 } as never], [3]),
+      "sequence.schedules[1]: expected a schedule",
+    ],
+    [
+      "too few milestones",
+      () => sequence([up, down], []),
+      "sequence.milestones: expected 1 counts, rising: one for each schedule but the first, got []",
+    ],
+    ["too many", () => sequence([up], [3]), "sequence.milestones: expected 0 counts"],
+    [
+      "none",
+      () => sequence([up] as never, undefined as never),
+      "sequence.milestones: expected an array, got undefined",
+    ],
+    [
+      "milestones that fall",
+      () => sequence([up, down, up], [3, 3]),
+      "sequence.milestones: expected 2 counts, rising",
+    ],
+    [
+      "a milestone of 0",
+      () => sequence([up, down], [0]),
+      "sequence.milestones[0]: expected an integer of at least 1, got 0",
+    ],
+    [
+      "a measure",
+      () => sequence([up, reduceOnPlateau()], [3]),
+      'sequence.schedules[1]: expected a schedule in closed form, which listens to no measures, got "reduceOnPlateau"',
+    ],
+    [
+      "two units",
+      () => sequence([up, cosine({ length: 3, by: "epoch" })], [3]),
+      'sequence.schedules[1].by: expected "update", as the first has, got "epoch"',
+    ],
+    [
+      "options that nobody reads",
+      () => sequence({ schedules: [up], milestones: [], length: 3 } as never),
+      'sequence: expected one of schedules, milestones, begin, got "length"',
+    ],
+  ])("%s", (_, make, message) => {
+    expect(thrownBy(make).message).toContain(message);
+  });
 });
 
 test("a place that the caller names takes that of the factory", () => {
@@ -172,7 +292,7 @@ describe("a scheduler refuses", () => {
   test("names of hyperparameters, with those that there are", () => {
     const wrapper = wrap(adam());
     expect(thrownBy(() => createScheduler(wrapper, { "betas[2]": halve } as object)).expected).toBe(
-      "one of lr, betas[0], betas[1], eps, weightDecay",
+      "one of lr, betas[0], betas[1], eps, weightDecay, accumulativeCounts",
     );
   });
 

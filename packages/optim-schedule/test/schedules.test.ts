@@ -4,18 +4,24 @@ import {
   cosine,
   cosineRestarts,
   custom,
+  cyclic,
   defineSchedule,
   exponential,
+  inverseSqrt,
   linear,
   multiStep,
   oneCycle,
+  oneCycleMomentum,
   polynomial,
   reduceOnPlateau,
   type Schedule,
   type ScheduleFactory,
   type ScheduleOptions,
+  sequence,
   step,
   valueAt,
+  warmupCosine,
+  wsd,
 } from "@mm/optim-schedule";
 
 /** float64 throughout: a handful of operations, each off by at most half an ulp (1.1e-16), and decimals that binary cannot hold. */
@@ -84,6 +90,105 @@ describe("from a value of 8, after 0, 1, 2, … counts", () => {
       "one-cycle in three phases",
       oneCycle({ length: 4, pctStart: 0.25, divFactor: 4, finalDivFactor: 2, threePhase: true }),
       [2, 8, 2, 1.5, 1, 1],
+    ],
+    // To 0.25 × 8 = 2 in 4 counts and back in 2.
+    ["cyclic", cyclic({ baseRatio: 0.25, up: 4, down: 2 }), [2, 3.5, 5, 6.5, 8, 5, 2, 3.5]],
+    // Heights of 6, 3, 1.5 above 2.
+    [
+      "cyclic, each half as high",
+      cyclic({ baseRatio: 0.25, up: 1, mode: "triangular2" }),
+      [2, 8, 2, 5, 2, 3.5, 2],
+    ],
+    // Heights of 6 × 0.5^count at the peaks, after 1, 3 and 5 counts.
+    [
+      "cyclic that shrinks",
+      cyclic({ baseRatio: 0.25, up: 1, mode: "expRange", gamma: 0.5 }),
+      [2, 5, 2, 2.75, 2, 2.1875],
+    ],
+    // 0/2, 1/2 of 8; then the cosine of 3 counts.
+    ["warm-up and cosine", warmupCosine({ warmup: 2, length: 5 }), [0, 4, 8, 6, 2, 0, 0]],
+    [
+      "warm-up from a share, and a cosine to a floor",
+      warmupCosine({ warmup: 2, length: 5, startFactor: 0.5, etaMin: 4 }),
+      [4, 6, 8, 7, 5, 4, 4],
+    ],
+    ["warm-up, stable, decay", wsd({ warmup: 2, length: 7, decay: 2 }), [0, 4, 8, 8, 8, 8, 4, 0, 0]],
+    [
+      "stable and decay by a cosine to a share",
+      wsd({ length: 5, decay: 3, decayType: "cosine", etaMinRatio: 0.5 }),
+      [8, 8, 8, 7, 5, 4, 4],
+    ],
+    // 8 − 8 × √(1/4), √(2/4), √(3/4), √(4/4)
+    [
+      "stable and decay by a root",
+      wsd({ length: 5, decay: 4, decayType: "sqrt" }),
+      [8, 8, 4, 8 - 8 * Math.SQRT1_2, 8 - 4 * Math.sqrt(3), 0],
+    ],
+    // 8 × 0/2, 1/2; then 8 × √(2 ÷ count): 8 at 2, 4 at 8.
+    [
+      "inverse square root",
+      inverseSqrt({ warmup: 2 }),
+      [
+        0,
+        4,
+        8,
+        8 * Math.sqrt(2 / 3),
+        8 * Math.SQRT1_2,
+        8 * Math.sqrt(2 / 5),
+        8 / Math.sqrt(3),
+        8 * Math.sqrt(2 / 7),
+        4,
+      ],
+    ],
+    // 8 × √(3 ÷ (count + 3)): half after 3 × 3 counts.
+    [
+      "inverse square root without a warm-up",
+      inverseSqrt({ timescale: 3 }),
+      [
+        8,
+        8 * Math.sqrt(3 / 4),
+        8 * Math.sqrt(3 / 5),
+        8 * Math.SQRT1_2,
+        8 * Math.sqrt(3 / 7),
+        8 * Math.sqrt(3 / 8),
+        8 / Math.sqrt(3),
+        8 * Math.sqrt(3 / 10),
+        8 * Math.sqrt(3 / 11),
+        4,
+      ],
+    ],
+    // Down to 4 in 2 of 4 counts and back up to the value.
+    [
+      "one-cycle momentum",
+      oneCycleMomentum({ length: 4, pctStart: 0.5, baseMomentum: 4 }),
+      [8, 6, 4, 6, 8, 8],
+    ],
+    [
+      "one-cycle momentum between two numbers, in three phases and straight lines",
+      oneCycleMomentum({
+        length: 10,
+        pctStart: 0.4,
+        baseMomentum: 4,
+        maxMomentum: 6,
+        annealStrategy: "linear",
+        threePhase: true,
+      }),
+      [6, 5.5, 5, 4.5, 4, 4.5, 5, 5.5, 6, 6, 6, 6],
+    ],
+    // Each begins anew from 8, with a count of 0.
+    [
+      "a sequence",
+      sequence([exponential({ gamma: 0.5 }), cosine({ length: 3 })], [2]),
+      [8, 4, 8, 6, 2, 0, 0],
+    ],
+    [
+      "a sequence that begins later",
+      sequence({
+        schedules: [constant({ factor: 0.5 }), step({ stepSize: 1, gamma: 0.5 })],
+        milestones: [1],
+        begin: 2,
+      }),
+      [8, 8, 4, 8, 4, 2],
     ],
     ["custom", custom((count, value) => value / (count + 1)), [8, 4, 8 / 3, 2]],
   ])("%s", (_, schedule, expected) => {

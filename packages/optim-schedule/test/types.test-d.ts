@@ -3,10 +3,12 @@ import { OptimWrapperDict } from "@mm/optim-dict";
 import type { AdamHyperparameters, SgdHyperparameters } from "@mm/optim-rules";
 import { describe, expectTypeOf, test } from "vitest";
 import {
+  byEpoch,
   cosine,
   createScheduler,
   createSchedulerDict,
   custom,
+  cyclic,
   type HyperparameterPath,
   linear,
   multiStep,
@@ -16,6 +18,7 @@ import {
   type ScheduleFactory,
   type Scheduler,
   type SchedulerDict,
+  sequence,
 } from "@mm/optim-schedule";
 
 // Two backends by their closures alone.
@@ -45,6 +48,9 @@ describe("a scheduler", () => {
     expectTypeOf(createScheduler(generator, { lr: schedule, momentum: schedule })).toEqualTypeOf<Scheduler>();
     createScheduler(generator, { "betas[1]": [linear({ length: 3 }), schedule] });
     createScheduler(discriminator, { weightDecay: custom((count, value) => value / (count + 1)) });
+    createScheduler(generator, { accumulativeCounts: multiStep({ milestones: [3], gamma: 2 }) });
+    // @ts-expect-error the count is not for schedules
+    createScheduler(generator, { innerCount: schedule });
     // @ts-expect-error SGD has no betas
     createScheduler(discriminator, { "betas[0]": schedule });
     // @ts-expect-error Adam has two betas
@@ -115,6 +121,17 @@ test("options are those of the kind", () => {
   multiStep({ milestones: 3 });
   // @ts-expect-error "cos" or "linear"
   oneCycle({ length: 3, annealStrategy: "cosine" });
+  cosine({ length: 3, etaMin: { head: 0.1 } });
+  // @ts-expect-error a floor is a number
+  cosine({ length: 3, etaMin: { head: "0.1" } });
+  custom((_, value, group) => (group?.name === "head" ? value : 0));
+  sequence([schedule, schedule], [3]);
+  sequence({ schedules: [schedule, schedule], milestones: [3] });
+  // @ts-expect-error a factory is no schedule
+  sequence([cosine, schedule], [3]);
+  // @ts-expect-error it is "expRange"
+  cyclic({ baseRatio: 0.1, up: 3, mode: "exp_range" });
+  expectTypeOf(byEpoch(schedule, 10)).toEqualTypeOf<Schedule>();
   // @ts-expect-error it counts measures, not updates or epochs
   reduceOnPlateau({ by: "epoch" });
   // @ts-expect-error updates or epochs
