@@ -6,7 +6,7 @@ import type {
   LossScale,
   OnNonFinite,
 } from "@mm/optim-core";
-import type { HyperparameterPath } from "@mm/optim-schedule";
+import type { HyperparameterPath, Schedule, WrapperPath } from "@mm/optim-schedule";
 import type { Matcher } from "./matcher.ts";
 import type { RuleHyperparameters, RuleName, RuleRegistry, ScheduleRegistry } from "./registry.ts";
 
@@ -31,12 +31,25 @@ export interface OptimWrapperConfig<
 
 export type SchedulesConfig<H, S extends ScheduleRegistry> = BaseHyperparameters extends H
   ? { readonly [path: string]: ScheduleConfig<S> | readonly ScheduleConfig<S>[] }
-  : { readonly [P in HyperparameterPath<H>]?: ScheduleConfig<S> | readonly ScheduleConfig<S>[] };
+  : {
+      readonly [P in HyperparameterPath<H> | WrapperPath]?: ScheduleConfig<S> | readonly ScheduleConfig<S>[];
+    };
 
-/** A schedule by its name in the registry, with its options. */
+/** A schedule by its name in the registry, with its options; those of a schedule that is made of others (`sequence`) are written alike. */
 export type ScheduleConfig<S extends ScheduleRegistry> = {
-  readonly [K in keyof S & string]: { readonly type: K } & ScheduleOptionsOf<S[K]>;
+  readonly [K in keyof S & string]: { readonly type: K } & ConvertedSchedule &
+    Written<ScheduleOptionsOf<S[K]>, S>;
 }[keyof S & string];
+
+interface ConvertedSchedule {
+  /** Beside `by: "epoch"`: it moves at every update, as `byEpoch` of `@mm/optim-schedule` does. `buildScheduler` needs `updatesPerEpoch` for it. */
+  readonly convertToUpdates?: boolean;
+}
+
+/** Options in JSON. */
+type Written<O, S extends ScheduleRegistry> = {
+  [K in keyof O]: O[K] extends readonly Schedule[] ? readonly ScheduleConfig<S>[] : O[K];
+};
 
 type ScheduleOptionsOf<Factory extends ScheduleRegistry[string]> = [Parameters<Factory>[0]] extends [never]
   ? object

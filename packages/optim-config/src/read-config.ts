@@ -133,7 +133,8 @@ export function readConfig(config: OptimWrapperConfig, registries: Registries, p
         : readRule(entry.rule, registries, `${path}.paramwise[${index}].rule`),
   );
   const all = [rule, ...rules].flatMap((found) => found?.hyperparameters ?? []);
-  makeSchedules(schedules, registries, all, `${path}.schedules`);
+  // How many updates an epoch has, buildScheduler is told.
+  makeSchedules(schedules, registries, all, `${path}.schedules`, 1);
   return {
     config,
     path,

@@ -3,13 +3,19 @@ import {
   constant,
   cosine,
   cosineRestarts,
+  cyclic,
   exponential,
+  inverseSqrt,
   linear,
   multiStep,
   oneCycle,
+  oneCycleMomentum,
   polynomial,
   reduceOnPlateau,
+  sequence,
   step,
+  warmupCosine,
+  wsd,
 } from "@mm/optim-schedule";
 
 /** Every rule of `@mm/optim-rules` that hyperparameters alone make. */
@@ -49,13 +55,19 @@ const allSchedules = {
   constant,
   cosine,
   cosineRestarts,
+  cyclic,
   exponential,
+  inverseSqrt,
   linear,
   multiStep,
   oneCycle,
+  oneCycleMomentum,
   polynomial,
   reduceOnPlateau,
+  sequence,
   step,
+  warmupCosine,
+  wsd,
 };
 
 export const registries = { rules: allRules, schedules: allSchedules };

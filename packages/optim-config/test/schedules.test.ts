@@ -5,7 +5,7 @@ import {
   buildSchedulerDict,
 } from "@mm/optim-config";
 import { adam, sgd } from "@mm/optim-rules";
-import { constant, cosine, linear } from "@mm/optim-schedule";
+import { constant, cosine, exponential, linear, sequence } from "@mm/optim-schedule";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
 import { thrownBy } from "../../../test-support/refusal.ts";
@@ -68,6 +68,97 @@ describe("schedules of a configuration", () => {
     schedulers.get("b").step(updated);
     expect([schedulers.get("a").updates, schedulers.get("b").updates]).toEqual([0, 1]);
     optim.dispose();
+  });
+});
+
+describe("schedules of schedules", () => {
+  const registries = { ...parts, schedules: { ...parts.schedules, sequence, exponential } };
+
+  test("a sequence is written as it is made", () => {
+    const config = {
+      optimizer: { type: "sgd", lr: 8 },
+      schedules: {
+        lr: {
+          type: "sequence",
+          schedules: [
+            { type: "linear", startFactor: 0.5, length: 2 },
+            { type: "cosine", length: 3 },
+          ],
+          milestones: [2],
+        },
+        accumulativeCounts: { type: "constant", factor: 3 },
+      },
+    } as const;
+    const optim = buildOptimWrapper(model(), config, registries);
+    const scheduler = buildScheduler(optim, config, registries);
+    const seen = [0, 1, 2, 3, 4, 5].map((updates) => scheduler.at({ updates })["lr"]?.[0]);
+    // As in packages/optim-schedule: cos 0°, 60°, 120°, 180°, to a rounding of float64.
+    expect(seen.map((value) => Number(value?.toFixed(14)))).toEqual([4, 6, 8, 6, 2, 0]);
+    expect(optim.accumulativeCounts).toBe(3);
+    optim.dispose();
+  });
+
+  test.each([
+    [{ type: "cosin", length: 3 }, '.type: expected "constant" or "cosine"'],
+    [{ type: "cosine", length: 0 }, ".length: expected an integer of at least 1, got 0"],
+    [3, ": expected an object, got 3"],
+    [{ type: "sequence", schedules: [3], milestones: [] }, ".schedules[0]: expected an object, got 3"],
+  ])("what is wrong in a part is refused with its path: %j", (part, message) => {
+    const config = {
+      optimizer: { type: "sgd" },
+      schedules: { lr: { type: "sequence", schedules: [part], milestones: [] } },
+    };
+    expect(thrownBy(() => buildOptimWrapper(model(), config as never, registries)).message).toContain(
+      `config.schedules.lr.schedules[0]${message}`,
+    );
+  });
+});
+
+describe("schedules that are written in epochs", () => {
+  const config = {
+    optimizer: { type: "sgd", lr: 8 },
+    schedules: { lr: { type: "cosine", length: 2, by: "epoch", convertToUpdates: true } },
+  } as const;
+
+  test("move at every update, of which buildScheduler is told how many an epoch has", () => {
+    const optim = buildOptimWrapper(model(), config, parts);
+    const scheduler = buildScheduler(optim, config, { ...parts, updatesPerEpoch: 3 });
+    // Half a cosine in 2 × 3 updates: at 2 of 6 it is cos 60°.
+    expect(scheduler.at({ updates: 2 })["lr"]?.[0]).toBeCloseTo(6, 14);
+    expect(scheduler.stateDict().hyperparameters["lr"]?.schedules[0]?.options).toEqual({
+      length: 6,
+      by: "update",
+    });
+    optim.dispose();
+  });
+
+  test("of a dict, one number for all or one for each", () => {
+    const dict = { wrappers: { a: config, b: config } } as const;
+    const lengths = (updatesPerEpoch: number | { a: number; b: number }) => {
+      const optim = buildOptimWrapperDict(model(), dict, parts);
+      const saved = buildSchedulerDict(optim, dict, { ...parts, updatesPerEpoch }).stateDict().schedulers;
+      optim.dispose();
+      return [saved.a, saved.b].map((one) => one.hyperparameters["lr"]?.schedules[0]?.options["length"]);
+    };
+    expect(lengths(3)).toEqual([6, 6]);
+    expect(lengths({ a: 3, b: 5 })).toEqual([6, 10]);
+  });
+
+  test("are refused where nobody says it, and where they cannot be converted", () => {
+    const optim = buildOptimWrapper(model(), config, parts);
+    expect(thrownBy(() => buildScheduler(optim, config, parts)).message).toBe(
+      "config.schedules.lr: updatesPerEpoch: expected an integer of at least 1, got undefined",
+    );
+    expect(optim.getLr()).toEqual({ lr: [8] });
+    optim.dispose();
+    const refused = (lr: object): string =>
+      thrownBy(() => buildOptimWrapper(model(), { ...config, schedules: { lr } } as never, parts)).message;
+    expect(refused({ type: "cosine", length: 2, convertToUpdates: true })).toBe(
+      'config.schedules.lr: by: expected "epoch", got "update"',
+    );
+    expect(refused({ type: "cosine", length: 2, by: "epoch", convertToUpdates: 1 })).toBe(
+      "config.schedules.lr.convertToUpdates: expected true or false, got 1",
+    );
   });
 });
 

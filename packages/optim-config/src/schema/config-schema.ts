@@ -66,45 +66,61 @@ export const checkedWrapperSchema = (registries: Registries): JsonSchema =>
 export const checkedDictSchema = (registries: Registries): JsonSchema =>
   dictShape(checked(registries)).schema;
 export const checkedSchedulesSchema = (registries: Registries): JsonSchema =>
-  schedulesShape(openSchedules(registries)).schema;
+  schedulesShape(openSchedule(registries)).schema;
+/** A schedule within another: the type is checked, its options are left to its factory. */
+export const checkedScheduleSchema = (registries: Registries): JsonSchema => openSchedule(registries);
 
 const draft = "http://json-schema.org/draft-07/schema#";
 
 interface Known {
   /** A rule of the registry with its hyperparameters. */
   readonly optimizer: Shape<OptimizerConfig<RuleRegistry, string>>;
-  readonly schedules: readonly JsonSchema[];
+  /** A schedule of the registry with its options. */
+  readonly schedule: JsonSchema;
 }
 
 function checked(registries: Registries): Known {
   return {
     optimizer: optimizerShape(registries.rules, ruleAroundShape()),
-    schedules: openSchedules(registries),
+    schedule: openSchedule(registries),
   };
 }
 
-/** The rules stand in the schema once, whatever refers to them. */
+/** Rules and schedules stand in the schema once, whatever refers to them. */
 function published(registries: Registries): {
   readonly known: Known;
   readonly definitions: { readonly [name: string]: JsonSchema };
 } {
   const refer = <T>(definition: string): Shape<T> => ({ schema: { $ref: `#/definitions/${definition}` } });
   return {
-    known: { optimizer: refer("optimizer"), schedules: knownSchedules(registries) },
+    known: { optimizer: refer("optimizer"), schedule: refer("schedule").schema },
     definitions: {
+      ...scheduleDefinitions(registries, refer("part").schema),
       optimizer: optimizerShape(registries.rules, refer("around")).schema,
       around: ruleAroundShape().schema,
     },
   };
 }
 
-const openSchedules = ({ schedules = {} }: Registries): readonly JsonSchema[] =>
-  Object.keys(schedules).map((type) => typed(type));
+const openSchedule = ({ schedules = {} }: Registries): JsonSchema =>
+  anyOf(Object.keys(schedules).map((type) => typed(type)));
 
-function knownSchedules({ schedules = {} }: Registries): readonly JsonSchema[] {
-  const standard = standardSchedules();
-  return Object.keys(schedules).map((type) => standard[type] ?? typed(type));
+/** All schedules of the registry, and those that a sequence may be made of: in closed form, and no sequences. */
+function scheduleDefinitions(
+  { schedules = {} }: Registries,
+  part: JsonSchema,
+): { readonly schedule: JsonSchema; readonly part?: JsonSchema } {
+  const standard = standardSchedules(part);
+  const schemas = (types: readonly string[]): JsonSchema =>
+    anyOf(types.map((type) => standard[type] ?? typed(type)));
+  const types = Object.keys(schedules);
+  const parts = types.filter((type) => type !== "sequence" && type !== "reduceOnPlateau");
+  return { schedule: schemas(types), ...(types.includes("sequence") && { part: schemas(parts) }) };
 }
+
+const anyOf = (schedules: readonly JsonSchema[]): JsonSchema => ({
+  anyOf: schedules.length > 0 ? schedules : [typed()],
+});
 
 const wrapperShape = (known: Known): Shape<OptimWrapperConfig> => object(wrapperFields(known));
 
@@ -123,7 +139,7 @@ function dictShape(known: Known): Shape<OptimWrapperDictConfig> {
   });
 }
 
-function wrapperFields({ optimizer, schedules }: Known): Fields<OptimWrapperConfig> {
+function wrapperFields({ optimizer, schedule }: Known): Fields<OptimWrapperConfig> {
   return {
     $schema: optional(text()),
     optimizer: described("the update rule and its hyperparameters", optimizer),
@@ -143,7 +159,7 @@ function wrapperFields({ optimizer, schedules }: Known): Fields<OptimWrapperConf
     scaleLr: optional(
       described("multiply learning rates by batchSize × accumulativeCounts ÷ baseBatchSize", scaleLrShape()),
     ),
-    schedules: optional(described("by hyperparameter", schedulesShape(schedules))),
+    schedules: optional(described("by hyperparameter", schedulesShape(schedule))),
   };
 }
 
@@ -256,12 +272,8 @@ const dynamicLossScaleShape = (): Shape<DynamicLossScale> =>
     minScale: optional(positive()),
   });
 
-function schedulesShape(
-  schedules: readonly JsonSchema[],
-): Shape<SchedulesConfig<BaseHyperparameters, ScheduleRegistry>> {
-  const one: Shape<ScheduleConfig<ScheduleRegistry>> = {
-    schema: { anyOf: schedules.length > 0 ? schedules : [typed()] },
-  };
+function schedulesShape(schema: JsonSchema): Shape<SchedulesConfig<BaseHyperparameters, ScheduleRegistry>> {
+  const one: Shape<ScheduleConfig<ScheduleRegistry>> = { schema };
   return record(either(one, list(one, { minItems: 1 })));
 }
 
