@@ -26,6 +26,7 @@ export function arrayOptimizer<H extends BaseHyperparameters, R extends BaseHype
       capabilities: hostCapabilities,
       describe: (value) => ({ shape: [value.length], identity: value }),
       allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+      allocateCopy: ({ value }) => value.slice(),
       release: () => {},
       write: (vector, data) => vector.set(data),
       read: copies,

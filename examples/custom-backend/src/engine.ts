@@ -35,6 +35,7 @@ export function jaxEngine(): Engine<JaxLoss, np.Array, Variable, Float32Array, n
 
     // Vectors: accumulators and slots.
     allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+    allocateCopy: ({ value }) => dataOf(value.array.ref).slice(),
     release() {},
     write: (vector, data) => vector.set(data),
     read: (vectors) => Promise.resolve(packed(vectors)),

@@ -95,6 +95,10 @@ export function referenceEngine(
       allocations.live += 1;
       return new Float32Array(parameter.length).fill(initial);
     },
+    allocateCopy({ value }) {
+      allocations.live += 1;
+      return dataOf(value).slice();
+    },
     release() {
       allocations.live -= 1;
     },

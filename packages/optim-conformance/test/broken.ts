@@ -413,6 +413,41 @@ export const brokenBackends: readonly BrokenBackend[] = [
     }),
   },
   {
+    fault: "counts a step where it only puts the evaluation point into the parameters",
+    caughtBy: "evaluation: points of any shape are those of the reference, and training goes on to the bit",
+    factory: withEngine((engine) => ({
+      ...engine,
+      stages: {
+        ...engine.stages,
+        run: (items) => engine.stages.update(items, 1, { norm: undefined, finite: undefined }, undefined),
+      },
+    })),
+  },
+  {
+    fault: "begins slots that are to begin as the parameter with zeros",
+    caughtBy: "evaluation: the point stands in the parameters inside, and what was trained comes back",
+    factory: withEngine((engine) => ({
+      ...engine,
+      allocateCopy: (parameter) => engine.allocateCopy(parameter).fill(0),
+    })),
+  },
+  {
+    fault: "makes another identity of a parameter for each optimizer",
+    caughtBy:
+      "evaluation: meanwhile whatever would mix up the two is refused, by every optimizer over the parameters",
+    factory: withEngine((engine) => {
+      const identities = new Map<unknown, object>();
+      return {
+        ...engine,
+        describe(value, where) {
+          const { identity, ...others } = engine.describe(value, where);
+          if (!identities.has(identity)) identities.set(identity, {});
+          return { ...others, identity: identities.get(identity) };
+        },
+      };
+    }),
+  },
+  {
     fault: "takes a part of a tensor that is all zeros for one of size 1",
     caughtBy: "norms: p = 8, of dense, sparse and mixed gradients from 1e-30 to 1e30",
     factory: referenceFactory("broken", {

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { checkedWrapperOptions, checkOptions } from "./arguments.ts";
 import { requireContract } from "./contract.ts";
+import { refuse } from "./errors.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import { isLossScaler, type LossScaler } from "./loss-scaler.ts";
 import type { OptimWrapper, UpdateParamsResult, WithLoss } from "./optim-wrapper.ts";
@@ -195,6 +196,18 @@ export function createOptimWrapper<
       const groups = optimizer.paramGroups as readonly object[] as readonly MaybeMomentum[];
       return { momentum: groups.map(({ momentum, betas }) => momentum ?? betas?.[0] ?? 0) };
     },
+    async evaluating(run) {
+      if (typeof run !== "function") refuse("invalid-option", "evaluating", "a function", run);
+      optimizer.swapIn();
+      try {
+        return await run();
+      } finally {
+        optimizer.swapOut();
+      }
+    },
+    swapIn: () => optimizer.swapIn(),
+    swapOut: () => optimizer.swapOut(),
+    readSlots: (names) => optimizer.readSlots(names),
     freeze: (names) => optimizer.freeze(names),
     unfreeze: (names) => optimizer.unfreeze(names),
     readMetrics: () => optimizer.readMetrics(lossScaler),

@@ -25,11 +25,12 @@
  * | `contract-mismatch` | made for another version of the interface than this package has; the message names both |
  * | `scaler-not-updated` | a shared loss scaler that nobody updates skips every step |
  * | `invalid-name` | a name that is empty or holds a `.` |
- * | `unknown-name` | a name that the dict does not hold |
+ * | `unknown-name` | a name that the dict does not hold, or a slot that no rule of the optimizer has |
  * | `ambiguous-wrapper` | a call on a dict that one of its wrappers must take |
  * | `invalid-state` | not a state dict, damaged, or of a version that this release cannot read |
  * | `state-mismatch` | a state dict of something else; `missing`, `unexpected` and `mismatched` list the names |
  * | `load-pending` | a second load while the first is staged |
+ * | `evaluating` | a call that has to wait until the evaluation point was swapped out of the parameters |
  * | `gradients-changed` | gradients were written back after they changed since they were read |
  * | `device-lost` | the device is gone; make a new optimizer on a new one and load the last state |
  * | `device-error` | the device refused a command |
@@ -69,6 +70,7 @@ export type OptimErrorCode =
   | "invalid-state"
   | "state-mismatch"
   | "load-pending"
+  | "evaluating"
   | "gradients-changed"
   | "device-lost"
   | "device-error"

@@ -135,6 +135,28 @@ export interface OptimWrapper<
   /** `momentum`, else the first of `betas`, else 0, per group. */
   getMomentum(): { readonly momentum: readonly number[] };
 
+  /**
+   * Runs `run` while the parameters hold the evaluation point of the optimizer's rules: averages, slow weights, the x of schedule-free rules.
+   * Puts back what was trained, to the bit, when `run` has ended, whatever came of it. A rule without an evaluation point leaves the parameters
+   * as they are, so that a loop works with any.
+   *
+   * ```ts
+   * const accuracy = await wrapper.evaluating(() => accuracyOf(model));
+   * ```
+   *
+   * Meanwhile what trains, saves or loads throws `evaluating`, see {@link Optimizer.swapIn}. Save a model for inference inside it, and the state
+   * of the optimizer outside.
+   *
+   * @throws OptimError `invalid-option` for what is no function; as `swapIn`
+   */
+  evaluating<T>(run: () => T | PromiseLike<T>): Promise<T>;
+  /** The first half of `evaluating`, for loops that cannot nest. See {@link Optimizer.swapIn}. */
+  swapIn(): void;
+  /** The second half. Without the first it does nothing. */
+  swapOut(): void;
+  /** See {@link Optimizer.readSlots}. Waits for the device. */
+  readonly readSlots: Optimizer<Loss, LossValue, H, R>["readSlots"];
+
   /** See {@link Optimizer.freeze}. */
   freeze(names: readonly string[]): void;
   unfreeze(names: readonly string[]): void;

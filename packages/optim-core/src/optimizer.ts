@@ -218,8 +218,9 @@ export interface Optimizer<
    * Refuses a call that may not be made now. Wrappers ask before they act, with the name of their own call. `"createOptimWrapper"` also marks
    * the optimizer as wrapped: an optimizer belongs to one wrapper.
    *
-   * @throws OptimError `disposed`; `reentrant` from the optimizer's own loss closure; `load-pending` for `"addParamGroup"` and `"prepareLoad"`
-   * while a load is staged; `duplicate-wrapper` for a second `"createOptimWrapper"`
+   * @throws OptimError `disposed`; `reentrant` from the optimizer's own loss closure; `load-pending` for `"addParamGroup"`, `"prepareLoad"`
+   * and `"swapIn"` while a load is staged; `duplicate-wrapper` for a second `"createOptimWrapper"`; `evaluating` for what changes or saves
+   * parameters, gradients or state while an evaluation point is in one of the parameters, put there by this optimizer or another
    */
   guard(call: string): void;
   /**
@@ -238,6 +239,25 @@ export interface Optimizer<
   zeroGrad(): void;
 
   /**
+   * Puts the evaluation point of the rules into the parameters, and keeps what was trained: an average, the slow weights, a point in between. On
+   * the device, in place; only enqueues. One more vector a parameter while it lasts, for which there is room from the beginning. A parameter that took
+   * no step yet stays as it is, and so do all parameters of rules without an evaluation point.
+   *
+   * Until `swapOut()`, `backward`, `step`, `stateDict`, `prepareLoad`, `writeGradients`, `writeParameters`, `addParamGroup` and `swapIn` of
+   * every optimizer over these parameters throw `evaluating`. Where no group's rule has an evaluation point, nothing happens and nothing is refused.
+   *
+   * @throws OptimError `evaluating`, `load-pending`, `disposed`, `reentrant`, `invalid-parameter` for a parameter that is gone, `device-lost`;
+   * nothing has changed then
+   */
+  swapIn(): void;
+  /**
+   * Puts back what was trained, to the bit. Without a `swapIn()` before it, it does nothing, and so after `dispose()`, which has put it back.
+   *
+   * @throws OptimError `invalid-parameter`, `device-lost`
+   */
+  swapOut(): void;
+
+  /**
    * A parameter that is frozen gets no gradient and takes no step; its pending gradient is kept, and not applied. Read at backward and
    * at step. Where the host library has a flag of its own (tfjs `variable.trainable`), either freezes.
    *
@@ -252,6 +272,16 @@ export interface Optimizer<
 
   /** A copy of the state as of the call, whatever is trained before the promise resolves. Waits for the device. */
   stateDict(options?: StateDictOptions): Promise<OptimizerStateDict>;
+
+  /**
+   * The slots of these names, by slot and parameter: as of the call, a private copy in one ArrayBuffer. Reads nothing else of the state. A
+   * parameter that has the slot not yet, since it took no step, is absent. Waits for the device.
+   *
+   * @throws OptimError `unknown-name` for a slot that no group's rule has
+   */
+  readonly readSlots: <const Name extends string>(
+    names: readonly Name[],
+  ) => Promise<{ readonly [N in Name]: NamedTensors }>;
 
   /**
    * Checks all of `state` against this optimizer and stages it; throws before anything changed. The argument is neither changed nor kept.

@@ -82,6 +82,10 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
         seen.live += 1;
         return new Float32Array(parameter.length).fill(initial);
       },
+      allocateCopy: ({ value }) => {
+        seen.live += 1;
+        return value.slice();
+      },
       release: () => {
         seen.live -= 1;
       },

@@ -69,6 +69,7 @@ test("the check is told who is told afterwards", () => {
       unscale: (rescale) => rescale,
       clip: (factor) => factor,
       update() {},
+      run() {},
       readMetrics: () => Promise.resolve({ steps: 0, skipped: 0 }),
       writeCounts() {},
     },
@@ -104,7 +105,7 @@ function rounding() {
   const seen = observed();
   seen.engine = {
     describe: (value) => ({ shape: [value.length], identity: value, master: true }),
-    allocateMaster({ value }) {
+    allocateCopy({ value }) {
       seen.live += 1;
       return value.slice();
     },

@@ -45,6 +45,7 @@ function device() {
       unscale: (rescale) => rescale,
       clip: (factor) => factor,
       update: () => void (counters.skipped += 1),
+      run() {},
       readMetrics: () => Promise.resolve({ ...counters }),
       writeCounts: (counts) => void Object.assign(counters, counts),
     },

@@ -18,7 +18,7 @@ import type {
   WrapperEntry,
   WrapperName,
 } from "./by-name.ts";
-import { gather } from "./gather.ts";
+import { gather, gatherSync } from "./gather.ts";
 import { dictName, list } from "./names.ts";
 import { type DictLoadOptions, type OptimWrapperDictStateDict, prepareWrappers } from "./state.ts";
 import { checkedWrappers, type Wrappers } from "./wrappers.ts";
@@ -162,6 +162,46 @@ export class OptimWrapperDict<const W extends WrapperRecord<W>> {
       typeof value === "object" ? [[this.get(name), value] as const] : [],
     );
     for (const [wrapper, value] of named) wrapper.initializeCountStatus(value);
+  }
+
+  /**
+   * Runs `run` while the parameters of all wrappers hold the evaluation point of their rules, then puts back what was trained. See
+   * `OptimWrapper.evaluating`.
+   *
+   * ```ts
+   * const images = await optim.evaluating(() => sample(generator));
+   * ```
+   *
+   * @throws OptimError `invalid-option` for what is no function; as `swapIn`
+   */
+  async evaluating<T>(run: () => T | PromiseLike<T>): Promise<T> {
+    if (typeof run !== "function") refuse("invalid-option", "evaluating", "a function", run);
+    this.swapIn();
+    try {
+      return await run();
+    } finally {
+      this.swapOut();
+    }
+  }
+
+  /**
+   * The first half of `evaluating`: all wrappers swap in, or none does.
+   *
+   * @throws OptimError `evaluating` and what else the wrappers throw, all in one error that names them
+   */
+  swapIn(): void {
+    gatherSync(this.#wrappers, (wrapper) => {
+      wrapper.swapIn();
+      return { dispose: () => wrapper.swapOut() };
+    });
+  }
+
+  /** The second half, of every wrapper, also where one of them throws. Without the first it does nothing. */
+  swapOut(): void {
+    gatherSync(this.#wrappers, (wrapper) => {
+      wrapper.swapOut();
+      return { dispose: () => {} };
+    });
   }
 
   /** The wrappers' snapshots, all taken in the tick of the call. Waits for the device. */

@@ -16,7 +16,7 @@ import {
   type StepMetrics,
 } from "@mm/optim-core";
 
-type Phase = "stateDict" | "prepareLoad" | "readMetrics";
+type Phase = "stateDict" | "prepareLoad" | "readMetrics" | "swapIn" | "swapOut";
 
 export interface FakeOptions<H> {
   readonly backend?: string;
@@ -145,6 +145,22 @@ export class FakeWrapper<
       momentum: this.paramGroups.map((group) => ("momentum" in group ? (group.momentum as number) : 0)),
     };
   }
+
+  async evaluating<T>(run: () => T | PromiseLike<T>): Promise<T> {
+    return run();
+  }
+
+  swapIn(): void {
+    if (this.#fails?.phase === "swapIn") throw this.#fails.error;
+    this.#log.push(`swapIn ${this.backend}`);
+  }
+
+  swapOut(): void {
+    this.#log.push(`swapOut ${this.backend}`);
+    if (this.#fails?.phase === "swapOut") throw this.#fails.error;
+  }
+
+  readonly readSlots = (): Promise<never> => Promise.reject(new Error("it has none"));
 
   freeze(): void {}
 

@@ -79,7 +79,8 @@ class ArenaStorage<V> implements Storage<V> {
   claim(parameters: readonly AdmittedParameter<Float32Array>[]): void {
     const { slots } = this.#arena;
     const claims = parameters.map(({ value, group }) => {
-      const needed = cellsBesideSlots + Math.min(group.everySlot.slots.size, slots);
+      const vectors = group.everySlot.slots.size + Number(group.evaluates);
+      const needed = cellsBesideSlots + Math.min(vectors, slots);
       return [this.#regionAt(value.byteOffset), needed] as const;
     });
     // All of it or nothing: who is refused holds no room.

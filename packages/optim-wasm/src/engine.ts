@@ -1,5 +1,12 @@
 import type { Capabilities } from "@mm/optim-core";
-import { type Engine, hostCapabilities, HostLossScaler, hostStages, packed } from "@mm/optim-core/backend";
+import {
+  type Engine,
+  hostCapabilities,
+  HostLossScaler,
+  hostStages,
+  memo,
+  packed,
+} from "@mm/optim-core/backend";
 import { differentiate, type WasmLoss } from "./differentiate.ts";
 import type { GradientPlaces } from "./gradient-places.ts";
 import { requireApart } from "./overlap.ts";
@@ -19,6 +26,14 @@ export interface WasmCapabilities extends Capabilities {
 
 const backend = "wasm";
 
+const bufferIds = /* @__PURE__ */ new WeakMap<ArrayBufferLike, number>();
+let bufferCount = 0;
+
+/** The same for two views of the same elements, in every optimizer. */
+function identityOf({ buffer, byteOffset, length }: Float32Array): string {
+  return `${memo(bufferIds, buffer, () => (bufferCount += 1))}:${byteOffset}:${length}`;
+}
+
 export function createEngine<V>(
   storage: Storage<V>,
   places: GradientPlaces<V>,
@@ -36,14 +51,6 @@ export function createEngine<V>(
   });
   const arrays = new Map<string, Float32Array>();
   const index = { seen: new Map(), lengthOf: (name: string) => arrays.get(name)?.length };
-  const buffers = new WeakMap<ArrayBufferLike, number>();
-  let bufferCount = 0;
-  /** The same for two views of the same elements. */
-  const identityOf = ({ buffer, byteOffset, length }: Float32Array): string => {
-    let id = buffers.get(buffer);
-    if (id === undefined) buffers.set(buffer, (id = bufferCount += 1));
-    return `${id}:${byteOffset}:${length}`;
-  };
   return {
     backend,
     capabilities,
@@ -63,6 +70,13 @@ export function createEngine<V>(
     allocate(parameter, initial) {
       places.see(parameter);
       return storage.allocate(parameter, initial);
+    },
+    allocateCopy(parameter) {
+      requireUnchanged(parameter, "step");
+      places.see(parameter);
+      const vector = storage.allocate(parameter, 0);
+      storage.view(vector).set(parameter.value);
+      return vector;
     },
     release: (vector) => storage.release(vector),
     write(vector, data) {
@@ -100,6 +114,10 @@ export function createEngine<V>(
       check(items, request) {
         for (const { parameter } of items) requireUnchanged(parameter, "step");
         return stages.check(items, request);
+      },
+      run(items) {
+        for (const { parameter } of items) requireUnchanged(parameter, "evaluation point");
+        stages.run(items);
       },
     },
     createLossScaler: (settings) => new HostLossScaler(backend, settings),

@@ -73,7 +73,8 @@ export function copyingStorage(store: VectorStore<Vector>): Storage<Vector> {
     admit() {},
     claim(parameters) {
       const total = parameters.reduce(
-        (sum, { length, group }) => sum + length * (1 + group.initialSlots().slots.size),
+        (sum, { length, group }) =>
+          sum + length * (1 + group.initialSlots().slots.size + Number(group.evaluates)),
         claimed,
       );
       const largest = Math.max(shared?.length ?? 0, ...parameters.map(({ length }) => length));

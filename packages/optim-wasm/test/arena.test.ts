@@ -1,3 +1,5 @@
+import { createOptimWrapper } from "@mm/optim-core";
+import { defineUpdateRule, mul, sub } from "@mm/optim-core/rule";
 import { adam, sgd } from "@mm/optim-rules";
 import { createArena, wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
@@ -111,6 +113,26 @@ describe("an optimizer on an arena", () => {
       optimizer.dispose();
     }
     expect([...arena.w]).toEqual(Array(10).fill(-20));
+  });
+
+  test("a rule with an evaluation point needs room for one vector more, which keeps what was trained", async () => {
+    const following = defineUpdateRule({
+      name: "Following",
+      hyperparameters: { lr: 1 },
+      slots: () => ({ x: "param" }),
+      update: ({ param, grad, x }, { lr }) => ({ param: sub(param, mul(lr, grad)), x }),
+      evaluate: ({ x }) => x,
+    });
+    expect(thrownBy(() => wasmOptimizer(following(), createArena({ w: 3 }, { slots: 1 })))).toMatchObject({
+      code: "arena-full",
+    });
+    const arena = createArena({ w: 3 }, { slots: 2 });
+    const wrapper = createOptimWrapper(wasmOptimizer(following(), arena));
+    // What this optimizer may need it has, and another cannot take it away.
+    expect(thrownBy(() => wasmOptimizer(sgd(), arena)).code).toBe("arena-full");
+    wrapper.updateParams(({ grad }) => (grad("w").fill(2), 0));
+    expect(await wrapper.evaluating(() => [...arena.w])).toEqual([0, 0, 0]);
+    expect([...arena.w]).toEqual([-2, -2, -2]);
   });
 
   test("is refused where there is no room for the slots, at construction and when momentum is switched on", () => {

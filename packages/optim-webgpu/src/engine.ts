@@ -103,9 +103,9 @@ export class EngineCore<P> {
         this.#known.set(parameter.name, parameter);
         return this.#planes.allocate(parameter.name, initial);
       },
-      allocateMaster: (parameter) => {
+      allocateCopy: (parameter) => {
         this.#known.set(parameter.name, parameter);
-        return errors.watch("step", () => this.#masters.create(parameter));
+        return errors.watch("step", () => this.#copyOf(parameter));
       },
       release: (vector) => this.#planes.release(vector),
       write: (vector, data) => this.#write(vector, data),
@@ -136,6 +136,21 @@ export class EngineCore<P> {
     );
     this.latch.rebind();
     this.#stages.rebind();
+  }
+
+  #copyOf(parameter: WebgpuStepParameter<P>): Vector {
+    const { name, value, length, master, slots } = parameter;
+    const float32 = slots.get(masterSlot);
+    if (master === true && float32 === undefined) return this.#masters.create(parameter);
+    this.port.claim?.([parameter]);
+    const source = float32?.binding ?? this.port.resolve(value);
+    const vector = this.#planes.allocate(name, 0);
+    const { buffer, offset } = vector.binding;
+    this.port.flush?.();
+    const encoder = this.device.createEncoder("copy");
+    if (length > 0) encoder.copyBufferToBuffer(source.buffer, source.offset, buffer, offset, 4 * length);
+    this.device.submit([encoder.finish()]);
+    return vector;
   }
 
   #write(vector: Vector, data: Float32Array): void {

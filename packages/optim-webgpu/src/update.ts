@@ -131,6 +131,31 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     });
   }
 
+  /** On a plan of its own, which binds vectors that are soon released. */
+  run(items: readonly WebgpuStepItem<P>[]): void {
+    this.#device.requireLive();
+    this.#port.claim?.(items.map(({ parameter }) => parameter));
+    this.#errors.watch("evaluation point", () => {
+      const plan = new StepPlan(this.#device, this.#port, this.#state, items);
+      const onDevice = items.some((item) => isDynamic(item.program) && isOnDevice(item));
+      if (onDevice) for (const { parameter } of items) this.#install(parameter);
+      this.#port.flush?.();
+      const encoder = this.#device.createEncoder("evaluation point");
+      plan.activate(items);
+      plan.table.setWord(header.runs, 1);
+      if (onDevice) plan.leaveToDevice();
+      else this.#evaluate(plan, 1, undefined, false);
+      plan.table.upload();
+      const pass = encoder.beginComputePass({ label: "optim evaluation point" });
+      if (onDevice) plan.recordPrepare(pass, true, this.#unused, this.#latch.seed);
+      plan.recordUpdate(pass);
+      pass.end();
+      this.#device.submit([encoder.finish()]);
+      plan.destroy();
+      this.#port.written?.(items.map(({ parameter }) => parameter.value));
+    });
+  }
+
   /** Waits for the device. @throws OptimError `device-error`, `non-finite-gradient` */
   async readMetrics(): Promise<{
     readonly gradNorm?: number;
@@ -244,7 +269,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   }
 
   /** The scalars of the rule, by the host: parameters of one group that took as many steps have the same. */
-  #evaluate(plan: StepPlan<P>, factor: number, clipGrad: ClipGrad | undefined): void {
+  #evaluate(plan: StepPlan<P>, factor: number, clipGrad: ClipGrad | undefined, counts = true): void {
     const { table, records } = plan;
     const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
     let last:
@@ -255,7 +280,8 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       table.setWord(at + record.code, 0);
       table.setWord(at + record.live, Number(planned.active));
       if (!planned.active) continue;
-      const step = (parameter.step as number) + 1;
+      // Where the device counts, nothing here depends on it.
+      const step = typeof parameter.step === "number" ? parameter.step + 1 : Number.NaN;
       const { group } = parameter;
       const isSame =
         last?.planned.program === program &&
@@ -269,6 +295,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       }
       last = { planned, step, registers };
       writeUniforms(program, registers, factor, clipValue, table.floats, at);
+      if (!counts) continue;
       for (const [index, name] of program.scalarSlots.entries()) {
         parameter.scalarSlots.set(name, registers[program.scalarOutputs[index] as number] as number);
       }
@@ -284,6 +311,9 @@ const scratch = /* @__PURE__ */ new WeakMap<Program, Float64Array>();
 /** Where a program's scalars are evaluated: overwritten. */
 const registersFor = (program: Program): Float64Array =>
   memo(scratch, program, () => new Float64Array(program.scalars.length));
+
+/** Whether scalars of the program depend on more than hyperparameters. */
+const isDynamic = ({ scalars }: Program): boolean => scalars.some(({ dynamic }) => dynamic);
 
 function isOnDevice<P>({ parameter: { step, scalarSlots } }: WebgpuStepItem<P>): boolean {
   return typeof step !== "number" || [...scalarSlots.values()].some((value) => typeof value !== "number");

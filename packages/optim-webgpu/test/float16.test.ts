@@ -1,5 +1,5 @@
 import { createOptimWrapper, type OptimizerStateDict } from "@mm/optim-core";
-import type { UpdateRule } from "@mm/optim-core/rule";
+import { add, defineUpdateRule, mul, sub, type UpdateRule } from "@mm/optim-core/rule";
 import { adam, sgd } from "@mm/optim-rules";
 import {
   createArena,
@@ -68,6 +68,30 @@ describe("parameters in float16", () => {
     // 1 + k · 2⁻¹⁰ less 1 is k · 2⁻¹⁰ = k ÷ 1024.
     const numbers = found.map((half, index) => (trained.has(index) ? halfOf(half) * 1024 : half));
     expect(numbers).toEqual(bits.map((half, index) => (trained.has(index) ? index : half)));
+  });
+
+  test("an evaluation point is of the master weights, and they come back to the bit", async () => {
+    const following = defineUpdateRule({
+      name: "Following",
+      hyperparameters: { lr: 1 },
+      slots: () => ({ x: "param" }),
+      update({ param, grad, x }, { lr }) {
+        const next = sub(param, mul(lr, grad));
+        return { param: next, x: add(x, mul(0.5, sub(next, x))) };
+      },
+      evaluate: ({ x }) => x,
+    });
+    const w = halves(one, one, one);
+    const optimizer = optimizerOf(following(), { w: float16(w, 0, 3) });
+    // θ = 1 + 2⁻¹³, which half a unit does not see; x is half of the way. The second: θ = 1 − 0.5, x = 0.75.
+    train(optimizer, { w: floats(-(2 ** -13), 0.5, 0) });
+    expect((await optimizer.readSlots(["x"])).x["w"]).toEqual(floats(1 + 2 ** -14, 0.75, 1));
+    optimizer.swapIn();
+    expect((await readHalves({ buffer: w })).slice(0, 3).map(halfOf)).toEqual([1, 0.75, 1]);
+    expect((await optimizer.readParameters())["w"]).toEqual(floats(1 + 2 ** -14, 0.75, 1));
+    optimizer.swapOut();
+    expect((await readHalves({ buffer: w })).slice(0, 3).map(halfOf)).toEqual([1, 0.5, 1]);
+    expect((await optimizer.readParameters())["w"]).toEqual(floats(1 + 2 ** -13, 0.5, 1));
   });
 
   test("an offset must begin a word, and the last word must be in the buffer", () => {

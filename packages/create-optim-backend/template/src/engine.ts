@@ -36,6 +36,7 @@ export function exampleEngine(): ExampleEngine {
 
     // Vectors: accumulators and slots.
     allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+    allocateCopy: ({ value }) => value.data.slice(),
     release() {},
     write: (vector, data) => vector.set(data),
     read: (vectors) => Promise.resolve(packed(vectors)),

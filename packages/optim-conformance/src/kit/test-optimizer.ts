@@ -5,6 +5,7 @@ import { capabilityTests } from "./capabilities.ts";
 import { clipTests } from "./clip.ts";
 import { edgeTests } from "./edges.ts";
 import { errorTests } from "./errors.ts";
+import { evaluationTests } from "./evaluation.ts";
 import { freezeTests } from "./freeze.ts";
 import { gradientTests } from "./gradients.ts";
 import { groupTests } from "./groups.ts";
@@ -42,6 +43,7 @@ export const kitTests: readonly KitTest[] = [
   ...sharedScalerTests,
   ...metricsTests,
   ...stateTests,
+  ...evaluationTests,
   ...transferTests,
   ...capabilityTests,
   ...lifecycleTests,

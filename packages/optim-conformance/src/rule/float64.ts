@@ -42,6 +42,23 @@ export function modelled(values: ArrayLike<number>): Modelled {
   return { values: Array.from(values), step: 0, slots: {}, scalarSlots: {} };
 }
 
+/** The evaluation point of a rule that has one, in float64: what stands in the parameter while the model is used. */
+export function pointInFloat64(
+  definition: ErasedDefinition,
+  hyperparameters: HyperparameterRecord,
+  parameter: Modelled,
+): readonly number[] {
+  // Written as a rule that moves there.
+  const moving: ErasedDefinition = {
+    ...definition,
+    update(x, h, structure) {
+      const { grad: _grad, step: _step, ...given } = x;
+      return { ...given, param: definition.evaluate?.(given, h, structure) };
+    },
+  };
+  return stepInFloat64(moving, hyperparameters, parameter, parameter.values).values;
+}
+
 /**
  * One step of a rule in float64. Follows the expressions that `update` returns and nothing else: no trace, no lowering and no kernel has a
  * part in it. A slot that this structure has and the last one had not begins with its initial value.
@@ -66,8 +83,9 @@ export function stepInFloat64(
   };
 
   const slots = Object.entries(definition.slots?.(structure) ?? {}).map(([name, initial]) => {
-    const first = typeof initial === "number" ? initial : initial(hyperparameters);
-    return [name, before.slots[name] ?? before.values.map(() => first)] as const;
+    const first = typeof initial === "function" ? initial(hyperparameters) : initial;
+    const begins = before.values.map((value) => (first === "param" ? value : first));
+    return [name, before.slots[name] ?? begins] as const;
   });
   const scalarSlots = Object.entries(definition.scalarSlots?.(hyperparameters, structure) ?? {}).map(
     ([name, initial]) => [name, before.scalarSlots[name] ?? initial] as const,

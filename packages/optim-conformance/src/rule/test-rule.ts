@@ -4,7 +4,7 @@ import type { LossClosure, OptimizerFactory, TestFunction, Tolerance } from "../
 import { expectEqual, expectTensors, type Values } from "../kit/assert.ts";
 import { type AnyFactory, Kit, type Subject } from "../kit/kit.ts";
 import { noise, repeatable } from "../kit/numbers.ts";
-import { modelled, type Modelled, stepInFloat64 } from "./float64.ts";
+import { modelled, type Modelled, pointInFloat64, stepInFloat64 } from "./float64.ts";
 
 /** A factory of any backend, in a list of several. */
 export interface AnyOptimizerFactory extends Omit<
@@ -41,7 +41,8 @@ const defaultRuleTolerance: Tolerance = { absolute: 1e-5, relative: 2e-5 };
  * compared, after every step.
  *
  * Each switch among the hyperparameters is turned once, and each number set to 0 once, where the rule accepts that. Some gradients are
- * missing, the learning rate changes, and a loss scale skips a step; a state that is saved in between goes on to the bit.
+ * missing, the learning rate changes, and a loss scale skips a step; a state that is saved in between goes on to the bit. Of a rule with an
+ * evaluation point that is compared too, and that training goes on from what it was.
  *
  * It does not know the formula that the rule is meant to be: write that a second time, in plain numbers, and compare a few steps by hand.
  *
@@ -143,8 +144,31 @@ async function beside(kit: Kit, rule: UpdateRule, close: Tolerance): Promise<voi
     }
     const expected = Object.fromEntries([...model].map(([name, { values }]) => [name, values]));
     expectTensors(`update: step ${step + 1}`, await subject.read(), expected, close);
+    if (step % 4 === 3) await expectPoint(subject, rule.definition, hyperparameters, model, close);
   }
   await expectState(subject, model, close);
+}
+
+/** The parameters while the model is evaluated, and after it. A parameter that took no step stays. */
+async function expectPoint(
+  subject: Subject,
+  definition: UpdateRule["definition"],
+  hyperparameters: Settings,
+  model: ReadonlyMap<string, Modelled>,
+  close: Tolerance,
+): Promise<void> {
+  const trained = await subject.read();
+  const hasPoint = definition.evaluate !== undefined;
+  const points = [...model].map(([name, parameter]) => [
+    name,
+    hasPoint && parameter.step > 0
+      ? pointInFloat64(definition, hyperparameters, parameter)
+      : (trained[name] as ArrayLike<number>),
+  ]);
+  subject.optimizer.swapIn();
+  expectTensors("evaluation", await subject.read(), Object.fromEntries(points) as Values, close);
+  subject.optimizer.swapOut();
+  expectTensors("evaluation: back", await subject.read(), trained, "exact");
 }
 
 /** Slots may be of any size: what is allowed is relative to the largest of their tensor. */

@@ -1,6 +1,6 @@
 import type { AnyOptimizer } from "../optimizer.ts";
 
-const waiting = ["readMetrics", "stateDict", "readGradients", "readParameters"] as const;
+const waiting = ["readMetrics", "stateDict", "readSlots", "readGradients", "readParameters"] as const;
 
 const calls = [
   "addParamGroup",
@@ -8,6 +8,7 @@ const calls = [
   "context",
   "step",
   "zeroGrad",
+  "swapIn",
   "freeze",
   "unfreeze",
   "prepareLoad",

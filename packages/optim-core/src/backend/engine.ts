@@ -51,6 +51,11 @@ export interface StepStages<P, V, S> {
     checked: Checked<S>,
     clipGrad: ClipGrad | undefined,
   ): void;
+  /**
+   * Applies each item's program, and no more: no check, no count, scalar slots as they are. Programs that enter and leave an evaluation
+   * point; they do not read the gradient. Where it throws, nothing has changed.
+   */
+  run(items: readonly StepItem<P, V, S>[]): void;
   /** The norm of the last step and the counters, as of the call. */
   readMetrics(): Promise<{ readonly gradNorm?: number; readonly steps: number; readonly skipped: number }>;
   /** Overwrites the counters, at the end of a load. */
@@ -117,8 +122,13 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
 
   /** A vector of the parameter's length, filled with `initial`. */
   allocate(parameter: Parameter<P, V, S>, initial: number): V;
-  /** A vector with the elements of a parameter that has a `master`. */
-  allocateMaster?(parameter: Parameter<P, V, S>): V;
+  /**
+   * A vector with what the parameter holds now, as float32: of one that has its slot `master` already, with that. What slots begin with that begin as
+   * the parameter, and masters.
+   *
+   * @throws OptimError `invalid-parameter` where the parameter is gone
+   */
+  allocateCopy(parameter: Parameter<P, V, S>): V;
   release(vector: V): void;
   /** Overwrites a vector. Cannot fail. */
   write(vector: V, data: Float32Array): void;

@@ -47,6 +47,11 @@ export class HyperparameterGroup {
     return allSlots(this.rule.definition, this.structure);
   }
 
+  /** Whether its rule has an evaluation point: its parameters then need one vector more, beside their slots, while it is evaluated. */
+  get evaluates(): boolean {
+    return this.rule.definition.evaluate !== undefined;
+  }
+
   /** The values with others laid over them. @throws OptimError `invalid-hyperparameter`, `unknown-option`, and what `accept` throws */
   check(values: object, who: string = groupLabel(this.name)): HyperparameterRecord {
     const next = resolveHyperparameters(this.rule.definition, this.values, values, who);
@@ -66,7 +71,7 @@ export class HyperparameterGroup {
 
   /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */
   initialSlots(values: HyperparameterRecord = this.values): {
-    readonly slots: ReadonlyMap<string, number>;
+    readonly slots: ReadonlyMap<string, number | "param">;
     readonly scalarSlots: ReadonlyMap<string, number>;
   } {
     const { slots, scalarSlots } = this.rule.definition;
@@ -75,7 +80,7 @@ export class HyperparameterGroup {
       slots: new Map(
         Object.entries(slots?.(structure) ?? {}).map(([name, initial]) => [
           name,
-          typeof initial === "number" ? initial : initial(values),
+          typeof initial === "function" ? initial(values) : initial,
         ]),
       ),
       scalarSlots: new Map(Object.entries(scalarSlots?.(values, structure) ?? {})),

@@ -10,6 +10,8 @@ export interface Parameter<P, V, S> {
   readonly length: number;
   readonly value: P;
   /** See {@link ParameterDescription}. */
+  readonly identity: unknown;
+  /** See {@link ParameterDescription}. */
   readonly master?: boolean;
   readonly group: HyperparameterGroup;
   frozen: boolean;
@@ -28,11 +30,14 @@ export interface Parameter<P, V, S> {
 /** What a backend says of a parameter. */
 export interface ParameterDescription {
   readonly shape: readonly number[];
-  /** What makes it the same parameter as another: an array, a variable, a buffer with its offset. */
+  /**
+   * What makes it the same parameter as another, also of another optimizer of this backend: an array, a variable; or a string that names a
+   * buffer and an offset.
+   */
   readonly identity: unknown;
   /**
    * Whether it is stored in less than float32. Then the optimizer keeps its elements in float32 too, in a slot named `master` that begins
-   * with what the parameter holds (`Engine.allocateMaster`), and the engine rounds what a step or `Engine.write` puts there. Default `false`.
+   * with what the parameter holds (`Engine.allocateCopy`), and the engine rounds what a step or `Engine.write` puts there. Default `false`.
    */
   readonly master?: boolean;
 }

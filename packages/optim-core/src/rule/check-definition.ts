@@ -18,8 +18,9 @@ interface Unchecked {
 
 /** Keys that a group of parameters has beside its hyperparameters. */
 const takenByGroups = ["name", "params", "rule", "shapes"];
-/** `update` finds other things by these names; `master` is a slot that backends add. */
-const takenFromSlots = ["param", "grad", "step", "master"];
+/** `update` finds other things by these names; `master` and `trained` are vectors that core adds. */
+const takenFromSlots = ["param", "grad", "step", "master", "trained"];
+const beginnings = { slots: 'a number to begin with, or "param"', scalarSlots: "a number to begin with" };
 const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
 /**
@@ -51,7 +52,7 @@ export function checkDefinition(definition: Unchecked): void {
       value,
     );
   }
-  for (const key of ["update", "check", "structure", "slots", "scalarSlots"]) {
+  for (const key of ["update", "evaluate", "check", "structure", "slots", "scalarSlots"]) {
     const value: unknown = definition[key as keyof Unchecked];
     const absent = value === undefined && key !== "update";
     need(absent || typeof value === "function", `${name}: ${key}`, "a function", value);
@@ -65,7 +66,8 @@ export function checkDefinition(definition: Unchecked): void {
       need(free, where, `a name that is none of ${taken}`, slot);
       const mayDerive = kind === "slots" && typeof initial === "function";
       const value: unknown = mayDerive ? (initial as (h: unknown) => unknown)(hyperparameters) : initial;
-      need(typeof value === "number" && !Number.isNaN(value), where, "a number to begin with", value);
+      const isParam = kind === "slots" && value === "param";
+      need(isParam || (typeof value === "number" && !Number.isNaN(value)), where, beginnings[kind], value);
       all[kind].add(slot);
     }
   };

@@ -27,8 +27,11 @@ export type ScalarHyperparameters<H> = {
 // Only a mapped type over a type parameter keeps a tuple a tuple.
 type ScalarTuple<T extends readonly unknown[]> = { readonly [I in keyof T]: Scalar };
 
-/** What a slot holds before the first step. */
-export type InitialValue<H> = number | ((hyperparameters: H) => number);
+/**
+ * What a slot holds before the parameter's first step: a number everywhere, or with `"param"` what the parameter holds then. A slot that
+ * begins as the parameter, and that a state lacks, begins at the next step.
+ */
+export type InitialValue<H> = number | "param" | ((hyperparameters: H) => number);
 
 /** What `update` reads: the parameter, its gradient (unscaled and clipped), its step count from 1, and every slot by name. */
 export type UpdateInputs<Slot extends string, ScalarSlot extends string> = {
@@ -44,6 +47,11 @@ export type UpdateInputs<Slot extends string, ScalarSlot extends string> = {
 export type UpdateOutputs<Slot extends string, ScalarSlot extends string> = {
   readonly param: Tensor;
 } & { readonly [K in Slot]?: Tensor } & { readonly [K in ScalarSlot]?: Scalar | number };
+
+/** What `evaluate` reads: the parameter as training has left it, and every slot by name. */
+export type EvaluationInputs<Slot extends string, ScalarSlot extends string> = {
+  readonly param: Tensor;
+} & { readonly [K in Slot]: Tensor } & { readonly [K in ScalarSlot]: Scalar };
 
 export interface UpdateRuleDefinition<
   H extends BaseHyperparameters,
@@ -75,6 +83,15 @@ export interface UpdateRuleDefinition<
     hyperparameters: ScalarHyperparameters<H>,
     structure: Structure<H, D>,
   ) => UpdateOutputs<Slot, ScalarSlot>;
+  /**
+   * The evaluation point: what stands in the parameter while the model is used (`wrapper.evaluating`), where that is not what is trained.
+   * An average, say. As expressions, once per structure. Leave it out where the model is used as it is trained.
+   */
+  readonly evaluate?: (
+    x: EvaluationInputs<Slot, ScalarSlot>,
+    hyperparameters: ScalarHyperparameters<H>,
+    structure: Structure<H, D>,
+  ) => Tensor;
 }
 
 /** A definition whose types were checked and are now forgotten: what backends trace. */
@@ -89,7 +106,7 @@ export interface ErasedDefinition {
   readonly check?: (hyperparameters: HyperparameterRecord) => string | undefined;
   readonly structure?: (hyperparameters: HyperparameterRecord) => Flags;
   readonly slots?: (structure: Flags) => {
-    readonly [slot: string]: number | ((hyperparameters: HyperparameterRecord) => number);
+    readonly [slot: string]: InitialValue<HyperparameterRecord>;
   };
   readonly scalarSlots?: (
     hyperparameters: HyperparameterRecord,
@@ -100,6 +117,11 @@ export interface ErasedDefinition {
     hyperparameters: { readonly [name: string]: Expression | readonly Expression[] },
     structure: Flags,
   ) => { readonly [name: string]: Expression | number | undefined };
+  readonly evaluate?: (
+    x: { readonly [name: string]: Expression },
+    hyperparameters: { readonly [name: string]: Expression | readonly Expression[] },
+    structure: Flags,
+  ) => Expression;
 }
 
 /** An update rule with its hyperparameters chosen: `adamw({ lr: 2e-4 })`. Immutable; any number of optimizers may share one. */

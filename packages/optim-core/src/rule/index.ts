@@ -3,6 +3,7 @@ export type { BaseHyperparameters, HyperparameterRecord, HyperparameterValue } f
 export {
   defineUpdateRule,
   type ErasedDefinition,
+  type EvaluationInputs,
   type Flags,
   type InitialValue,
   type NoExtras,

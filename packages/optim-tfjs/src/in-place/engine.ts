@@ -4,6 +4,7 @@ import {
   hostCapabilities,
   hostStages,
   packed,
+  type StepItem,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { differentiate, scaleLeft, seedOf, type TfjsLoss } from "../gradients.ts";
@@ -23,6 +24,11 @@ export function inPlaceEngine<V>(
     open: ({ value }) => storage.open(value),
     close: ({ value }, vector) => storage.close?.(value, vector),
   });
+  /** Nothing fails after this, so that kernels run on all variables or on none. */
+  const prepare = (items: readonly StepItem<tf.Variable, V, number>[]): void => {
+    storage.prepare(items.map(({ parameter }) => parameter.value));
+    for (const { program } of items) kernels.compile?.(program);
+  };
   return {
     backend: "tfjs",
     capabilities: hostCapabilities,
@@ -30,6 +36,12 @@ export function inPlaceEngine<V>(
     ...namesAndFlags(),
 
     allocate: (parameter, initial) => storage.allocate(parameter, initial),
+    allocateCopy(parameter) {
+      checkAlive([{ parameter }]);
+      const vector = storage.allocate(parameter, 0);
+      storage.view(vector).set(parameter.value.dataSync());
+      return vector;
+    },
     release: (vector) => storage.release(vector),
     write: (vector, data) => storage.view(vector).set(data),
     read: (vectors) => Promise.resolve(packed(vectors.map((vector) => storage.view(vector)))),
@@ -59,12 +71,13 @@ export function inPlaceEngine<V>(
       check(items, request) {
         checkAlive(items);
         const checked = stages.check(items, request);
-        if (checked.finite !== 0) {
-          // Nothing fails after this, so that a step is taken by all variables or by none.
-          storage.prepare(items.map(({ parameter }) => parameter.value));
-          for (const { program } of items) kernels.compile?.(program);
-        }
+        if (checked.finite !== 0) prepare(items);
         return checked;
+      },
+      run(items) {
+        checkAlive(items);
+        prepare(items);
+        stages.run(items);
       },
       // A scaler that is shared with an optimizer lowered to ops holds its scale in a tensor.
       unscale: (rescale, lossScale) =>

@@ -45,6 +45,11 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
     describe: describeVariable,
     ...namesAndFlags(),
     allocate: ({ shape }, initial) => scoped(() => new TensorCell(filled(shape, initial))),
+    // Nobody writes into a tensor: a handle of its own on the data will do.
+    allocateCopy(parameter) {
+      checkAlive([{ parameter }]);
+      return scoped(() => new TensorCell(parameter.value));
+    },
     release: (cell) => cell.dispose(),
     write: (cell, data) => scoped(() => cell.replace(tensorOf(data, cell.tensor.shape))),
     read: (cells) => readTensors(cells.map(({ tensor }) => tensor)),
@@ -165,6 +170,19 @@ export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar
       });
     } finally {
       ledger.release();
+    }
+  }
+
+  run(items: readonly OpsItem[]): void {
+    checkAlive(items);
+    try {
+      scoped(() => {
+        const factors = { factor: 1, clipGrad: undefined, finite: undefined, counts: false };
+        const own = (value: Value): StepScalar => this.#ledger.own(value);
+        withConstants((constant) => this.#end.prepare(items, { ...factors, own, constant })());
+      });
+    } finally {
+      this.#ledger.release();
     }
   }
 

@@ -20,6 +20,8 @@ export interface StepFactors {
   /** 1 where the step is taken, 0 where it is skipped; absent where it is taken in any case. */
   readonly finite: tf.Tensor | undefined;
   readonly constant: Constants;
+  /** `false` where steps and scalar slots stay: of an evaluation point. Default `true`. */
+  readonly counts?: boolean;
   /** Makes a scalar that outlives the step. */
   own(value: Value): StepScalar;
 }
@@ -49,14 +51,17 @@ export function prepareUpdates(items: readonly Item[], step: StepFactors): () =>
     updates.push(update);
     last = { item, uniforms: update.uniforms };
   }
-  const next = items.map(({ parameter }) =>
-    memo(counts, parameter.step, () => step.own(nextCount(parameter.step, step.finite))),
-  );
+  const next =
+    step.counts !== false &&
+    items.map(({ parameter }) =>
+      memo(counts, parameter.step, () => step.own(nextCount(parameter.step, step.finite))),
+    );
   return () => {
     for (const [index, { parameter, slots }] of items.entries()) {
       const update = updates[index] as Update;
       for (const [slot, tensor] of update.slots.entries()) (slots[slot] as TensorCell).take(tensor);
       parameter.value.assign(update.param);
+      if (next === false) continue;
       for (const [name, scalar] of update.scalarSlots) parameter.scalarSlots.set(name, scalar);
       parameter.step = next[index] as StepScalar;
     }

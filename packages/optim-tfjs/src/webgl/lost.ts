@@ -31,6 +31,10 @@ export function guardContext(engine: OpsEngine, backend: object): OpsEngine {
       unscale: (...given) => stages.unscale(...given),
       clip: (...given) => stages.clip(...given),
       update: (...given) => stages.update(...given),
+      run(items) {
+        context.require("evaluation point");
+        stages.run(items);
+      },
       readMetrics: () => context.read("readMetrics", () => stages.readMetrics()),
       writeCounts: (counts) => stages.writeCounts(counts),
     },

@@ -95,6 +95,11 @@ export class WebglStages implements Stages {
     scoped(() => drawStep({ canvas: this.#canvas, ledger: this.#ledger, programs }, items, step));
   }
 
+  /** By ops: to put a slot into a parameter costs no draw, since tensors change hands. */
+  run(items: readonly Item[]): void {
+    this.#ops.run(items);
+  }
+
   readMetrics(): ReturnType<Stages["readMetrics"]> {
     return this.#ops.readMetrics();
   }

@@ -60,6 +60,8 @@ export const header = {
   normStride: 24,
   /** Always 0. Kernels rely on it. */
   zero: 25,
+  /** 1 where programs run without a step: `prepare` computes their uniforms, and counts and reports nothing. */
+  runs: 28,
 } as const;
 export const headerWords = 32;
 

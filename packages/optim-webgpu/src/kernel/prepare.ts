@@ -53,7 +53,7 @@ const main = (): string => wgsl`
 
   let index = (group.x + group.y * groups.x) * 64u + thread;
   if (index < table[${header.recordCount}u]) { prepareRecord(index, factor, applies); }
-  if (index != 0u) { return; }
+  if (index != 0u || table[${header.runs}u] != 0u) { return; }
   report(norm, size, applies);
   if (table[${header.scaler}u] != 0u) { tellScaler(isFiniteStep); }
 `;
@@ -172,7 +172,7 @@ const recordFunctions = (): string => wgsl`
     if (code == 0u) {
       table[record + ${record.uniforms}u] = bitcast<u32>(main);
     } else {
-      evaluate(record, main, table[code + ${codeBlock.norms}u] == 0u);
+      evaluate(record, main, table[code + ${codeBlock.norms}u] == 0u && table[${header.runs}u] == 0u);
     }
   }
 `;

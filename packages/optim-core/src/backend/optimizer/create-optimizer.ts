@@ -1,4 +1,4 @@
-import { refuse } from "../../errors.ts";
+import { isOptimError, refuse } from "../../errors.ts";
 import type { BaseHyperparameters } from "../../hyperparameters.ts";
 import { resolveLossScale } from "../../loss-scaler.ts";
 import type {
@@ -11,11 +11,13 @@ import type {
 } from "../../optimizer.ts";
 import { requireRule, type UpdateRule } from "../../rule/define.ts";
 import type { Engine } from "../engine.ts";
+import { EvaluationPoint } from "./evaluation-point.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { prepareOptimizerState } from "./load.ts";
 import { ParameterSet } from "./parameter-set.ts";
 import type { OptimizerParts } from "./parts.ts";
 import { PendingGradients } from "./pending-gradients.ts";
+import { readSlots } from "./read-slots.ts";
 import { saveOptimizerState } from "./save.ts";
 import { SkipWatch } from "./skip-watch.ts";
 import { backward, step } from "./train.ts";
@@ -57,7 +59,11 @@ export function createOptimizer<
   const pending = new PendingGradients<S>();
   const skips = new SkipWatch();
   const parts: OptimizerParts<P, V, S> = { engine, rule: rule.name, set, pending, lifecycle, skips };
-  const guard = (call: string): void => lifecycle.guard(call);
+  const evaluation = new EvaluationPoint(engine, set, lifecycle);
+  const guard = (call: string): void => {
+    lifecycle.guard(call);
+    evaluation.guard(call);
+  };
   const { readSync } = engine;
 
   set.add(input, who);
@@ -102,6 +108,12 @@ export function createOptimizer<
       pending.clear();
     },
 
+    swapIn() {
+      guard("swapIn");
+      evaluation.swapIn();
+    },
+    swapOut: () => evaluation.swapOut(),
+
     freeze(names) {
       guard("freeze");
       set.setFrozen(names, true, lifecycle.at("freeze"));
@@ -128,6 +140,10 @@ export function createOptimizer<
     async stateDict({ pending: withPending = true } = {}) {
       guard("stateDict");
       return saveOptimizerState(parts, withPending);
+    },
+    async readSlots(names) {
+      guard("readSlots");
+      return readSlots(parts, names);
     },
     prepareLoad(saved, options = {}, committed) {
       guard("prepareLoad");
@@ -164,9 +180,16 @@ export function createOptimizer<
     dispose() {
       if (lifecycle.disposed) return;
       guard("dispose");
-      lifecycle.disposed = true;
-      release(parts);
-      engine.dispose?.();
+      try {
+        evaluation.swapOut();
+      } catch (error) {
+        // A device that is gone has nothing that could be put back.
+        if (!isOptimError(error) || error.code !== "device-lost") throw error;
+      } finally {
+        lifecycle.disposed = true;
+        release(parts);
+        engine.dispose?.();
+      }
     },
   };
 }

@@ -60,8 +60,13 @@ function installParameter<P, V, S>(
   for (const [slot, vector] of parameter.slots) {
     // A state without it leaves the parameters what they are, as all states do.
     if (slot === masterSlot && !data.has(slot)) continue;
-    const values = data.get(slot) ?? new Float32Array(parameter.length).fill(initial.slots.get(slot) ?? 0);
-    engine.write(vector, values);
+    const begins = initial.slots.get(slot) ?? 0;
+    const values = data.get(slot);
+    if (values === undefined && begins === "param") {
+      // The next step makes it anew, of what the parameter is then: the model may be loaded after this.
+      parameter.slots.delete(slot);
+      engine.release(vector);
+    } else engine.write(vector, values ?? new Float32Array(parameter.length).fill(begins as number));
   }
   parameter.scalarSlots.clear();
   const begun = stepped || parameter.slots.size > 0;

@@ -22,7 +22,7 @@ export class Lifecycle {
   guard(call: string): void {
     if (this.disposed) this.#refuse("disposed", call, "one that was not disposed");
     if (this.#insideLoss) this.#refuse("reentrant", call, "no call from its own loss closure");
-    if (this.loading && (call === "prepareLoad" || call === "addParamGroup")) {
+    if (this.loading && (call === "prepareLoad" || call === "addParamGroup" || call === "swapIn")) {
       this.#refuse("load-pending", call, "commit() or dispose() of the load before");
     }
     if (call !== "createOptimWrapper") return;

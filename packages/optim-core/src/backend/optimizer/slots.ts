@@ -4,16 +4,17 @@ import { masterSlot } from "../program/reserved.ts";
 
 /** Gives a parameter the slots of its group's structure that it lacks. */
 export function ensureSlots<P, V, S>(
-  engine: Pick<StateEngine<P, V, S>, "allocate" | "allocateMaster" | "scalar">,
+  engine: Pick<StateEngine<P, V, S>, "allocate" | "allocateCopy" | "scalar">,
   parameter: Parameter<P, V, S>,
 ): void {
   if (parameter.master === true && !parameter.slots.has(masterSlot)) {
-    const master = engine.allocateMaster?.(parameter);
-    if (master !== undefined) parameter.slots.set(masterSlot, master);
+    parameter.slots.set(masterSlot, engine.allocateCopy(parameter));
   }
   const { slots, scalarSlots } = parameter.group.initialSlots();
   for (const [name, initial] of slots) {
-    if (!parameter.slots.has(name)) parameter.slots.set(name, engine.allocate(parameter, initial));
+    if (parameter.slots.has(name)) continue;
+    const isCopy = initial === "param";
+    parameter.slots.set(name, isCopy ? engine.allocateCopy(parameter) : engine.allocate(parameter, initial));
   }
   for (const [name, initial] of scalarSlots) {
     if (!parameter.scalarSlots.has(name)) parameter.scalarSlots.set(name, engine.scalar(initial));

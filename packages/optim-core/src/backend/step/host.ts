@@ -45,6 +45,7 @@ export function hostStages<P, V>(
         steps += 1;
       }
     },
+    run: (items) => update(items, 1, undefined, false),
     readMetrics: () => Promise.resolve({ ...(gradNorm !== undefined && { gradNorm }), steps, skipped }),
     writeCounts(counts) {
       ({ steps, skipped } = counts);

@@ -21,13 +21,21 @@ interface Scratch {
   readonly norms: Float64Array;
 }
 
-/** Update, where the host decides: scalars in float64, then one kernel call per tensor (two for rules with norms). */
+/**
+ * Update, where the host decides: scalars in float64, then one kernel call per tensor (two for rules with norms). Without `counts` steps and
+ * scalar slots stay.
+ */
 export function hostUpdate<P, V>(
   kernels: VectorKernels<V>,
   access: ParameterAccess<P, V>,
-): (items: readonly StepItem<P, V, number>[], factor: number, clipGrad: ClipGrad | undefined) => void {
+): (
+  items: readonly StepItem<P, V, number>[],
+  factor: number,
+  clipGrad: ClipGrad | undefined,
+  counts?: boolean,
+) => void {
   const scratch = new WeakMap<Program, Scratch>();
-  return (items, factor, clipGrad) => {
+  return (items, factor, clipGrad, counts = true) => {
     const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
     for (const { parameter, program, slots } of items) {
       const { registers, uniforms, norms } = memo(scratch, program, () => ({
@@ -57,6 +65,7 @@ export function hostUpdate<P, V>(
       }
       kernels.update(program, param, grad, slots, uniforms);
       access.close?.(parameter, param);
+      if (!counts) continue;
       for (const [index, name] of program.scalarSlots.entries()) {
         scalarSlots.set(name, registers[program.scalarOutputs[index] as number] as number);
       }
