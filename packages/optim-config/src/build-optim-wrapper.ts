@@ -8,12 +8,13 @@ import {
 } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
-import type { OptimWrapperConfig } from "./config.ts";
+import type { AnyParamRule, OptimWrapperConfig, Paramwise } from "./config.ts";
 import { describeModel, type Model } from "./model/describe-model.ts";
 import type { DescribedParameter, ModelKind } from "./model/model-kind.ts";
 import { keepOrigins } from "./origin.ts";
+import { decayLayers } from "./paramwise/layer-decay.ts";
 import { planMmengine } from "./paramwise/mmengine.ts";
-import { type Plan, type PlannedParameter, planPlain } from "./paramwise/plan.ts";
+import { type Plan, type PlannedParameter, planPlain, type PlanRequest } from "./paramwise/plan.ts";
 import { planRules } from "./paramwise/rules.ts";
 import { plainWrapper, type ReadConfig, readConfig, requireRegistries } from "./read-config.ts";
 import { makeWrapped, within } from "./make-rule.ts";
@@ -125,15 +126,18 @@ export function planWrapper<P>(
   read: ReadConfig,
   parameters: readonly DescribedParameter<P>[],
 ): WrapperPlan<P> {
-  const { paramwise } = read.config;
+  const { paramwise, layerDecay } = read.config;
   const request = { ...read, parameters };
-  if (paramwise === undefined || Object.keys(paramwise).length === 0) {
-    return { read, ...planPlain(request) };
-  }
-  return {
-    read,
-    ...(isList(paramwise) ? planRules(request, paramwise) : planMmengine(request, paramwise)),
-  };
+  const plan = planParamwise(request, paramwise);
+  return { read, ...(layerDecay === undefined ? plan : decayLayers(request, plan, layerDecay)) };
+}
+
+function planParamwise<P>(
+  request: PlanRequest<P>,
+  paramwise: Paramwise | readonly AnyParamRule[] | undefined,
+): Plan<P> {
+  if (paramwise === undefined || Object.keys(paramwise).length === 0) return planPlain(request);
+  return isList(paramwise) ? planRules(request, paramwise) : planMmengine(request, paramwise);
 }
 
 /** @throws OptimError what the optimizer refuses of the parameters; then nothing is left of it */

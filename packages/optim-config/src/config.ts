@@ -25,6 +25,8 @@ export interface OptimWrapperConfig<
   readonly paramwise?:
     | Paramwise<RuleHyperparameters<R[T]>>
     | readonly ParamRule<RuleHyperparameters<R[T]>, AnyOptimizerConfig<NoInfer<R>>>[];
+  /** Smaller learning rates for layers that are further from the output. Factors of `paramwise` multiply them, too. */
+  readonly layerDecay?: LayerDecay;
   /** By hyperparameter (`lr`, `momentum`, `betas[0]`) a schedule, or several, each of which begins with what the one before it made. */
   readonly schedules?: SchedulesConfig<RuleHyperparameters<R[T]>, S>;
 }
@@ -155,6 +157,22 @@ export type ParamRule<H = object, Own = never> = {
    */
   readonly rule?: Own;
 } & ParamOptions<H>;
+
+/**
+ * Layer-wise decay of learning rates, for models that were trained before: each layer has `rate` × the learning rate of the one above it. With n
+ * layers and the rest above them, layer i (from 0) has lr × rate^(n − i), and the parameters that no entry matches have lr.
+ *
+ * `layer_decay` of timm, `layer_decay_rate` of MMPretrain; Clark et al., ELECTRA, arXiv:2003.10555, appendix A.
+ */
+export interface LayerDecay {
+  /** Above 0; 0.65 to 0.9 are usual. */
+  readonly rate: number;
+  /**
+   * The layers from the input up: a parameter is of the first entry that matches it. An entry whose `regex` has a group stands for as many layers as
+   * there are numbers that it captures, in their order: `{ "regex": "^blocks\.(\d+)\." }`.
+   */
+  readonly layers: readonly Matcher[];
+}
 
 /** Whatever the registry. */
 export type AnyParamRule = ParamRule<object, AnyOptimizerConfig>;

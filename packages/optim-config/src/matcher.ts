@@ -33,6 +33,8 @@ export interface CompiledMatcher {
   /** Whether it asks for a name, so that matching nothing is a mistake. */
   readonly names: boolean;
   readonly kinds: readonly ParameterKind[];
+  /** What the first group of its regular expression captures, where it has one. A list of matchers has none. */
+  readonly captures?: ((parameter: MatchedParameter) => string | undefined) | undefined;
   readonly matches: (parameter: MatchedParameter) => boolean;
 }
 
@@ -66,6 +68,7 @@ function compileFields(fields: MatcherFields, path: string): CompiledMatcher {
       .join(" and "),
     names: Object.keys(fields).some((field) => field !== "kind"),
     kinds: kind === undefined ? [] : [kind],
+    captures: pattern && countGroups(pattern) > 0 ? ({ name }) => pattern.exec(name)?.[1] : undefined,
     matches: ({ name, kinds }) =>
       (exact === undefined || name === exact) &&
       (prefix === undefined || (name.startsWith(prefix) && /^([./]|$)/u.test(name.slice(prefix.length)))) &&
@@ -75,6 +78,10 @@ function compileFields(fields: MatcherFields, path: string): CompiledMatcher {
       (kind === undefined || kinds.includes(kind)),
   };
 }
+
+/** An alternative of nothing lets it match anything, and the match has a place for each group. */
+const countGroups = (pattern: RegExp): number =>
+  (new RegExp(`${pattern.source}|`, "u").exec("") as RegExpExecArray).length - 1;
 
 function expression(source: string, path: string): RegExp {
   try {

@@ -51,6 +51,31 @@ describe("a LayersModel", () => {
     ]);
   });
 
+  test("tells the table of an embedding, which a matcher can ask for", () => {
+    const build = () => {
+      const model = layers.sequential();
+      model.add(layers.layers.embedding({ name: "tokens", inputDim: 5, outputDim: 2, inputLength: 3 }));
+      model.add(layers.layers.flatten({ name: "flat" }));
+      model.add(layers.layers.dense({ name: "head", units: 1 }));
+      return model;
+    };
+    expect(described(build())).toEqual([
+      ["tokens.embeddings", "embedding"],
+      ["head.kernel", ""],
+      ["head.bias", "bias flat"],
+    ]);
+    const optim = buildOptimWrapper(
+      build(),
+      {
+        optimizer: { type: "adamw", lr: 1, weightDecay: 0.5 },
+        paramwise: [{ match: { kind: "embedding" }, decayMult: 0 }],
+      },
+      parts,
+    );
+    expect(explain(optim).map(({ weightDecay }) => weightDecay)).toEqual([0, 0.5, 0.5]);
+    optim.dispose();
+  });
+
   test("has the same names when it is built a second time, which its variables do not", () => {
     const [first, second] = [createClassifier(), createClassifier()];
     expect(described(second)).toEqual(described(first));

@@ -38,7 +38,7 @@ interface Layer {
  */
 export const layersModel: ModelKind<LayersModel> = {
   name: "LayersModel",
-  kinds: ["bias", "norm", "depthwise", "flat"],
+  kinds: ["bias", "norm", "embedding", "depthwise", "flat"],
   accepts: (model) => {
     const { layers, weights, trainableWeights } = Object(model) as Partial<LayersModel>;
     return [layers, weights, trainableWeights].every(Array.isArray);
@@ -59,6 +59,7 @@ function read(layer: Layer, path: string, above: readonly Layer[]): ModelParamet
     const kinds: ParameterKind[] = [];
     if (local === "bias" || (isNorm && local === "beta")) kinds.push("bias");
     if (isNorm) kinds.push("norm");
+    if (className === "Embedding") kinds.push("embedding");
     if (local === "depthwise_kernel" || className === "DepthwiseConv2D") kinds.push("depthwise");
     if (value.shape.length === 1) kinds.push("flat");
     return [{ name: `${path}${local}`, value: withFlagsOf(flags, value), kinds, identity: value.read() }];

@@ -1,8 +1,8 @@
 /**
- * What the layer of a parameter says of it. `"offset"`: of the convolution that makes the offsets of a deformable one; `"flat"`: it has one
- * dimension. A parameter may be several: the bias of a normalisation is `norm`, `bias` and `flat`.
+ * What the layer of a parameter says of it. `"embedding"`: a table of vectors, one for each token; `"offset"`: of the convolution that makes the
+ * offsets of a deformable one; `"flat"`: it has one dimension. A parameter may be several: the bias of a normalisation is `norm`, `bias` and `flat`.
  */
-export type ParameterKind = "bias" | "norm" | "depthwise" | "offset" | "flat";
+export type ParameterKind = "bias" | "norm" | "embedding" | "depthwise" | "offset" | "flat";
 
 /** One parameter of a model. */
 export interface ModelParameter<out P = unknown> {

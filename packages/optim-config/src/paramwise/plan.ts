@@ -63,12 +63,15 @@ export function uniqueParameters<P>(
   });
 }
 
+/** The name of the group that has all parameters. */
+export const everything = "0";
+
 /** One group of all parameters, as they are. */
 export function planPlain<P>({ parameters }: PlanRequest<P>): Plan<P> {
   const planned = uniqueParameters(parameters).map(({ parameter, aliases, places }) => ({
     parameter,
     aliases,
-    group: "0",
+    group: everything,
     options: {},
     frozen: isFrozen(places),
     why: [],

@@ -9,6 +9,7 @@ import type {
   AnyParamRule,
   ClipGradByNormConfig,
   DictMember,
+  LayerDecay,
   OptimizerConfig,
   OptimWrapperConfig,
   OptimWrapperDictConfig,
@@ -149,6 +150,9 @@ function wrapperFields({ optimizer, schedule }: Known): Fields<OptimWrapperConfi
         either(paramwiseShape(), list(paramRuleShape(optimizer))),
       ),
     ),
+    layerDecay: optional(
+      described("smaller learning rates for layers that are further from the output", layerDecayShape()),
+    ),
     accumulativeCounts: optional(described("backward calls per step", integerFrom(1))),
     clipGrad: optional(either(clipByNormShape(), clipByValueShape())),
     lossScale: optional(
@@ -249,8 +253,11 @@ const matcherFieldsShape = (): Shape<MatcherFields> =>
     glob: optional(name()),
     regex: optional(name()),
     contains: optional(name()),
-    kind: optional(oneOf("bias", "norm", "depthwise", "offset", "flat")),
+    kind: optional(oneOf("bias", "norm", "embedding", "depthwise", "offset", "flat")),
   });
+
+const layerDecayShape = (): Shape<LayerDecay> =>
+  object({ rate: positive(), layers: list(matcherShape(), { minItems: 1 }) });
 
 const clipByNormShape = (): Shape<ClipGradByNormConfig> =>
   object({
