@@ -30,6 +30,7 @@ export {
 export { warmupCosine, type WarmupCosineOptions } from "./warmup-cosine.ts";
 export { wsd, type WsdOptions } from "./wsd.ts";
 export type {
+  PreparedSchedulerLoad,
   SavedHyperparameter,
   SavedJoining,
   SavedSchedule,

@@ -16,7 +16,12 @@ import {
 } from "./progress.ts";
 import type { ScheduleCounts, ScheduleState } from "./schedule.ts";
 import type { Scheduler, SchedulerOptions } from "./scheduler.ts";
-import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } from "./state.ts";
+import type {
+  PreparedSchedulerLoad,
+  SchedulerLoadOptions,
+  SchedulerLoadReport,
+  SchedulerStateDict,
+} from "./state.ts";
 
 export class LiveScheduler implements Scheduler {
   readonly kind = "scheduler";
@@ -126,6 +131,25 @@ export class LiveScheduler implements Scheduler {
     return report;
   }
 
+  prepareLoad(state: SchedulerStateDict, options: SchedulerLoadOptions = {}): PreparedSchedulerLoad {
+    this.guard("scheduler.prepareLoad");
+    const { next, report } = this.stageLoad(state, options, "state");
+    this.tryValues(next);
+    return {
+      report,
+      commit: () => {
+        this.guard("scheduler.prepareLoad");
+        this.move(next);
+        return report;
+      },
+    };
+  }
+
+  /** Writes the values of `next` and puts back those of now. @throws what the rule refuses a value with */
+  tryValues(next: Progress): void {
+    undo(this.#write(this.#withGroups(next)));
+  }
+
   /** @throws OptimError for a state that does not fit */
   stageLoad(state: SchedulerStateDict, options: SchedulerLoadOptions, where: string): StagedLoad {
     return stageLoad(this.#withGroups(this.#progress), state, options, where);
@@ -156,7 +180,7 @@ export class LiveScheduler implements Scheduler {
     ];
     for (const counts of places) {
       const at = `after ${counts.updates} updates${counts.epochs > 0 ? ` and ${counts.epochs} epochs` : ""}`;
-      within(`${this.#where}, ${at}: `, () => undo(this.#write({ ...counts, tracks })));
+      within(`${this.#where}, ${at}: `, () => this.tryValues({ ...counts, tracks }));
     }
   }
 

@@ -107,7 +107,7 @@ export function stageLoad(
     report: {
       missing: [...schedules.missing, ...groups.missing],
       unexpected: [...schedules.unexpected, ...groups.unexpected],
-      changed: schedules.changed,
+      changed: [...schedules.changed, ...groups.changed],
     },
   };
 }
@@ -185,6 +185,9 @@ function matchGroups(
     [...keys].filter((key) => !others.has(key)).map(nameOf);
   found.missing.push(...without(initial.keys(), values));
   found.unexpected.push(...without(values.keys(), initial));
+  const differs = ([key, value]: readonly [GroupKey, number]): boolean =>
+    initial.has(key) && initial.get(key) !== value;
+  found.changed.push(...[...values].filter(differs).map(([key]) => nameOf(key)));
   const places = new Map([...current].filter(([key]) => !values.has(key)));
   for (const [group, { updates, epochs, states }] of Object.entries(joined)) {
     if (!initial.has(group)) continue;

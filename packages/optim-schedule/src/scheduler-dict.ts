@@ -7,6 +7,7 @@ import { readOptions } from "./options.ts";
 import type { HyperparametersOf, SchedulePlan, Scheduler, SchedulerOptions } from "./scheduler.ts";
 import {
   loadOptionsSchema,
+  type PreparedSchedulerLoad,
   type SchedulerDictStateDict,
   type SchedulerLoadOptions,
   type SchedulerLoadReport,
@@ -39,6 +40,8 @@ export interface SchedulerDict<Name extends string = string> {
    * @throws OptimError as `loadStateDict` of {@link Scheduler}
    */
   loadStateDict(state: SchedulerDictStateDict, options?: SchedulerLoadOptions): SchedulerLoadReport;
+  /** Checks everything that `loadStateDict` would, of all, and changes nothing. @throws OptimError as `loadStateDict` */
+  prepareLoad(state: SchedulerDictStateDict, options?: SchedulerLoadOptions): PreparedSchedulerLoad;
 }
 
 /**
@@ -103,35 +106,22 @@ export function createSchedulerDict<const E extends readonly [string, AnyOptimWr
       schedulers: Object.fromEntries([...schedulers].map(([name, one]) => [name, one.stateDict()])),
     }),
     loadStateDict(state, options = {}) {
-      checkSchema("invalid-option", "loadStateDict", options, loadOptionsSchema());
-      checkSchema("invalid-state", "state", state, {
-        fields: { format: oneOf("optim-scheduler-dict"), version: oneOf(1), schedulers: { each: anything } },
-      });
-      const saved = new Map(Object.entries(state.schedulers));
-      const missing = [...schedulers.keys()].filter((name) => !saved.has(name));
-      const unexpected = [...saved.keys()].filter((name) => !schedulers.has(name));
-      if (options.strict !== false && missing.length + unexpected.length > 0) {
-        refuse("state-mismatch", "state", `the schedulers ${list()}`, [...saved.keys()].join(", "), {
-          missing,
-          unexpected,
-        });
+      const { staged, report } = stageAll(schedulers, state, options);
+      moveAll("schedulers.loadStateDict", staged);
+      return report;
+    },
+    prepareLoad(state, options = {}) {
+      const { staged, report } = stageAll(schedulers, state, options);
+      for (const [scheduler, next] of staged) {
+        scheduler.guard("schedulers.prepareLoad");
+        scheduler.tryValues(next);
       }
-      const staged = [...schedulers].flatMap(([name, scheduler]) => {
-        const part = saved.get(name);
-        if (part === undefined) return [];
-        const { next, report } = scheduler.stageLoad(part, options, `state.schedulers.${name}`);
-        return [{ name, scheduler, next, report }];
-      });
-      moveAll(
-        "schedulers.loadStateDict",
-        staged.map(({ scheduler, next }) => [scheduler, next]),
-      );
-      const all = (of: keyof SchedulerLoadReport): readonly string[] =>
-        staged.flatMap(({ name, report }) => report[of].map((inner) => `${name}.${inner}`));
       return {
-        missing: [...missing, ...all("missing")],
-        unexpected: [...unexpected, ...all("unexpected")],
-        changed: all("changed"),
+        report,
+        commit() {
+          moveAll("schedulers.prepareLoad", staged);
+          return report;
+        },
       };
     },
   };
@@ -169,4 +159,44 @@ function createAll(
     refuse("unknown-name", where, `one of ${[...schedulers.keys()].join(", ")}`, unknown);
   }
   return schedulers;
+}
+
+type Staged = readonly [scheduler: LiveScheduler, next: Progress];
+
+/** @throws OptimError for a state that does not fit */
+function stageAll(
+  schedulers: ReadonlyMap<string, LiveScheduler>,
+  state: SchedulerDictStateDict,
+  options: SchedulerLoadOptions,
+): { readonly staged: readonly Staged[]; readonly report: SchedulerLoadReport } {
+  checkSchema("invalid-option", "loadStateDict", options, loadOptionsSchema());
+  checkSchema("invalid-state", "state", state, {
+    fields: { format: oneOf("optim-scheduler-dict"), version: oneOf(1), schedulers: { each: anything } },
+  });
+  const saved = new Map(Object.entries(state.schedulers));
+  const missing = [...schedulers.keys()].filter((name) => !saved.has(name));
+  const unexpected = [...saved.keys()].filter((name) => !schedulers.has(name));
+  if (options.strict !== false && missing.length + unexpected.length > 0) {
+    const names = [...schedulers.keys()].join(", ");
+    refuse("state-mismatch", "state", `the schedulers ${names}`, [...saved.keys()].join(", "), {
+      missing,
+      unexpected,
+    });
+  }
+  const all = [...schedulers].flatMap(([name, scheduler]) => {
+    const part = saved.get(name);
+    if (part === undefined) return [];
+    const { next, report } = scheduler.stageLoad(part, options, `state.schedulers.${name}`);
+    return [{ name, scheduler, next, report }];
+  });
+  const together = (of: keyof SchedulerLoadReport): readonly string[] =>
+    all.flatMap(({ name, report }) => report[of].map((inner) => `${name}.${inner}`));
+  return {
+    staged: all.map(({ scheduler, next }) => [scheduler, next]),
+    report: {
+      missing: [...missing, ...together("missing")],
+      unexpected: [...unexpected, ...together("unexpected")],
+      changed: together("changed"),
+    },
+  };
 }

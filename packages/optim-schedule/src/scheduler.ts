@@ -1,7 +1,12 @@
 import type { BaseHyperparameters, OptimWrapper } from "@mm/optim-core";
 import type { HyperparameterPath, WrapperPath } from "./hyperparameter.ts";
 import type { Schedule, ScheduleCounts } from "./schedule.ts";
-import type { SchedulerLoadOptions, SchedulerLoadReport, SchedulerStateDict } from "./state.ts";
+import type {
+  PreparedSchedulerLoad,
+  SchedulerLoadOptions,
+  SchedulerLoadReport,
+  SchedulerStateDict,
+} from "./state.ts";
 
 /**
  * Which hyperparameter follows which schedule: `{ lr: cosine({ length: 1000 }) }`. Of several in a list, each takes what the one before
@@ -78,6 +83,12 @@ export interface Scheduler {
    * @throws OptimError `invalid-state`, `state-mismatch`, `invalid-option`, `invalid-hyperparameter`; nothing has changed then
    */
   loadStateDict(state: SchedulerStateDict, options?: SchedulerLoadOptions): SchedulerLoadReport;
+  /**
+   * Checks everything that `loadStateDict` would, and changes nothing.
+   *
+   * @throws OptimError as `loadStateDict`
+   */
+  prepareLoad(state: SchedulerStateDict, options?: SchedulerLoadOptions): PreparedSchedulerLoad;
   /** Ends it: the values stay as they are, and another scheduler may take over. Later calls that would write throw `disposed`. */
   dispose(): void;
 }

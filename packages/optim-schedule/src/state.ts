@@ -75,8 +75,18 @@ export interface SchedulerLoadReport {
   readonly missing: readonly string[];
   /** In the state, not here. */
   readonly unexpected: readonly string[];
-  /** Options, and kinds, of schedules that differ between the state and what was given. `restore.schedules` says which hold now. */
+  /**
+   * Options, and kinds, of schedules that differ between the state and what was given, and values that schedules begin with (`lr of group "0"`).
+   * `restore` says which hold now. With `initial: false` the state's values are not looked at.
+   */
   readonly changed: readonly string[];
+}
+
+/** A load that was found to fit: its report, before anything has changed. */
+export interface PreparedSchedulerLoad {
+  readonly report: SchedulerLoadReport;
+  /** Takes the state. What the scheduler went through since `prepareLoad` is gone. */
+  commit(): SchedulerLoadReport;
 }
 
 export const schedulerStateSchema = (): Schema => ({
