@@ -1,40 +1,61 @@
 import {
   type ElementNode,
+  type ElementPass,
+  layOutPasses,
   operandsOf,
   type Program,
   structureOf,
   traceRule,
   type UniformSource,
+  type VectorKernels,
 } from "@mm/optim-core/backend";
-import type { UpdateRule } from "@mm/optim-core/rule";
+import type { Axes, UpdateRule } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 
-/** A program around nodes that a test writes down. */
+/**
+ * A program around nodes that a test writes down.
+ *
+ * @param norms nodes whose norms are registers of the scalar part, in order
+ */
 export function program(
   nodes: readonly ElementNode[],
   outputs: { readonly param: number; readonly slots?: readonly number[] },
   norms: readonly number[] = [],
 ): Program {
-  const varying: boolean[] = [];
+  const axes: Axes[] = [];
   let uniforms = 0;
   for (const node of nodes) {
     const leaf = node.op === "param" || node.op === "grad" || node.op === "slot";
-    varying.push(leaf || operandsOf(node).some((operand) => varying[operand] === true));
+    axes.push(leaf || operandsOf(node).some((operand) => axes[operand] === 3) ? 3 : 0);
     if (node.op === "uniform") uniforms = Math.max(uniforms, node.uniform + 1);
   }
   const slots = outputs.slots ?? [];
-  return {
-    label: "a test",
+  const parts = {
     slots: slots.map((_, index) => `slot${index}`),
-    scalarSlots: [],
+    slotAxes: slots.map((): Axes => 3),
     nodes,
-    varying,
+    axes,
     outputs: { param: outputs.param, slots },
     uniforms: Array.from({ length: uniforms }, (): UniformSource => ({ from: "gradFactor" })),
-    scalars: [],
-    scalarOutputs: [],
-    norms,
+    scalars: norms.map((_, reduction) => ({ op: "reduced", reduction, dynamic: true }) as const),
+    reductions: norms.map((a) => ({ kind: "norm", a, b: a, per: "tensor" }) as const),
+    matrices: [],
   };
+  return { label: "a test", scalarSlots: [], scalarOutputs: [], ...parts, passes: layOutPasses(parts) };
+}
+
+/** Runs the passes of one kind over flat vectors: parameter, gradient, slots. Norms come as Σx². */
+export function runPasses<V extends { readonly length: number }>(
+  kernels: VectorKernels<V>,
+  kind: ElementPass["kind"],
+  it: Program,
+  vectors: readonly V[],
+  uniforms: Float32Array,
+  sums: Float64Array = new Float64Array(it.reductions.length),
+): void {
+  const extents = { rows: 1, cols: (vectors[0] as V).length };
+  for (const pass of it.passes)
+    if (pass.kind === kind) kernels.run(it, pass, vectors, extents, uniforms, sums);
 }
 
 /** One of every kind. */

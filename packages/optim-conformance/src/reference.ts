@@ -6,6 +6,7 @@ import {
   type ParametersInput,
 } from "@mm/optim-core";
 import {
+  allOperations,
   arrayKernels,
   createOptimizer,
   type Engine,
@@ -90,7 +91,9 @@ export function referenceEngine(
   return {
     backend: "reference",
     capabilities: hostCapabilities,
+    operations: allOperations,
     describe,
+    reserve: (program, extents) => kernels.reserve(program, extents),
     allocate(parameter, initial) {
       allocations.live += 1;
       return new Float32Array(parameter.length).fill(initial);

@@ -467,13 +467,14 @@ export const brokenBackends: readonly BrokenBackend[] = [
     factory: referenceFactory("broken", {
       kernels: {
         ...kernels,
-        update: (program, param, grad, slots, uniforms) =>
-          kernels.update(
+        run: (program, pass, vectors, extents, uniforms, sums) =>
+          kernels.run(
             program,
-            param,
-            grad,
-            slots,
+            pass,
+            vectors,
+            extents,
             uniforms.map((value) => (value === 0 ? Number.NaN : value)),
+            sums,
           ),
       },
     }),

@@ -99,22 +99,26 @@ export const wrongPrinters: readonly (readonly [fault: string, caughtBy: string,
 
 /** Element by element, whole vectors at a time. */
 export function printed(printer: Printer = right): VectorKernels<Float32Array> {
+  const kernels = arrayKernels();
   return {
-    ...arrayKernels(),
-    norms(program, param, grad, slots, uniforms, sums) {
-      const values = evaluate(printer, program, [param, grad, ...slots], uniforms);
-      sums.set(
-        program.norms.map((node) =>
-          printer.sumOfSquares(Float32Array.from(values[node] as readonly number[])),
-        ),
-      );
-    },
-    update(program, param, grad, slots, uniforms) {
-      const values = evaluate(printer, program, [param, grad, ...slots], uniforms);
-      const { outputs } = program;
-      param.set(values[outputs.param] as readonly number[]);
-      for (const [index, slot] of slots.entries())
-        slot.set(values[outputs.slots[index] as number] as readonly number[]);
+    ...kernels,
+    run(program, pass, vectors, extents, uniforms, sums) {
+      // What the printer does not print is not its fault.
+      const isPrinted =
+        program.matrices.length === 0 && program.reductions.every(({ kind }) => kind === "norm");
+      if (!isPrinted) kernels.run(program, pass, vectors, extents, uniforms, sums);
+      else {
+        const values = evaluate(printer, program, vectors, uniforms);
+        if (pass.kind === "update") {
+          for (const { node, vector } of pass.stores)
+            (vectors[vector] as Float32Array).set(values[node] as readonly number[]);
+        } else {
+          for (const index of pass.reductions) {
+            const { a } = program.reductions[index] as Program["reductions"][number];
+            sums[index] = printer.sumOfSquares(Float32Array.from(values[a] as readonly number[]));
+          }
+        }
+      }
     },
   };
 }
@@ -122,7 +126,7 @@ export function printed(printer: Printer = right): VectorKernels<Float32Array> {
 /** The values of all nodes, by node and element. */
 function evaluate(
   { operations, bounds, constant, store }: Printer,
-  { nodes, varying }: Program,
+  { nodes, axes }: Program,
   vectors: readonly Float32Array[],
   uniforms: Float32Array,
 ): readonly (readonly number[])[] {
@@ -144,7 +148,7 @@ function evaluate(
         readonly b?: number;
         readonly condition?: number;
       };
-      const isBound = b !== undefined && varying[b] === false && node.op in bounds;
+      const isBound = b !== undefined && axes[b] === 0 && node.op in bounds;
       const apply = (isBound ? bounds : operations)[node.op] as Apply;
       values.push(all((i) => store(apply(read(a, i), read(b, i), read(condition, i)))));
     }

@@ -34,6 +34,11 @@ export type ParamGroups<R> = readonly [LiveGroup<R>, ...LiveGroup<R>[]];
 interface WrittenGroup<Params> {
   readonly name?: string;
   readonly params: Params;
+  /**
+   * The shapes of parameters whose host knows none, such as Float32Arrays; first the outputs of a layer. Rules for matrices need them. A host that
+   * knows shapes takes no others.
+   */
+  readonly shapes?: { readonly [K in keyof Params]?: readonly number[] };
 }
 
 /** A group as a caller writes it: named parameters, and the hyperparameters that differ from those of the optimizer's rule. */
@@ -90,6 +95,7 @@ type NamesOf<Group> = Group extends { readonly params: infer Params }
 export type AddedParamGroup<H> = {
   readonly name?: string;
   readonly params: { readonly [name: string]: unknown };
+  readonly shapes?: { readonly [name: string]: readonly number[] };
 } & Partial<Readonly<H>>;
 
 /** Parameters as a caller writes them: by name, or in groups. */

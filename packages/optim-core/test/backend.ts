@@ -1,5 +1,6 @@
 import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
 import {
+  allOperations,
   arrayKernels,
   createOptimizer,
   type Engine,
@@ -75,7 +76,7 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
     {
       backend,
       capabilities: hostCapabilities,
-      ...(seen.operations && { operations: seen.operations }),
+      operations: seen.operations ?? allOperations,
       describe: (value) => ({ shape: [value.length], identity: value }),
       allocate: (parameter, initial) => {
         if (seen.live === seen.room) throw new RangeError("out of memory");

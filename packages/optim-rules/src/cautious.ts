@@ -41,8 +41,9 @@ export interface CautiousOptions {
  * ```
  *
  * Hyperparameters and slots are those of the rule, whose saved state loads with `strict: false` (the rule's name differs). Costs a second
- * pass over the tensors, which counts φ. For rules whose next parameter is `sub(…, step)`, which take no norm, and whose slots do not hold
- * the parameter: all here but LAMB, LARS, NovoGrad, ASGD, and Adan with its proximal decay. `ema` and `lookahead` go around it.
+ * pass over the tensors, which counts φ. For rules whose next parameter is `sub(…, step)`, and whose slots do not hold the parameter: all here
+ * but ASGD, and Adan with its proximal decay. Around a rule that takes norms (LAMB, LARS, NovoGrad, Muon) it needs a backend with the operation
+ * `"nested norm"`. `ema` and `lookahead` go around it.
  *
  * A NaN in the gradient reaches its own element, as without it.
  *

@@ -11,22 +11,20 @@ afterEach(() => {
 });
 
 /** The kernels of every memory. */
-function spyOnKernels(): { [K in "update" | "reduce" | "norms" | "accumulate"]: () => number } {
+function spyOnKernels(): { [K in "run" | "reduce" | "accumulate"]: () => number } {
   const prototype = Object.getPrototypeOf(wasmKernels(new WebAssembly.Memory({ initial: 1 }))) as ReturnType<
     typeof wasmKernels
   >;
   const spies = {
-    update: vi.spyOn(prototype, "update"),
+    run: vi.spyOn(prototype, "run"),
     reduce: vi.spyOn(prototype, "reduce"),
-    norms: vi.spyOn(prototype, "norms"),
     accumulate: vi.spyOn(prototype, "accumulate"),
   };
   const calls = (spy: { readonly mock: { readonly calls: readonly unknown[] } }) => () =>
     spy.mock.calls.length;
   return {
-    update: calls(spies.update),
+    run: calls(spies.run),
     reduce: calls(spies.reduce),
-    norms: calls(spies.norms),
     accumulate: calls(spies.accumulate),
   };
 }
@@ -55,11 +53,10 @@ describe.each(paths.filter(({ inPlace }) => inPlace))(
       const kernels = spyOnKernels();
       wrapper.step();
       expect({
-        update: kernels.update(),
+        run: kernels.run(),
         reduce: kernels.reduce(),
-        norms: kernels.norms(),
         accumulate: kernels.accumulate(),
-      }).toEqual({ update: 3, reduce: 3 * reductions, norms: 0, accumulate: 0 });
+      }).toEqual({ run: 3, reduce: 3 * reductions, accumulate: 0 });
       wrapper.dispose();
     });
   },

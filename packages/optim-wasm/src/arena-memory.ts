@@ -1,5 +1,5 @@
 import { isOptimError } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
+import { lengthOf, matrixViewOf, refuse } from "@mm/optim-core/backend";
 import { kernelsAvailable } from "./kernel/index.ts";
 import {
   mostPages,
@@ -9,10 +9,12 @@ import {
   type WasmNamespace,
   webAssembly,
 } from "./kernel/webassembly.ts";
+import { matrixLayout } from "./kernel/workspace.ts";
 
 /** An array for a parameter, and the cells of its size: the room for what optimizers keep of it. */
 export interface Region {
   readonly array: Float32Array;
+  readonly shape: readonly number[];
   /** The address of the cell for its gradient, beside those of the other arrays. */
   readonly gradient: number;
   /** The optimizer that has this cell. */
@@ -43,27 +45,34 @@ export class ArenaMemory {
   readonly buffer: ArrayBufferLike;
   /** All accumulators, and room for one number, and one for each. */
   readonly gradients: Float32Array;
+  /** Where kernels may write what they need beside vectors, and how many bytes. */
+  readonly room: { readonly address: number; readonly bytes: number };
 
-  constructor(lengths: readonly number[], slots: number) {
+  constructor(shapes: readonly (readonly number[])[], slots: number) {
+    const lengths = shapes.map(lengthOf);
+    const room = roomFor(shapes);
     const kinds = 1 + cellsBesideSlots + slots;
     const kindSize = lengths.reduce((sum, length) => sum + sizeOf(length), 0);
     const tail = 1 + lengths.length;
     const gradients = kindSize;
     const others = gradients + kindSize + sizeOf(tail);
-    const pages = Math.ceil((others + (kinds - 2) * kindSize) / pageSize);
+    const end = others + (kinds - 2) * kindSize;
+    const pages = Math.ceil((end + room) / pageSize);
     requirePages(pages, slots);
     this.slots = slots;
+    this.room = { address: end, bytes: room };
     this.memory = kernelsAvailable() ? memoryOf(pages) : undefined;
     this.buffer = this.memory?.buffer ?? plainMemory(pages * pageSize);
     this.gradients = new Float32Array(this.buffer, gradients, kindSize / 4 + tail);
     const regions: Region[] = [];
     const byAddress = new Map<number, Region>();
     let offset = 0;
-    for (const length of lengths) {
+    for (const [index, length] of lengths.entries()) {
+      const shape = shapes[index] as readonly number[];
       const free = Array.from({ length: kinds - 2 }, (_, kind) => others + kind * kindSize + offset);
       const gradient = gradients + offset;
       const array = new Float32Array(this.buffer, offset, length);
-      const region: Region = { array, gradient, owner: undefined, free, claimed: 0 };
+      const region: Region = { array, shape, gradient, owner: undefined, free, claimed: 0 };
       regions.push(region);
       for (const address of [offset, gradient, ...free]) byAddress.set(address, region);
       offset += sizeOf(length);
@@ -75,6 +84,21 @@ export class ArenaMemory {
   get arrays(): readonly Float32Array[] {
     return this.regions.map(({ array }) => array);
   }
+}
+
+/** Reductions per row and column, and matrices, for which there is room. */
+const [mostLines, mostMatrices] = [8, 2];
+
+/** Room for a rule for matrices on the largest of them: none where no shape was given. It is reserved address space until it is used. */
+function roomFor(shapes: readonly (readonly number[])[]): number {
+  const rooms = shapes
+    .filter(({ length }) => length > 1)
+    .map((shape) => {
+      const view = matrixViewOf(shape);
+      const lines = mostLines * (12 * (view.rows + view.cols) + alignment);
+      return matrixLayout(view).end + mostMatrices * 4 * view.rows * view.cols + lines + alignment;
+    });
+  return Math.ceil(Math.max(0, ...rooms) / alignment) * alignment;
 }
 
 function requirePages(pages: number, slots: number): void {

@@ -9,7 +9,7 @@ import type { Place, Storage } from "./storage.ts";
 export function buildOnArena<T>(arena: ArenaMemory, onStorage: <V>(storage: Storage<V>) => T): T {
   return arena.memory === undefined
     ? onStorage(new ArenaStorage(arena, plainLayout(arena.buffer)))
-    : onStorage(new ArenaStorage(arena, compiledLayout(arena.memory)));
+    : onStorage(new ArenaStorage(arena, compiledLayout(arena, arena.memory)));
 }
 
 /** How the vectors of a kind lie in an arena. */
@@ -21,9 +21,14 @@ interface Layout<V> {
   view(vector: V): Float32Array;
 }
 
-function compiledLayout(memory: WasmMemory): Layout<Vector> {
+function compiledLayout({ room }: ArenaMemory, memory: WasmMemory): Layout<Vector> {
   return {
-    kernels: wasmKernels(memory),
+    kernels: wasmKernels(memory, {
+      room(bytes) {
+        if (bytes > room.bytes) refuseRoom(bytes, room.bytes);
+        return room.address;
+      },
+    }),
     compiled: true,
     at: (pointer, length) => ({ pointer, length }),
     pointerOf: ({ pointer }) => pointer,
@@ -60,6 +65,10 @@ class ArenaStorage<V> implements Storage<V> {
     this.maxParameterLength = Math.max(...arena.arrays.map(({ length }) => length));
     this.#arena = arena;
     this.#layout = layout;
+  }
+
+  shapeOf({ byteOffset }: Float32Array): readonly number[] {
+    return this.#regionAt(byteOffset).shape;
   }
 
   admit(value: Float32Array, where: string): void {
@@ -149,6 +158,18 @@ class ArenaStorage<V> implements Storage<V> {
   #regionAt(pointer: number): Region {
     return this.#arena.byAddress.get(pointer) as Region;
   }
+}
+
+function refuseRoom(needed: number, room: number): never {
+  return refuse(
+    "arena-full",
+    "wasmOptimizer",
+    `at most ${room} bytes of room for what a rule computes with`,
+    needed,
+    {
+      hint: "Give the arena the shapes of matrices, createArena({ w: [128, 784] }), or the optimizer arrays that are in none",
+    },
+  );
 }
 
 function full(needed: number, room: number): OptimError {

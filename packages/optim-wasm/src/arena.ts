@@ -18,7 +18,7 @@ export interface ArenaOptions {
  * and slots). What is not used is reserved address space only.
  *
  * ```ts
- * const arena = createArena({ w1: 784 * 128, b1: 128 });
+ * const arena = createArena({ w1: [128, 784], b1: 128 });
  * arena.w1.set(initialWeights);
  * const optimizer = wasmOptimizer(adam(), arena);
  * ```
@@ -28,19 +28,20 @@ export interface ArenaOptions {
  * are one array: `gradientView`. Arrays begin at multiples of 256 bytes, and what lies between them stays zero. The memory is freed when neither an array nor
  * an optimizer refers to it.
  *
- * @param lengths elements of each array
+ * @param lengths elements of each array, or its shape, the outputs of a layer first: rules for matrices need it, and it is reserved what they
+ * compute with
  * @throws OptimError `empty-parameters`, `invalid-option` for lengths that are no counts and for more than 4 GiB in all,
  * `unknown-option`, `unsupported` where there is no memory for it
  */
 export function createArena<const Name extends string>(
-  lengths: { readonly [K in Name]: number },
+  lengths: { readonly [K in Name]: number | readonly number[] },
   options: ArenaOptions = {},
 ): Arena<Name> {
-  const entries = checkedLengths(lengths);
+  const entries = checkedShapes(lengths);
   checkSchema("invalid-option", "createArena", options, { fields: { "slots?": integerFrom(0) } });
   const { slots = 4 } = options;
   const memory = new ArenaMemory(
-    entries.map(([, length]) => length),
+    entries.map(([, shape]) => shape),
     slots,
   );
   registerArena(memory.buffer, {
@@ -51,14 +52,19 @@ export function createArena<const Name extends string>(
   ) as Arena<Name>;
 }
 
-function checkedLengths<Name extends string>(lengths: { readonly [K in Name]: number }): [Name, number][] {
+function checkedShapes<Name extends string>(lengths: {
+  readonly [K in Name]: number | readonly number[];
+}): [Name, readonly number[]][] {
   if (typeof lengths !== "object" || (lengths as unknown) === null) {
-    refuse("invalid-option", "createArena: lengths", "a record { name: length }", lengths);
+    refuse("invalid-option", "createArena: lengths", "a record { name: length or shape }", lengths);
   }
-  const entries = Object.entries(lengths) as [Name, number][];
+  const entries = Object.entries(lengths) as [Name, number | readonly number[]][];
   if (entries.length === 0) {
     refuse("empty-parameters", "createArena: lengths", "at least one array", lengths);
   }
-  checkSchema("invalid-option", "createArena: lengths", lengths, { each: integerFrom(0) });
-  return entries;
+  return entries.map(([name, given]) => {
+    const shape = typeof given === "number" ? [given] : given;
+    checkSchema("invalid-option", `createArena: lengths.${name}`, shape, { items: integerFrom(0) });
+    return [name, [...shape]];
+  });
 }

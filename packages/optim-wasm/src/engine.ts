@@ -1,5 +1,6 @@
 import type { Capabilities } from "@mm/optim-core";
 import {
+  allOperations,
   type Engine,
   hostCapabilities,
   HostLossScaler,
@@ -55,10 +56,11 @@ export function createEngine<V>(
     backend,
     capabilities,
     maxSlots: storage.maxSlots,
+    operations: allOperations,
     describe(value, where) {
       requireFloat32(value, where);
       storage.admit(value, where);
-      return { shape: [value.length], identity: identityOf(value) };
+      return { shape: storage.shapeOf?.(value) ?? [value.length], identity: identityOf(value) };
     },
     admit(added, call) {
       const more = added.map(({ name, value }) => [name, value] as const);
@@ -67,6 +69,7 @@ export function createEngine<V>(
       places.admit(added);
       for (const [name, value] of more) arrays.set(name, value);
     },
+    reserve: (program, extents) => kernels.reserve(program, extents),
     allocate(parameter, initial) {
       places.see(parameter);
       return storage.allocate(parameter, initial);

@@ -19,6 +19,8 @@ export interface Storage<V> {
   readonly maxSlots: number;
   /** In elements. */
   readonly maxParameterLength: number;
+  /** Of an arena: the shape of one of its arrays. */
+  shapeOf?(value: Float32Array): readonly number[];
   /** @throws OptimError `invalid-parameter` for an array that the kernels cannot reach */
   admit(value: Float32Array, where: string): void;
   /**
@@ -73,8 +75,8 @@ export function copyingStorage(store: VectorStore<Vector>): Storage<Vector> {
     admit() {},
     claim(parameters) {
       const total = parameters.reduce(
-        (sum, { length, group }) =>
-          sum + length * (1 + group.initialSlots().slots.size + Number(group.evaluates)),
+        (sum, { length, group, view }) =>
+          sum + length * (1 + group.initialSlots(view).slots.size + Number(group.evaluates)),
         claimed,
       );
       const largest = Math.max(shared?.length ?? 0, ...parameters.map(({ length }) => length));

@@ -57,10 +57,10 @@ const otherBindings = 3;
 export function requireBindings(
   { limits: { maxStorageBuffersPerShaderStage } }: GPUDevice,
   who: string,
-  { label, slots, norms }: Program,
+  { label, slots, reductions }: Program,
   masters: boolean,
 ): void {
-  const others = otherBindings + Number(masters) + Number(norms.length > 0);
+  const others = otherBindings + Number(masters) + Number(reductions.length > 0);
   if (others + slots.length <= maxStorageBuffersPerShaderStage) return;
   refuse(
     "unsupported",

@@ -14,12 +14,15 @@ const storing: Program = {
   slots: [],
   scalarSlots: [],
   nodes: [{ op: "param" }],
-  varying: [true],
+  slotAxes: [],
+  axes: [3],
   outputs: { param: 0, slots: [] },
   uniforms: [],
   scalars: [],
   scalarOutputs: [],
-  norms: [],
+  reductions: [],
+  matrices: [],
+  passes: [{ kind: "update", axes: 3, stores: [] }],
 };
 
 /** Bytes of a parameter in float16, in whole words. */

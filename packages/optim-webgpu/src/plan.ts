@@ -127,7 +127,7 @@ export class StepPlan<P> {
         indices,
         tiles: run.count,
         update: device.kernel(updateKernel(program, access)),
-        norms: program.norms.length > 0 ? device.kernel(normsKernel(program, access)) : undefined,
+        norms: program.reductions.length > 0 ? device.kernel(normsKernel(program, access)) : undefined,
         range: ranges[index] as GPUBufferBinding,
         groups: new WeakMap(),
       };

@@ -79,7 +79,7 @@ export function layOutStep<P>(
     checks,
     partialCount,
     registers: Math.max(...programs.map(registersOf)),
-    norms: Math.max(...programs.map(({ norms }) => norms.length)),
+    norms: Math.max(...programs.map(({ reductions }) => reductions.length)),
   };
 }
 

@@ -291,7 +291,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       const registers = isSame ? (last as { registers: Float64Array }).registers : registersFor(program);
       if (!isSame) {
         const scalarSlots = parameter.scalarSlots as Map<string, number>;
-        evaluateScalars(program, { hyperparameters: group.values, step, scalarSlots, norms: [] }, registers);
+        evaluateScalars(program, { hyperparameters: group.values, step, scalarSlots, sums: [] }, registers);
       }
       last = { planned, step, registers };
       writeUniforms(program, registers, factor, clipValue, table.floats, at);

@@ -73,11 +73,8 @@ export function stepInFloat64(
   const step = before.step + 1;
   const given = new Map<Expression, Value>();
   const leaf = (value: Value): Expression => {
-    const expression = new Expression(
-      typeof value === "number" ? "step" : "param",
-      [],
-      typeof value !== "number",
-    );
+    const isScalar = typeof value === "number";
+    const expression = new Expression(isScalar ? "step" : "param", [], isScalar ? 0 : 3);
     given.set(expression, value);
     return expression;
   };

@@ -2,6 +2,7 @@ import type { ClipGrad, OnNonFinite } from "../options.ts";
 import type { Capabilities } from "../capabilities.ts";
 import type { LossScaler, LossScaleSettings } from "../loss-scaler.ts";
 import type { AdmittedParameter, Parameter, ParameterDescription } from "./parameter.ts";
+import type { Extents } from "./program/extents.ts";
 import type { Program } from "./program/program.ts";
 
 /** What the check stage is asked for. */
@@ -101,8 +102,8 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   /** Vectors per parameter beside parameter and accumulator for which there is room. Use `Infinity` (default) for no limit. */
   readonly maxSlots?: number;
   /**
-   * The operations that the kernels know, of those in `Program.nodes`, and `"norm"`. Default: all that this version of core has. A rule
-   * that needs another is refused by the operation's name, at construction or at the assignment that would lead to it.
+   * The operations that the kernels know, as `operationsOf` names them. Default: {@link firstOperations}, those of the first version of the rule
+   * language. A rule that needs another is refused by the operation's name, at construction or at the assignment that would lead to it.
    */
   readonly operations?: ReadonlySet<string>;
 
@@ -117,6 +118,13 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
    * @throws OptimError `duplicate-parameter`, `arena-full`
    */
   admit?(added: readonly AdmittedParameter<P>[], call: string): void;
+  /**
+   * Makes the room that a program needs beside the slots of a parameter, of vectors that its passes hand on. Called when the parameter is added
+   * and when its structure changes; a step finds the room there.
+   *
+   * @throws OptimError `arena-full`, `unsupported`; nothing has changed then
+   */
+  reserve?(program: Program, extents: Extents): void;
   /** Whether the host library has marked it as frozen. Default: never. */
   isFrozen?(value: P): boolean;
 

@@ -6,6 +6,7 @@ import {
 import type { ParamGroup } from "../optimizer.ts";
 import { type Flags, resolveHyperparameters, type UpdateRule } from "../rule/define.ts";
 import { allSlots, type SlotNames, structureOf, traceRule } from "./program/trace.ts";
+import type { MatrixView } from "./program/extents.ts";
 import type { GradientRewrite, Program } from "./program/program.ts";
 
 export const groupLabel = (name: string): string => `group ${JSON.stringify(name)}`;
@@ -65,17 +66,29 @@ export class HyperparameterGroup {
     this.version += 1;
   }
 
-  program(rewrite: GradientRewrite): Program {
-    return traceRule(this.rule.definition, this.structure, rewrite);
+  /** The structure for a tensor: of a rule that asks for shapes, with `matrix`. */
+  structureFor({ matrix }: Pick<MatrixView, "matrix">, values: HyperparameterRecord = this.values): Flags {
+    const { definition } = this.rule;
+    const structure = structureOf(definition, values);
+    return definition.shapes === undefined ? structure : { ...structure, matrix };
+  }
+
+  program(rewrite: GradientRewrite, view: Pick<MatrixView, "matrix" | "transposed">): Program {
+    const { definition } = this.rule;
+    const transposed = definition.shapes !== undefined && view.transposed;
+    return traceRule(definition, this.structureFor(view), rewrite, transposed);
   }
 
   /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */
-  initialSlots(values: HyperparameterRecord = this.values): {
+  initialSlots(
+    view: Pick<MatrixView, "matrix">,
+    values: HyperparameterRecord = this.values,
+  ): {
     readonly slots: ReadonlyMap<string, number | "param">;
     readonly scalarSlots: ReadonlyMap<string, number>;
   } {
     const { slots, scalarSlots } = this.rule.definition;
-    const structure = structureOf(this.rule.definition, values);
+    const structure = this.structureFor(view, values);
     return {
       slots: new Map(
         Object.entries(slots?.(structure) ?? {}).map(([name, initial]) => [

@@ -26,23 +26,37 @@ export {
   type Parameter,
   type ParameterDescription,
 } from "./parameter.ts";
-export { createEvaluator, type Evaluator, reduceArray, type Reduction } from "./program/evaluate.ts";
+export { reduceArray, type Reduction } from "./program/evaluate.ts";
+export { type Extents, lengthAlong, type MatrixView, matrixViewOf, type Outputs } from "./program/extents.ts";
+export { orthogonalizeArray } from "./program/orthogonalize.ts";
 export {
+  allOperations,
   type BinaryOp,
   type ComparisonOp,
   type ElementNode,
+  type ElementPass,
+  firstOperations,
   type GradientRewrite,
+  isFlat,
+  type MatrixRoutine,
   neededNodes,
   operandsOf,
   operationsOf,
+  type Pass,
   type Program,
+  rootsOf,
   type ScalarInstruction,
+  type Store,
+  type TensorReduction,
   type UnaryOp,
   type UniformSource,
+  vectorOf,
 } from "./program/program.ts";
 export { halfToNumber } from "./program/half.ts";
 export { printProgram } from "./program/print.ts";
 export { masterSlot, pendingGradient } from "./program/reserved.ts";
+export { layOutPasses } from "./program/passes.ts";
+export { firstMatrix, makingOf, scratchLengths } from "./program/scratch.ts";
 export { evaluateScalar, evaluateScalars, type ScalarInputs } from "./program/scalars.ts";
 export { allSlots, structureOf, traceRule } from "./program/trace.ts";
 export { arrayKernels, packed, type VectorKernels } from "./program/vectors.ts";

@@ -1,4 +1,5 @@
 import type { HyperparameterGroup } from "./groups.ts";
+import type { MatrixView, Outputs } from "./program/extents.ts";
 
 /**
  * One parameter and all that an optimizer keeps for it. `P` is the host's parameter (a Float32Array, a tf.Variable), `V` a vector in
@@ -8,6 +9,8 @@ export interface Parameter<P, V, S> {
   readonly name: string;
   readonly shape: readonly number[];
   readonly length: number;
+  /** It as a matrix. */
+  readonly view: MatrixView;
   readonly value: P;
   /** See {@link ParameterDescription}. */
   readonly identity: unknown;
@@ -31,6 +34,11 @@ export interface Parameter<P, V, S> {
 export interface ParameterDescription {
   readonly shape: readonly number[];
   /**
+   * Which dimension counts the outputs of a layer, where it has two dimensions or more: the rows of a rule. `"last"` where dense kernels are
+   * [inputs, outputs] (TensorFlow). Default `"first"` (PyTorch).
+   */
+  readonly outputs?: Outputs;
+  /**
    * What makes it the same parameter as another, also of another optimizer of this backend: an array, a variable; or a string that names a
    * buffer and an offset.
    */
@@ -45,6 +53,7 @@ export interface ParameterDescription {
 export interface NamedParameter<P> extends ParameterDescription {
   readonly name: string;
   readonly length: number;
+  readonly view: MatrixView;
   readonly value: P;
 }
 

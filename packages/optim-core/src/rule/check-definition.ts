@@ -9,6 +9,7 @@ interface Unchecked {
   readonly name: string;
   readonly hyperparameters: HyperparameterRecord;
   readonly structure?: (hyperparameters: HyperparameterRecord) => Flags;
+  readonly shapes?: unknown;
   readonly slots?: (structure: Flags) => { readonly [slot: string]: unknown };
   readonly scalarSlots?: (
     hyperparameters: HyperparameterRecord,
@@ -19,7 +20,7 @@ interface Unchecked {
 /** Keys that a group of parameters has beside its hyperparameters. */
 const takenByGroups = ["name", "params", "rule", "shapes"];
 /** `update` finds other things by these names; `master` and `trained` are vectors that core adds. */
-const takenFromSlots = ["param", "grad", "step", "master", "trained"];
+const takenFromSlots = ["param", "grad", "step", "size", "rows", "cols", "master", "trained"];
 const beginnings = { slots: 'a number to begin with, or "param"', scalarSlots: "a number to begin with" };
 const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
@@ -29,7 +30,7 @@ const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
  * @throws OptimError `invalid-rule`
  */
 export function checkDefinition(definition: Unchecked): void {
-  const { name, hyperparameters, structure, slots, scalarSlots } = definition;
+  const { name, hyperparameters, structure, shapes, slots, scalarSlots } = definition;
   const need = (fine: boolean, where: string, expected: string, received: unknown): void => {
     if (!fine) refuse("invalid-rule", where, expected, received);
   };
@@ -52,6 +53,8 @@ export function checkDefinition(definition: Unchecked): void {
       value,
     );
   }
+  const known = shapes === undefined || shapes === "matrix" || shapes === "either";
+  need(known, `${name}: shapes`, '"matrix", "either" or nothing', shapes);
   for (const key of ["update", "evaluate", "check", "structure", "slots", "scalarSlots"]) {
     const value: unknown = definition[key as keyof Unchecked];
     const absent = value === undefined && key !== "update";
@@ -72,7 +75,14 @@ export function checkDefinition(definition: Unchecked): void {
     }
   };
   const booleans = Object.keys(hyperparameters).filter((key) => typeof hyperparameters[key] === "boolean");
-  for (const flags of everyStructure([...booleans, ...Object.keys(structure?.(hyperparameters) ?? {})])) {
+  const flagged = [...booleans, ...Object.keys(structure?.(hyperparameters) ?? {})];
+  need(
+    !flagged.includes("matrix"),
+    `${name}: structure`,
+    "a flag of another name: a backend says matrix",
+    "matrix",
+  );
+  for (const flags of everyStructure(shapes === undefined ? flagged : [...flagged, "matrix"])) {
     collect("slots", slots?.(flags));
     collect("scalarSlots", scalarSlots?.(hyperparameters, flags));
   }

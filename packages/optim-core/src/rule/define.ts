@@ -15,7 +15,10 @@ export type Flags = { readonly [name: string]: boolean };
 /** The booleans among the hyperparameters, and those that `structure` derives. */
 export type Structure<H, D> = {
   readonly [K in keyof H as H[K] extends boolean ? K : never]: boolean;
-} & Readonly<D>;
+} & Readonly<D> & {
+    /** Whether the tensor has two dimensions or more. Only for rules with `shapes`. */
+    readonly matrix?: boolean;
+  };
 
 /** The numeric hyperparameters as scalars of the trace; a tuple stays a tuple. */
 export type ScalarHyperparameters<H> = {
@@ -38,6 +41,11 @@ export type UpdateInputs<Slot extends string, ScalarSlot extends string> = {
   readonly param: Tensor;
   readonly grad: Tensor;
   readonly step: Scalar;
+  /** The number of elements of the parameter. */
+  readonly size: Scalar;
+  /** Of a rule with `shapes`: the outputs of a layer, and the rest. A tensor of less than two dimensions is one row. */
+  readonly rows: Scalar;
+  readonly cols: Scalar;
 } & { readonly [K in Slot]: Tensor } & { readonly [K in ScalarSlot]: Scalar };
 
 /**
@@ -67,6 +75,11 @@ export interface UpdateRuleDefinition<
   readonly check?: (hyperparameters: Readonly<H>) => string | undefined;
   /** Further booleans to branch on, derived from the values: `{ decays: weightDecay !== 0 }`. Recomputed when a value is assigned. */
   readonly structure?: (hyperparameters: Readonly<H>) => D;
+  /**
+   * What the rule asks of the shape of a parameter, which it then sees as a matrix: its outputs by all else. `"matrix"`: a parameter of less
+   * than two dimensions is refused by its name. `"either"`: `structure.matrix` says which it is. Default: shapes do not matter.
+   */
+  readonly shapes?: "matrix" | "either";
   /** State with one float32 per element, by name, with its initial value. Depends on the structure alone. */
   readonly slots?: (structure: Structure<H, D>) => { readonly [K in Slot]?: InitialValue<H> };
   /** State with one number per parameter tensor. */
@@ -105,6 +118,7 @@ export interface ErasedDefinition {
   readonly hyperparameters: HyperparameterRecord;
   readonly check?: (hyperparameters: HyperparameterRecord) => string | undefined;
   readonly structure?: (hyperparameters: HyperparameterRecord) => Flags;
+  readonly shapes?: "matrix" | "either";
   readonly slots?: (structure: Flags) => {
     readonly [slot: string]: InitialValue<HyperparameterRecord>;
   };

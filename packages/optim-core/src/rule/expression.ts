@@ -8,7 +8,9 @@ import { isFinite32 } from "../schema.ts";
  * - each elementwise operation rounds to float32; scalars are float64 and are rounded to float32 once, where a tensor meets them;
  * - `min`, `max` and `sign` give NaN for NaN; `sign(±0)` is 0; comparisons with NaN are false;
  * - `min(x, s)` and `max(x, s)` of a tensor and a scalar give `x` where the two are equal, so the sign of a zero is the tensor's;
- * - a tensor divided by a scalar is multiplied by the scalar's reciprocal.
+ * - a tensor divided by a scalar is multiplied by the scalar's reciprocal;
+ * - reductions are summed in float64 where a host computes them; one number per row or per column is rounded to float32 once, one per tensor
+ *   stays float64.
  *
  * `gradFactor` and `clipValue` are what core unscales and clips the gradient with; rules do not see them.
  */
@@ -20,7 +22,15 @@ export type Op =
   | "hyper"
   | "step"
   | "scalarSlot"
+  | "size"
+  | "rows"
+  | "cols"
   | "norm"
+  | "sum"
+  | "dot"
+  | "largest"
+  | "total"
+  | "newtonSchulz"
   | "gradFactor"
   | "clipValue"
   | "add"
@@ -42,36 +52,58 @@ export type Op =
   | "log"
   | "biasCorrection";
 
-/** A node of a traced rule. Rule authors see it as {@link Tensor}, {@link Scalar} or {@link Condition}. */
+/**
+ * The axes along which a value differs, as bits: 1 from row to row, 2 from column to column. An element of a tensor differs along both (3), a
+ * scalar along none (0).
+ */
+export type Axes = 0 | 1 | 2 | 3;
+
+/** A reduction gives one number for each of these. */
+export type Per = "tensor" | "row" | "column";
+
+/** The coefficients a, b, c of one Newton–Schulz step of {@link orthogonalize}. */
+export type Coefficients = readonly [a: number, b: number, c: number];
+
+/** A node of a traced rule. Rule authors see it as {@link Tensor}, {@link Row}, {@link Column}, {@link Scalar} or {@link Condition}. */
 export class Expression {
   /** By these two an expression of another copy of this package is known. */
   readonly kind = "expression";
   readonly contract: number = contractVersion;
   readonly op: Op;
   readonly args: readonly Expression[];
-  /** Whether there is one value per element; otherwise one per parameter tensor. */
-  readonly elementwise: boolean;
+  readonly axes: Axes;
   /** Whether it is the outcome of a comparison. */
   readonly condition: boolean;
   /** The value of a `const`; the position in a tuple of a `hyper` (-1 where it is no tuple). */
   readonly value: number;
-  /** The name of a slot or a hyperparameter. */
+  /** The name of a slot or a hyperparameter; of a reduction, {@link Per}. */
   readonly name: string;
+  /** Of `newtonSchulz`: one triple a step. */
+  readonly coefficients: readonly Coefficients[];
 
   constructor(
     op: Op,
     args: readonly Expression[],
-    elementwise: boolean,
-    value = 0,
-    name = "",
-    condition = false,
+    axes: Axes,
+    {
+      value = 0,
+      name = "",
+      condition = false,
+      coefficients = [],
+    }: Partial<Pick<Expression, "value" | "name" | "condition" | "coefficients">> = {},
   ) {
     this.op = op;
     this.args = args;
-    this.elementwise = elementwise;
+    this.axes = axes;
     this.value = value;
     this.name = name;
     this.condition = condition;
+    this.coefficients = coefficients;
+  }
+
+  /** Whether it is no scalar: one value per element, per row or per column. */
+  get elementwise(): boolean {
+    return this.axes !== 0;
   }
 
   /** An expression has no value while a rule is traced: `a + b`, `a > b` and `${a}` are mistakes. */
@@ -94,32 +126,45 @@ export function isExpression(x: unknown): x is Expression {
   return true;
 }
 
-declare const tensor: unique symbol;
-declare const scalar: unique symbol;
+declare const axes: unique symbol;
 declare const condition: unique symbol;
 
+type Axis = "row" | "column";
+
+// Invariant in its axes: otherwise a tensor would pass for a row.
+/** A value that differs along the axes `A`. */
+export interface Value<in out A extends Axis> {
+  readonly [axes]: (along: A) => A;
+}
+/** Any of them, so that a function of a rule may be generic. */
+interface AnyValue {
+  readonly [axes]: (along: never) => unknown;
+}
+
 /** One float32 per element of the parameter. */
-export interface Tensor {
-  readonly [tensor]: true;
-}
+export type Tensor = Value<"row" | "column">;
+/** One float32 per row of the parameter, a matrix: per output of a layer. */
+export type Row = Value<"row">;
+/** One float32 per column of the parameter, a matrix: per input of a layer. */
+export type Column = Value<"column">;
 /** One number per parameter tensor, float64 until a tensor meets it. */
-export interface Scalar {
-  readonly [scalar]: true;
-}
+export type Scalar = Value<never>;
 /** The outcome of a comparison, for {@link select}. */
 export interface Condition<out A extends Operand = Operand> {
   readonly [condition]: A;
 }
 
-export type Operand = Tensor | Scalar | number;
-/** A tensor as soon as one of the operands is. */
-export type Joined<A> = [Extract<A, Tensor>] extends [never] ? Scalar : Tensor;
+export type Operand = AnyValue | number;
+type Vector = Tensor | Row | Column;
+/** What an operation on these gives: it differs along every axis along which one of them does. A row and a column make a tensor. */
+export type Joined<A> = Value<AxesOf<A>>;
+type AxesOf<A> = A extends Value<infer Along> ? Along : never;
 
 /** A constant for a number. @throws OptimError `invalid-rule` for what is neither a finite number nor an expression */
 export function lift(x: unknown): Expression {
   if (typeof x === "number") {
     if (!isFinite32(x)) refuse("invalid-rule", "update", "constants that are finite in float32", x);
-    return new Expression("const", [], false, x);
+    return new Expression("const", [], 0, { value: x });
   }
   if (isExpression(x)) return x;
   return refuse("invalid-rule", "update", "an expression or a number", x, {
@@ -139,9 +184,11 @@ function node(op: Op, operands: readonly unknown[], comparison = false): Express
       );
     }
   }
-  const elementwise = args.some((arg) => arg.elementwise);
-  return new Expression(op, args, elementwise, 0, "", comparison);
+  return new Expression(op, args, union(args), { condition: comparison });
 }
+
+const union = (args: readonly Expression[]): Axes =>
+  args.reduce<number>((all, arg) => all | arg.axes, 0) as Axes;
 
 function scalarNode(op: Op, operands: readonly unknown[]): Expression {
   const result = node(op, operands);
@@ -161,7 +208,7 @@ export const sub = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A 
 /** a × b */
 export const mul = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> =>
   typed(node("mul", [a, b]));
-/** a ÷ b; where only `a` is a tensor, a × (1 ÷ b) with the reciprocal in float64. */
+/** a ÷ b; where only `b` is a scalar, a × (1 ÷ b) with the reciprocal in float64. */
 export const div = <A extends Operand, B extends Operand>(a: A, b: B): Joined<A | B> => {
   const [x, y] = [lift(a), lift(b)];
   return typed(x.elementwise && !y.elementwise ? node("mul", [x, node("div", [1, y])]) : node("div", [x, y]));
@@ -209,14 +256,88 @@ export const log = (a: Scalar | number): Scalar => typed(scalarNode("log", [a]))
 export const biasCorrection = (beta: Scalar | number, t: Scalar | number): Scalar =>
   typed(scalarNode("biasCorrection", [beta, t]));
 /**
- * The Euclidean norm of a whole parameter-shaped expression, a scalar (LARS, LAMB). Costs a pass over the tensor. It may not depend
- * on another norm.
+ * The Euclidean norm, √Σx², of a whole tensor (LARS, LAMB), or of all rows or columns together: a scalar. Costs a pass over the tensor, which
+ * all reductions share that do not depend on each other.
  */
-export const norm = (x: Tensor): Scalar => {
+export const norm = (x: Vector): Scalar => typed(reduction("norm", [x]));
+/** Σx over the whole tensor, or over each row or column. Costs a pass, as {@link norm}. */
+export const sum: {
+  (x: Vector): Scalar;
+  <P extends Axis>(x: Tensor, per: P): Value<P>;
+} = (x: Vector, per: Per = "tensor") => typed<never>(reduction("sum", [x], per));
+/** Σxy, over the whole tensor, or over each row or column. Costs a pass, as {@link norm}. */
+export const dot: {
+  (x: Vector, y: Vector): Scalar;
+  <P extends Axis>(x: Tensor, y: Tensor, per: P): Value<P>;
+} = (x: Vector, y: Vector, per: Per = "tensor") => typed<never>(reduction("dot", [x, y], per));
+/** max |x| of the whole tensor, or of each row or column; NaN where an element is. Costs a pass, as {@link norm}. */
+export const largest: {
+  (x: Vector): Scalar;
+  <P extends Axis>(x: Tensor, per: P): Value<P>;
+} = (x: Vector, per: Per = "tensor") => typed<never>(reduction("largest", [x], per));
+/**
+ * The sum of a scalar over all tensors that take part in this step by this rule (Prodigy's single step size). Waits for the passes of all of
+ * them.
+ */
+export const total = (x: Scalar): Scalar => {
   const of = lift(x);
-  if (!of.elementwise || of.condition) refuse("invalid-rule", "norm", "a tensor", of.op);
-  return typed(new Expression("norm", [of], false));
+  if (of.elementwise)
+    refuse("invalid-rule", "total", "a scalar: reduce a tensor first, total(sum(x))", "a tensor");
+  return typed(new Expression("total", [of], 0));
 };
+
+/** Keller Jordan's coefficients, five steps: the slope at 0 is as steep as can be, and singular values end between 0.7 and 1.2. */
+const triple: Coefficients = [3.4445, -4.775, 2.0315];
+const jordan: readonly Coefficients[] = [triple, triple, triple, triple, triple];
+
+export interface OrthogonalizeOptions {
+  /** One triple a step, constants of the trace. Default: five times (3.4445, −4.775, 2.0315). */
+  readonly coefficients?: readonly Coefficients[];
+  /** The divisor, from the norm of x: no singular value may be above 1 after it. Default: the norm + 1e-7. */
+  readonly divisor?: (norm: Scalar) => Scalar;
+}
+
+/**
+ * Nearly the closest matrix with orthonormal rows or columns, UVᵀ of x = USVᵀ, by Newton–Schulz steps (Jordan et al., Muon,
+ * https://kellerjordan.github.io/posts/muon). The tensor is taken as a matrix, in a rule with `shapes`.
+ *
+ * ```
+ * X ← x / (‖x‖ + 1e-7), transposed meanwhile where it has more rows than columns
+ * A ← XXᵀ,  X ← aX + (bA + cA²)X       for each of the coefficients (a, b, c)
+ * ```
+ *
+ * Every product and sum is rounded to float32 and a sum runs upwards from 0 where a host computes. For an m × n matrix, m ≤ n, a step costs
+ * 4m²n + 2m³ operations; the norm costs a pass.
+ */
+export const orthogonalize = (x: Tensor, options: OrthogonalizeOptions = {}): Tensor => {
+  const { coefficients = jordan, divisor = (size) => add(size, 1e-7) } = options;
+  const of = lift(x);
+  if (of.axes !== 3 || of.condition) refuse("invalid-rule", "orthogonalize", "a tensor", of.op);
+  const fine = (coefficients as readonly (readonly unknown[])[]).every(
+    (given) => given.length === 3 && given.every(isFinite32),
+  );
+  if (coefficients.length === 0 || !fine) {
+    const expected = "three finite numbers for each of one step or more";
+    refuse("invalid-rule", "orthogonalize: coefficients", expected, coefficients);
+  }
+  const normalized = lift(div(x, divisor(norm(x))));
+  return typed(new Expression("newtonSchulz", [normalized], 3, { coefficients }));
+};
+
+function reduction(op: Op, operands: readonly unknown[], per: Per = "tensor"): Expression {
+  const args = operands.map(lift);
+  const domain = union(args);
+  if (domain === 0 || args.some(({ condition: is }) => is))
+    refuse(
+      "invalid-rule",
+      op,
+      "a tensor, or what is one per row or per column",
+      args.map((arg) => arg.op),
+    );
+  if (per !== "tensor" && domain !== 3)
+    refuse("invalid-rule", `${op} per ${per}`, "a tensor", `one per ${domain === 1 ? "row" : "column"}`);
+  return new Expression(op, args, per === "row" ? 1 : per === "column" ? 2 : 0, { name: per });
+}
 
 function tensorFirst(a: unknown, b: unknown): [Expression, Expression] {
   const [x, y] = [lift(a), lift(b)];

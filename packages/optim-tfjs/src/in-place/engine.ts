@@ -1,4 +1,5 @@
 import {
+  allOperations,
   type Engine,
   type EngineLossScaler,
   hostCapabilities,
@@ -35,6 +36,8 @@ export function inPlaceEngine<V>(
     describe: describeVariable,
     ...namesAndFlags(),
 
+    reserve: (program, extents) => kernels.reserve(program, extents),
+    operations: allOperations,
     allocate: (parameter, initial) => storage.allocate(parameter, initial),
     allocateCopy(parameter) {
       checkAlive([{ parameter }]);
@@ -85,6 +88,9 @@ export function inPlaceEngine<V>(
     },
     createLossScaler: (settings) =>
       new TfjsLossScaler(settings) as EngineLossScaler<StepScalar> as EngineLossScaler<number>,
-    dispose: () => latch.hold(undefined),
+    dispose() {
+      latch.hold(undefined);
+      storage.dispose?.();
+    },
   };
 }

@@ -67,15 +67,20 @@ function recordOf({ dataIdMap }: WasmBackend, { dataId }: tf.Tensor): TensorReco
   return (dataIdMap as NonNullable<WasmBackend["dataIdMap"]>).get(dataId);
 }
 
+/** Of room for kernels, in bytes. */
+const alignment = 16;
+
 class HeapStorage implements VariableStorage<Vector> {
   readonly kernels: VariableStorage<Vector>["kernels"];
   readonly #backend: WasmBackend;
   readonly #memory: WasmMemory;
+  #room: tf.Tensor | undefined;
 
   constructor(backend: WasmBackend, memory: WasmMemory) {
     this.#backend = backend;
     this.#memory = memory;
-    this.kernels = wasmKernels(memory, { shared: isShared(memory.buffer) });
+    const room = (bytes: number): number => this.#roomOf(bytes);
+    this.kernels = wasmKernels(memory, { shared: isShared(memory.buffer), room });
   }
 
   allocate({ shape }: { readonly shape: readonly number[] }, initial: number): HeapVector {
@@ -120,6 +125,11 @@ class HeapStorage implements VariableStorage<Vector> {
     return this.#vector(variable);
   }
 
+  dispose(): void {
+    this.#room?.dispose();
+    this.#room = undefined;
+  }
+
   /**
    * tfjs's kernels pack weights once per tensor (matMul, convolutions, biases) and go on with the packed copy. Taking the tensor off
    * their register drops what was packed; its memory and its number stay.
@@ -129,6 +139,17 @@ class HeapStorage implements VariableStorage<Vector> {
     const register = this.#backend.wasm?.tfjs;
     register?.disposeData(id);
     register?.registerTensor(id, variable.size, memoryOffset);
+  }
+
+  /** Room for kernels: one tensor, which grows. */
+  #roomOf(bytes: number): number {
+    const before = this.#room;
+    if (before === undefined || 4 * before.size < bytes + alignment) {
+      if (bytes === 0) return 0;
+      this.#room = tf.keep(filled([Math.ceil((bytes + alignment) / 4)], 0));
+      before?.dispose();
+    }
+    return Math.ceil(addressOf(this.#backend, this.#room as tf.Tensor) / alignment) * alignment;
   }
 
   #isOwned({ dataId }: tf.Tensor): boolean {

@@ -26,6 +26,8 @@ export interface VariableStorage<V> {
   open(variable: tf.Variable): V;
   /** Brings what was written back, where `open` made a copy. Cannot fail. */
   close?(variable: tf.Variable, vector: V): void;
+  /** Frees what is not a vector. */
+  dispose?(): void;
 }
 
 type HostParameter<V> = Parameter<tf.Variable, V, number>;

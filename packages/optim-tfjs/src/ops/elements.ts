@@ -34,6 +34,9 @@ function evaluate(
       return grad;
     case "slot":
       return slots[node.slot] as tf.Tensor;
+    case "reduced":
+    case "matrix":
+      throw new Error(`${node.op} is none that this backend says it knows`);
     case "uniform":
       return uniforms[node.uniform] as Value;
     case "const":
@@ -47,7 +50,7 @@ function evaluate(
       return unary[node.op](at(node.a), constant);
     case "min":
     case "max": {
-      if (program.varying[node.b] === true) return binary[node.op](at(node.a), at(node.b));
+      if (program.axes[node.b] === 3) return binary[node.op](at(node.a), at(node.b));
       return (node.op === "min" ? minWithScalar : maxWithScalar)(at(node.a), at(node.b));
     }
     default:

@@ -28,18 +28,20 @@ export function evaluateStepScalars(
     hyperparameters: parameter.group.values,
     step: typeof step === "number" ? step : Number.NaN,
     scalarSlots,
-    norms: [],
+    sums: [],
   };
   const registers: Value[] = [];
   for (const instruction of program.scalars) {
     // From the registers themselves: an operand that depends on the device may have become a number all the same.
     registers.push(
       onDevice(instruction, registers, step, parameter.scalarSlots, norms) ??
-        evaluateScalar(instruction, registers as readonly number[], inputs),
+        evaluateScalar(instruction as HostInstruction, registers as readonly number[], inputs),
     );
   }
   return registers;
 }
+
+type HostInstruction = Exclude<ScalarInstruction, { readonly op: "total" }>;
 
 /** The value of an instruction that depends on the device; `undefined` where the host has it. */
 function onDevice(
@@ -61,8 +63,13 @@ function onDevice(
       if (slot instanceof SharedScalar) return operand(slot);
       return typeof step === "number" ? undefined : tf.scalar(slot as number);
     }
-    case "norm":
-      return norms[instruction.norm];
+    case "reduced":
+      return norms[instruction.reduction];
+    case "size":
+    case "rows":
+    case "cols":
+    case "total":
+      throw new Error(`${instruction.op} is none that this backend says it knows`);
     default:
   }
   if (operands(instruction).every((register) => typeof at(register) === "number")) return undefined;

@@ -45,7 +45,7 @@ export function prepareUpdates(items: readonly Item[], step: StepFactors): () =>
       last.item.program === program &&
       last.item.parameter.group === parameter.group &&
       last.item.parameter.step === parameter.step &&
-      program.scalarSlots.length + program.norms.length === 0;
+      program.scalarSlots.length + program.reductions.length === 0;
     const uniforms = shares ? last?.uniforms : undefined;
     const update = computed(item, { ...step, taken, given }, uniforms);
     updates.push(update);
@@ -104,9 +104,10 @@ function computed(
     return uniformValues(program, registers, factors);
   };
   let uniforms = known ?? evaluate([]);
-  if (program.norms.length > 0) {
-    const values = evaluateElements(program, { ...tensors, uniforms }, Math.max(...program.norms));
-    const norms = program.norms.map((node) => pNorm([spread(values[node] as Value, shape)], 2).norm);
+  if (program.reductions.length > 0) {
+    const measured = program.reductions.map(({ a }) => a);
+    const values = evaluateElements(program, { ...tensors, uniforms }, Math.max(...measured));
+    const norms = measured.map((node) => pNorm([spread(values[node] as Value, shape)], 2).norm);
     uniforms = evaluate(norms);
   }
   const { param, next } = tf.tidy(() => {

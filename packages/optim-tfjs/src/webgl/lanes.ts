@@ -54,7 +54,7 @@ export function registersOf({ program, group, count, scalarSlots }: Lane): Float
     known.set(name, typeof value === "number" ? value : Number.NaN);
   }
   const step = typeof count === "number" ? count + 1 : Number.NaN;
-  evaluateScalars(program, { hyperparameters: group.values, step, scalarSlots: known, norms: [] }, registers);
+  evaluateScalars(program, { hyperparameters: group.values, step, scalarSlots: known, sums: [] }, registers);
   return registers;
 }
 

@@ -65,12 +65,12 @@ const isCondition = ({ op }: ElementNode): boolean => op === "gt" || op === "lt"
 
 function statement(program: Program, node: ElementNode, index: number): string {
   if (isCondition(node)) return `bvec4 n${index} = ${expression(program, node)};`;
-  return `${program.varying[index] === true ? "vec4" : "float"} n${index} = ${expression(program, node)};`;
+  return `${program.axes[index] === 3 ? "vec4" : "float"} n${index} = ${expression(program, node)};`;
 }
 
 /** A node as a vector: what is the same for the whole tensor is a float. */
-function asVector({ varying }: Program, node: number): string {
-  return varying[node] === true ? `n${node}` : `vec4(n${node})`;
+function asVector({ axes }: Program, node: number): string {
+  return axes[node] === 3 ? `n${node}` : `vec4(n${node})`;
 }
 
 function expression(program: Program, node: ElementNode): string {
@@ -86,17 +86,23 @@ function expression(program: Program, node: ElementNode): string {
       return `u${node.uniform}`;
     case "const":
       return literal(node.value);
+    case "reduced":
+    case "matrix":
+      throw new Error(`${node.op} runs by operations of tfjs`);
     default:
   }
   const index = program.nodes.indexOf(node);
   const call = operation(program, node, vector);
   // One float of four equal ones.
-  return program.varying[index] === true || isCondition(node) ? call : `(${call}).x`;
+  return program.axes[index] === 3 || isCondition(node) ? call : `(${call}).x`;
 }
 
 function operation(
-  { varying }: Program,
-  node: Exclude<ElementNode, { readonly op: "param" | "grad" | "slot" | "uniform" | "const" }>,
+  { axes }: Program,
+  node: Exclude<
+    ElementNode,
+    { readonly op: "param" | "grad" | "slot" | "reduced" | "matrix" | "uniform" | "const" }
+  >,
   vector: (operand: number) => string,
 ): string {
   const a = vector(node.a);
@@ -114,7 +120,7 @@ function operation(
     default:
   }
   const b = vector(node.b);
-  const bounded = varying[node.b] !== true;
+  const bounded = axes[node.b] !== 3;
   switch (node.op) {
     case "add":
       return `${a} + ${b}`;

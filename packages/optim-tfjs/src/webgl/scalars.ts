@@ -66,7 +66,11 @@ function expression(instruction: ScalarInstruction, { register, logarithm, scala
       return `state${scalarSlots.indexOf(instruction.name)}`;
     case "const":
     case "hyper":
-    case "norm":
+    case "size":
+    case "rows":
+    case "cols":
+    case "reduced":
+    case "total":
       throw new Error(`${instruction.op} does not depend on the step`);
     default:
   }

@@ -39,7 +39,7 @@ export class WebglStages implements Stages {
     const found = memo(this.#programs, program, () => {
       try {
         const programs = new RulePrograms(this.#canvas, program);
-        if (program.norms.length === 0 && samplersOf(program).length < this.#canvas.maxSamplers) {
+        if (program.passes.length === 1 && samplersOf(program).length < this.#canvas.maxSamplers) {
           programs.try();
           return programs;
         }

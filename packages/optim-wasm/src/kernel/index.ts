@@ -4,7 +4,7 @@
  * ```ts
  * // Over a memory of someone else (tfjs-wasm's heap): only the kernels.
  * const kernels = wasmKernels(backend.wasm.asm.memory, { shared: threaded });
- * kernels.update(program, param, grad, slots, uniforms);            // each vector a { pointer, length }
+ * kernels.run(program, pass, vectors, extents, uniforms, sums);     // each vector a { pointer, length }
  *
  * // Over a memory of one's own, for parameters that live in JavaScript arrays: kernels with storage.
  * const store = availableVectorMemory() ?? createVectorArrays();

@@ -1,5 +1,21 @@
-import { memo, type Program, reduceArray, type Reduction, type VectorKernels } from "@mm/optim-core/backend";
-import { emitGeneral, emitProgram } from "./emit.ts";
+import {
+  type ElementPass,
+  type Extents,
+  isFlat,
+  lengthAlong,
+  memo,
+  type Program,
+  reduceArray,
+  type Reduction,
+  refuse,
+  type TensorReduction,
+  type VectorKernels,
+} from "@mm/optim-core/backend";
+import type { Coefficients } from "@mm/optim-core/rule";
+import { emitGeneral, emitProgram, namedPasses } from "./emit.ts";
+import { emitMatrix } from "./emit-matrix.ts";
+import { type MatrixExports, orthogonalize } from "./orthogonalize.ts";
+import { Workspace } from "./workspace.ts";
 import { type WasmMemory, type WasmModule, type WasmNamespace, webAssembly } from "./webassembly.ts";
 
 /** A vector of float32 in a WebAssembly memory. */
@@ -13,6 +29,13 @@ export interface Vector {
 export interface KernelOptions {
   /** Whether the memory is shared between threads; a module has to declare it. Default `false`. */
   readonly shared?: boolean;
+  /**
+   * The address, a multiple of 16, of room for so many bytes, which kernels may use at once; asked for again, more may be elsewhere. Without it,
+   * rules are refused that need room beside their vectors: sums of columns, matrices.
+   *
+   * @throws OptimError `unsupported`, `arena-full` where there is not so much
+   */
+  readonly room?: (bytes: number) => number;
 }
 
 interface GeneralExports {
@@ -23,11 +46,11 @@ interface GeneralExports {
   readonly largest: GeneralExports["squares"];
 }
 
-interface ProgramExports {
-  readonly update: (...args: readonly number[]) => void;
-  /** One number, or an array where there are several norms. */
-  readonly norms?: (...args: readonly number[]) => number | readonly number[];
-}
+/** Returns a number, or an array where a pass has several reductions per tensor. */
+type PassExport = (...args: readonly number[]) => number | readonly number[] | undefined;
+
+/** The functions of a program, by pass. */
+type ProgramExports = ReadonlyMap<ElementPass, PassExport>;
 
 /** Modules by what they were compiled from. A stubbed or removed `WebAssembly` finds none of those of another. */
 class Compiler {
@@ -35,6 +58,7 @@ class Compiler {
   readonly #shared: boolean;
   readonly #general: WasmModule;
   readonly #programs = new WeakMap<Program, WasmModule>();
+  #matrix: WasmModule | undefined;
 
   constructor(namespace: WasmNamespace, shared: boolean) {
     this.#namespace = namespace;
@@ -48,7 +72,15 @@ class Compiler {
 
   program(program: Program, memory: WasmMemory): ProgramExports {
     const compile = (): WasmModule => new this.#namespace.Module(emitProgram(program, this.#shared));
-    return this.#instantiate(memo(this.#programs, program, compile), memory) as ProgramExports;
+    const functions = this.#instantiate(memo(this.#programs, program, compile), memory) as {
+      readonly [name: string]: PassExport;
+    };
+    return new Map(namedPasses(program).map(({ name, pass }) => [pass, functions[name] as PassExport]));
+  }
+
+  matrix(memory: WasmMemory): MatrixExports {
+    this.#matrix ??= new this.#namespace.Module(emitMatrix(this.#shared));
+    return this.#instantiate(this.#matrix, memory) as MatrixExports;
   }
 
   #instantiate(module: WasmModule, memory: WasmMemory): object {
@@ -80,13 +112,14 @@ interface Bound {
   readonly memory: WasmMemory;
   readonly general: GeneralExports;
   readonly programs: WeakMap<Program, ProgramExports>;
+  matrix: MatrixExports | undefined;
 }
 
 const boundTo = /* @__PURE__ */ new WeakMap<WasmMemory, Bound>();
 
 /** Kernels of which some compile programs: when a program is first used, or before. */
 export interface ProgramKernels<V> extends VectorKernels<V> {
-  /** Compiles a program that is not compiled yet, so that `norms` and `update` cannot fail. Absent where nothing is compiled. */
+  /** Compiles a program that is not compiled yet, so that `run` cannot fail. Absent where nothing is compiled. */
   compile?(program: Program): void;
 }
 
@@ -95,9 +128,11 @@ export class WasmKernels implements ProgramKernels<Vector> {
   /** Reused from call to call. */
   readonly #args: number[] = [];
   #bound: Bound | undefined;
+  readonly #workspace: Workspace;
 
-  constructor(memory: WasmMemory, shared: boolean) {
+  constructor(memory: WasmMemory, { shared = false, room = refuseRoom }: KernelOptions) {
     this.#compiler = compilerFor(shared);
+    this.#workspace = new Workspace(room);
     this.bind(memory);
   }
 
@@ -107,6 +142,7 @@ export class WasmKernels implements ProgramKernels<Vector> {
       memory,
       general: this.#compiler.general(memory),
       programs: new WeakMap(),
+      matrix: undefined,
     });
     this.#bound = memo(boundTo, memory, instantiate);
   }
@@ -127,31 +163,47 @@ export class WasmKernels implements ProgramKernels<Vector> {
     return reduceArray(new Float32Array(memory.buffer, pointer, length), reduction, finiteOnly);
   }
 
-  norms(
+  run(
     program: Program,
-    param: Vector,
-    grad: Vector,
-    slots: readonly Vector[],
+    pass: ElementPass,
+    vectors: readonly Vector[],
+    extents: Extents,
     uniforms: Float32Array,
     sums: Float64Array,
   ): void {
-    const found = this.#exportsOf(program).norms?.(...this.#arguments(param, grad, slots, uniforms)) ?? [];
-    if (typeof found === "number") sums[0] = found;
-    else sums.set(found);
+    const args = this.#args;
+    args.length = 0;
+    for (let index = 0; index < vectors.length; index += 1) args.push((vectors[index] as Vector).pointer);
+    if (isFlat(program, pass)) args.push(lengthAlong(extents, pass.axes));
+    else args.push(extents.rows, extents.cols, this.#workspace.address);
+    for (let uniform = 0; uniform < uniforms.length; uniform += 1) args.push(uniforms[uniform] as number);
+    const found = (this.#exportsOf(program).get(pass) as PassExport)(...args);
+    if (pass.kind === "update" || found === undefined) return;
+    let next = 0;
+    for (const index of pass.reductions) {
+      if ((program.reductions[index] as TensorReduction).per !== "tensor") continue;
+      sums[index] = typeof found === "number" ? found : (found[next] as number);
+      next += 1;
+    }
   }
 
-  update(
-    program: Program,
-    param: Vector,
-    grad: Vector,
-    slots: readonly Vector[],
-    uniforms: Float32Array,
-  ): void {
-    this.#exportsOf(program).update(...this.#arguments(param, grad, slots, uniforms));
+  reserve(program: Program, extents: Extents): void {
+    this.#workspace.reserve(program, extents);
+  }
+
+  scratch(program: Program, extents: Extents): readonly Vector[] {
+    return this.#workspace.vectors(program, extents);
+  }
+
+  orthogonalize(matrix: Vector, extents: Extents, coefficients: readonly Coefficients[]): void {
+    const bound = this.#live;
+    bound.matrix ??= this.#compiler.matrix(bound.memory);
+    orthogonalize(bound.matrix, bound.memory, this.#workspace.address, matrix, extents, coefficients);
   }
 
   compile(program: Program): void {
     this.#exportsOf(program);
+    if (program.matrices.length > 0) this.#live.matrix ??= this.#compiler.matrix(this.#live.memory);
   }
 
   /** Lets go of the memory. Nothing is called after it. */
@@ -167,21 +219,12 @@ export class WasmKernels implements ProgramKernels<Vector> {
     const { memory, programs } = this.#live;
     return memo(programs, program, () => this.#compiler.program(program, memory));
   }
+}
 
-  #arguments(
-    param: Vector,
-    grad: Vector,
-    slots: readonly Vector[],
-    uniforms: Float32Array,
-  ): readonly number[] {
-    const args = this.#args;
-    args.length = 0;
-    args.push(param.pointer, grad.pointer);
-    for (let slot = 0; slot < slots.length; slot += 1) args.push((slots[slot] as Vector).pointer);
-    args.push(param.length);
-    for (let uniform = 0; uniform < uniforms.length; uniform += 1) args.push(uniforms[uniform] as number);
-    return args;
-  }
+function refuseRoom(bytes: number): number {
+  return bytes === 0
+    ? 0
+    : refuse("unsupported", "wasmKernels", "a rule that needs no room beside its vectors", bytes);
 }
 
 const kernelsOf = /* @__PURE__ */ new WeakMap<WasmMemory, ProgramKernels<Vector>>();
@@ -192,9 +235,7 @@ const kernelsOf = /* @__PURE__ */ new WeakMap<WasmMemory, ProgramKernels<Vector>
  *
  * @throws what `new WebAssembly.Module` throws where {@link kernelsAvailable} is `false`
  */
-export function wasmKernels(
-  memory: WasmMemory,
-  { shared = false }: KernelOptions = {},
-): ProgramKernels<Vector> {
-  return memo(kernelsOf, memory, () => new WasmKernels(memory, shared));
+export function wasmKernels(memory: WasmMemory, options: KernelOptions = {}): ProgramKernels<Vector> {
+  if (options.room !== undefined) return new WasmKernels(memory, options);
+  return memo(kernelsOf, memory, () => new WasmKernels(memory, options));
 }

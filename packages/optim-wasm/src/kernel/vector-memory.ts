@@ -38,13 +38,14 @@ export class VectorMemory implements VectorStore<Vector> {
   /** The end of what is used of a memory of its own. */
   #top = 0;
   readonly #released = new FreeLists();
+  #room: Vector | undefined;
 
   /** @throws OptimError `unsupported` where there is no memory for it */
   constructor(bytes: number = Number.POSITIVE_INFINITY) {
     this.#namespace = webAssembly() as WasmNamespace;
     if (bytes <= mostShared) this.#guest = { room: sharedRoom(this.#namespace), blocks: [], size: 0 };
     this.#memory = this.#guest?.room.memory ?? this.#ownMemory();
-    this.kernels = new WasmKernels(this.#memory, false);
+    this.kernels = new WasmKernels(this.#memory, { room: (bytes) => this.#roomOf(bytes) });
   }
 
   allocate(length: number, initial: number): Vector {
@@ -77,6 +78,16 @@ export class VectorMemory implements VectorStore<Vector> {
     this.#leave();
     this.#memory = undefined;
     this.kernels.unbind();
+  }
+
+  /** Room for kernels: one vector, which grows. */
+  #roomOf(bytes: number): number {
+    const before = this.#room;
+    if (before !== undefined && 4 * before.length >= bytes) return before.pointer;
+    if (bytes === 0) return 0;
+    this.#room = this.allocate(Math.ceil(bytes / 4), 0);
+    if (before !== undefined) this.release(before);
+    return this.#room.pointer;
   }
 
   /** The address of so many zeros. */

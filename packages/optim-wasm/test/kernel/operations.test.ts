@@ -1,7 +1,7 @@
 import type { ElementNode } from "@mm/optim-core/backend";
 import { describe, expect, test } from "vitest";
 import { anyArray, edges, randomNumbers } from "../../../../test-support/numbers.ts";
-import { program } from "../../../../test-support/programs.ts";
+import { program, runPasses } from "../../../../test-support/programs.ts";
 import { bothWays, Heap, lengths } from "./fixtures.ts";
 
 /** Every pair of edges. */
@@ -91,7 +91,13 @@ test("sign and max by hand: sign(−0) is +0, max(−0, scalar 0) keeps −0, Na
     { op: "sign", a: 0 },
     { op: "max", a: 1, b: 2 },
   ];
-  heap.kernels.update(program(nodes, { param: 3, slots: [4] }), param, param, [slot], new Float32Array(0));
+  runPasses(
+    heap.kernels,
+    "update",
+    program(nodes, { param: 3, slots: [4] }),
+    [param, param, slot],
+    new Float32Array(0),
+  );
   expect([...heap.read(param)]).toEqual([0, -1, NaN, 1, 1]);
   expect([...heap.read(slot)]).toEqual([-0, 0, NaN, 2 ** -149, 5]);
 });
@@ -109,19 +115,19 @@ describe("what is written", () => {
     ];
     const { compiled, reference } = bothWays(it, param, grad, [slot]);
     expect(compiled).toEqual(reference);
-    expect(compiled.slots).toEqual([new Float32Array(length).fill(0.1)]);
+    expect(compiled.vectors.slice(2)).toEqual([new Float32Array(length).fill(0.1)]);
   });
 
   test("nothing, where a rule changes nothing", () => {
     const nodes: ElementNode[] = [{ op: "param" }, { op: "slot", slot: 0 }];
     const { compiled } = bothWays(program(nodes, { param: 0, slots: [1] }), left, right, [right]);
-    expect(compiled).toMatchObject({ param: left, grad: right, slots: [right] });
+    expect(compiled).toMatchObject({ vectors: [left, right, right] });
   });
 
   test.each(lengths)("two slots that change places, %i elements", (length) => {
     const nodes: ElementNode[] = [{ op: "param" }, { op: "slot", slot: 0 }, { op: "slot", slot: 1 }];
     const [one, two] = [anyArray(random, length), anyArray(random, length)];
     const { compiled } = bothWays(program(nodes, { param: 0, slots: [2, 1] }), one, one, [one, two]);
-    expect(compiled.slots).toEqual([two, one]);
+    expect(compiled.vectors.slice(2)).toEqual([two, one]);
   });
 });

@@ -9,6 +9,7 @@ import {
 } from "@mm/optim-wasm/kernel";
 import { describe, expect, test } from "vitest";
 import { thrownBy } from "../../../../test-support/refusal.ts";
+import { runPasses } from "../../../../test-support/programs.ts";
 import { hideWebAssembly, spyOnWebAssembly, withoutWebAssembly } from "../spied.ts";
 
 const rule: Program = traceRule(adam().definition, {}, { clipValue: false, zeroNonFinite: false });
@@ -70,7 +71,8 @@ describe("createVectorMemory", () => {
       Vector,
     ];
     expect(param.pointer).toBeGreaterThan(2 ** 31);
-    store.kernels.update(rule, param, grad, [mean, square], new Float32Array(rule.uniforms.length).fill(0.5));
+    const uniforms = new Float32Array(rule.uniforms.length).fill(0.5);
+    runPasses(store.kernels, "update", rule, [param, grad, mean, square], uniforms);
     const small = createVectorArrays();
     const reference = [1, 1, 0, 0].map((initial) => small.allocate(21, initial)) as [
       Float32Array,
@@ -78,13 +80,7 @@ describe("createVectorMemory", () => {
       Float32Array,
       Float32Array,
     ];
-    small.kernels.update(
-      rule,
-      reference[0],
-      reference[1],
-      reference.slice(2),
-      new Float32Array(rule.uniforms.length).fill(0.5),
-    );
+    runPasses(small.kernels, "update", rule, reference, uniforms);
     expect(store.view(param)).toEqual(reference[0]);
     expect(store.view(square)).toEqual(reference[3]);
     expect(store.kernels.reduce(param, { power: 3, scale: 1 })).toBe(

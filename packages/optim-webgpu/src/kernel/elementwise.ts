@@ -16,22 +16,26 @@ interface PrintedNodes {
  * @param load the expression of a leaf that varies
  */
 export function printNodes(
-  { nodes, varying, uniforms }: Program,
+  { nodes, axes, uniforms }: Program,
   wanted: readonly number[],
   load: (node: ElementNode) => string,
 ): PrintedNodes {
-  const vector = (index: number): string => (varying[index] === true ? `n${index}` : `vec4f(n${index})`);
+  const varies = (index: number): boolean => axes[index] === 3;
+  const vector = (index: number): string => (varies(index) ? `n${index}` : `vec4f(n${index})`);
   const isFactor = (index: number): boolean => {
     const node = nodes[index] as ElementNode;
     return node.op === "uniform" && uniforms[node.uniform]?.from === "gradFactor";
   };
-  const print = (node: ElementNode, varies: boolean): string => {
-    const value = varies ? vector : (index: number): string => `n${index}`;
+  const print = (node: ElementNode, isVector: boolean): string => {
+    const value = isVector ? vector : (index: number): string => `n${index}`;
     switch (node.op) {
       case "param":
       case "grad":
       case "slot":
         return load(node);
+      case "reduced":
+      case "matrix":
+        throw new Error(`${node.op} is none that this backend says it knows`);
       case "uniform":
         return `bitcast<f32>(table[record + ${record.uniforms + node.uniform}u])`;
       case "const":
@@ -42,11 +46,11 @@ export function printNodes(
       case "abs":
         return `${node.op}(n${node.a})`;
       case "sign":
-        return varies ? `signs(n${node.a})` : `signs(vec4f(n${node.a})).x`;
+        return isVector ? `signs(n${node.a})` : `signs(vec4f(n${node.a})).x`;
       case "min":
       case "max": {
         const [a, b] = [value(node.a), value(node.b)];
-        if (varying[node.b] === true) return `${node.op === "min" ? "least" : "greatest"}(${a}, ${b})`;
+        if (varies(node.b)) return `${node.op === "min" ? "least" : "greatest"}(${a}, ${b})`;
         return `select(${a}, ${b}, ${node.op === "min" ? `${b} < ${a}` : `${a} < ${b}`})`;
       }
       case "select":
@@ -58,10 +62,10 @@ export function printNodes(
     }
   };
   const needed = neededNodes(nodes, wanted);
-  const lines = (varies: boolean): string =>
+  const lines = (areVectors: boolean): string =>
     needed
-      .filter((index) => varying[index] === varies)
-      .map((index) => `let n${index} = ${print(nodes[index] as ElementNode, varies)};`)
+      .filter((index) => varies(index) === areVectors)
+      .map((index) => `let n${index} = ${print(nodes[index] as ElementNode, areVectors)};`)
       .join("\n");
   // Not every device takes a load out of a loop by itself.
   const factorRest = needed.some(isFactor)

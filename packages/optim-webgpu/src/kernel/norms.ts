@@ -19,7 +19,7 @@ import { wgsl } from "./wgsl.ts";
  * Bindings: as those of `updateKernel`, all read-only, then normPartials (`header.normStride` partials a tile).
  */
 export function normsKernel(program: Program, access: ParameterAccess): KernelSource {
-  const { norms } = program;
+  const norms = program.reductions.map(({ a }) => a);
   const { scalars, vectors } = printElements(program, access, norms);
   const each = (print: (norm: number, node: number) => string): string =>
     norms.map((node, norm) => print(norm, node)).join("\n");

@@ -23,7 +23,7 @@ export interface ProgramKernel {
  */
 export function programKernels(program: Program, access: ParameterAccess = "vec4"): readonly ProgramKernel[] {
   const registers = registersOf(program);
-  const norms = program.norms.length;
+  const norms = program.reductions.length;
   return [
     prepareKernel(registers),
     ...(norms > 0 ? [normsKernel(program, access), prepareNormsKernel(registers, norms)] : []),

@@ -87,8 +87,8 @@ function lower(program: Program): ScalarCode {
         return emit("step");
       case "scalarSlot":
         return emit("scalarSlot", program.scalarSlots.indexOf(instruction.name));
-      case "norm":
-        return emit("norm", instruction.norm);
+      case "reduced":
+        return emit("norm", instruction.reduction);
       case "exp":
         return emit("add", emit("expm1", value(instruction.a)), one());
       case "log":
@@ -111,7 +111,11 @@ function lower(program: Program): ScalarCode {
         return emit(instruction.op, value(instruction.a));
       case "const":
       case "hyper":
-        throw new Error(`${instruction.op} is not dynamic`);
+      case "size":
+      case "rows":
+      case "cols":
+      case "total":
+        throw new Error(`${instruction.op} is none that this backend says it knows`);
       default:
         return emit(instruction.op, value(instruction.a), value(instruction.b));
     }
@@ -169,7 +173,7 @@ export function writeCode(
   words[at + codeBlock.instructions] = instructions.length;
   words[at + codeBlock.uniforms] = uniforms.length;
   words[at + codeBlock.scalarSlots] = slots.length;
-  words[at + codeBlock.norms] = program.norms.length;
+  words[at + codeBlock.norms] = program.reductions.length;
   words.set(
     [
       // Absent operands are those that are there: they have the same exponent.
@@ -197,7 +201,7 @@ export function writeStatics(
   at: number,
 ): void {
   const registers = new Float64Array(program.scalars.length);
-  evaluateScalars(program, { hyperparameters, step: NaN, scalarSlots: new Map(), norms: [] }, registers);
+  evaluateScalars(program, { hyperparameters, step: NaN, scalarSlots: new Map(), sums: [] }, registers);
   for (const [index, item] of codeOf(program).statics.entries()) {
     const value = "constant" in item ? item.constant : (registers[item.register] as number);
     words.set(pair("log" in item && item.log ? logarithmOfSize(value) : value), at + 2 * index);

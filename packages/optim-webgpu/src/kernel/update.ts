@@ -58,8 +58,8 @@ export function updateKernel(program: Program, access: ParameterAccess): KernelS
   );
 }
 
-export const asVector = ({ varying }: Program, node: number): string =>
-  varying[node] === true ? `n${node}` : `vec4f(n${node})`;
+export const asVector = ({ axes }: Program, node: number): string =>
+  axes[node] === 3 ? `n${node}` : `vec4f(n${node})`;
 
 function isSlot(node: Program["nodes"][number] | undefined, slot: number): boolean {
   return node?.op === "slot" && node.slot === slot;

@@ -43,7 +43,7 @@ import {
 import { openDevice } from "../support/node.ts";
 import { ordinaryArray, randomNumbers } from "../../../../test-support/numbers.ts";
 import { relativeDifference } from "./numbers.ts";
-import { programOf } from "../../../../test-support/programs.ts";
+import { programOf, runPasses } from "../../../../test-support/programs.ts";
 import { placesOf, planeOf, Rig, type TestParameter, tableOf, vectorsOf } from "./rig.ts";
 
 let rig: Rig;
@@ -77,7 +77,7 @@ async function onDevice(
   writeCode(program, program.scalarSlots, table.words, headerWords);
   writeStatics(program, rule.hyperparameters, table.floats, headerWords + code);
   table.floats.set(pair(1), header.rescale);
-  table.words[header.normStride] = program.norms.length;
+  table.words[header.normStride] = program.reductions.length;
   const block = stateBlockWords(scalarSlots.length);
   const state = new Uint32Array(globalsWords + block * parameters.length);
   for (const [index, at] of table.records.entries()) {
@@ -106,7 +106,7 @@ async function onDevice(
     rig.buffer(state),
     rig.uniform(table.range),
   ];
-  const partials = rig.buffer(new Uint32Array(partialWords * program.norms.length * table.tileCount));
+  const partials = rig.buffer(new Uint32Array(partialWords * program.reductions.length * table.tileCount));
   const unused = (): GPUBuffer => rig.buffer(new Uint32Array(4));
   const registers = registersOf(program);
   rig.run([
@@ -121,7 +121,7 @@ async function onDevice(
       groups: [table.tileCount],
     },
     {
-      source: prepareNormsKernel(registers, program.norms.length),
+      source: prepareNormsKernel(registers, program.reductions.length),
       bindings: [tableBuffer, stateBuffer, partials],
       groups: [parameters.length],
     },
@@ -159,7 +159,7 @@ function onHost(
 ): Outcome {
   const registers = new Float64Array(program.scalars.length);
   const uniforms = new Float32Array(program.uniforms.length);
-  const sums = new Float64Array(program.norms.length);
+  const sums = new Float64Array(program.reductions.length);
   const inputs = {
     hyperparameters: rule.hyperparameters,
     step,
@@ -167,16 +167,17 @@ function onHost(
   };
   const next = { param: param.slice(), slots: slots.map((slot) => slot.slice()) };
   if (!active) return { ...next, uniforms, step: step - 1, scalarSlots };
-  const evaluate = (norms: readonly number[]): void => {
-    evaluateScalars(program, { ...inputs, norms }, registers);
+  const evaluate = (found: readonly number[]): void => {
+    evaluateScalars(program, { ...inputs, sums: found }, registers);
     for (const [index, source] of program.uniforms.entries()) {
       uniforms[index] = source.from === "scalar" ? registers[source.register]! : 1;
     }
   };
   evaluate([]);
-  arrayKernels().norms(program, next.param, grad, next.slots, uniforms, sums);
+  const vectors = [next.param, grad, ...next.slots];
+  runPasses(arrayKernels(), "reduce", program, vectors, uniforms, sums);
   evaluate([...sums].map(Math.sqrt));
-  arrayKernels().update(program, next.param, grad, next.slots, uniforms);
+  runPasses(arrayKernels(), "update", program, vectors, uniforms);
   const after = program.scalarOutputs.map((register) => registers[register]!);
   return { ...next, uniforms, step, scalarSlots: after };
 }

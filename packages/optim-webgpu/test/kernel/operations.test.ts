@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { openDevice } from "../support/node.ts";
 import { edges } from "../../../../test-support/numbers.ts";
 import { agrees, flushed } from "./numbers.ts";
-import { program } from "../../../../test-support/programs.ts";
+import { program, runPasses } from "../../../../test-support/programs.ts";
 import { Rig, updateOnDevice } from "./rig.ts";
 
 let rig: Rig;
@@ -28,7 +28,7 @@ function reference(
   uniforms: Float32Array,
 ): Float32Array {
   const next = param.slice();
-  arrayKernels().update(it, next, grad, [], uniforms);
+  runPasses(arrayKernels(), "update", it, [next, grad], uniforms);
   return next;
 }
 

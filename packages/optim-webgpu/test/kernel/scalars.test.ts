@@ -51,7 +51,7 @@ function onHost(
   let slots = initialSlots(rule);
   return Array.from({ length: count }, (_, index) => {
     const slotsBefore = slots;
-    const inputs = { step: index + 1, scalarSlots: new Map(slots), norms: [] };
+    const inputs = { step: index + 1, scalarSlots: new Map(slots), sums: [] };
     evaluateScalars(program, { hyperparameters: rule.hyperparameters, ...inputs }, registers);
     slots = program.scalarSlots.map((name, slot) => [name, registers[program.scalarOutputs[slot]!]!]);
     const uniforms = Float32Array.from(program.uniforms, (source) =>
@@ -227,7 +227,7 @@ describe("each operation on scalars", () => {
         ...(Math.abs(first) === Infinity ? ["pow"] : []),
       ]);
       const scalarSlots = new Map(Object.entries({ first, second }));
-      evaluateScalars(program, { hyperparameters: { lr: 1 }, step: 1, scalarSlots, norms: [] }, registers);
+      evaluateScalars(program, { hyperparameters: { lr: 1 }, step: 1, scalarSlots, sums: [] }, registers);
       for (const [slot, node] of program.outputs.slots.entries()) {
         const value = program.nodes[node]!;
         if (value.op !== "uniform") throw new Error("not a uniform");

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { openDevice } from "../support/node.ts";
 import { ordinaryArray, randomNumbers } from "../../../../test-support/numbers.ts";
 import { relativeDifference } from "./numbers.ts";
-import { allPrograms, allRules, program } from "../../../../test-support/programs.ts";
+import { allPrograms, allRules, program, runPasses } from "../../../../test-support/programs.ts";
 import { Rig, type TestParameter, updateOnDevice } from "./rig.ts";
 
 let rig: Rig;
@@ -31,7 +31,8 @@ const reference = (
   { param, grad, slots, uniforms = [], active = true }: TestParameter,
 ): { readonly param: Float32Array; readonly slots: readonly Float32Array[] } => {
   const next = { param: param.slice(), slots: slots.map((slot) => slot.slice()) };
-  if (active) arrayKernels().update(it, next.param, grad, next.slots, Float32Array.from(uniforms));
+  if (active)
+    runPasses(arrayKernels(), "update", it, [next.param, grad, ...next.slots], Float32Array.from(uniforms));
   return next;
 };
 

@@ -1,8 +1,8 @@
 import type { StateEngine } from "../engine.ts";
 import { refuse } from "../../errors.ts";
 import type { Flags, UpdateRule } from "../../rule/define.ts";
-import { type GradientRewrite, operationsOf } from "../program/program.ts";
 import { traceEvaluation, traceReturn } from "../program/evaluation.ts";
+import { firstOperations, type GradientRewrite, operationsOf } from "../program/program.ts";
 import { traceRule } from "../program/trace.ts";
 
 type Acceptor = Pick<
@@ -26,22 +26,24 @@ export function acceptStructure(
   masters: boolean,
 ): void {
   const place = `${who}: ${name}`;
-  const { backend, operations, maxSlots = Number.POSITIVE_INFINITY } = engine;
-  // Traced whether the engine asks for it or not: a malformed rule is refused here, not at the first step.
-  const point = traceEvaluation(definition, structure);
-  const needed = Object.keys(definition.slots?.(structure) ?? {}).length + (point === undefined ? 0 : 1);
-  if (needed > maxSlots) {
-    const room = `at most ${maxSlots} slots per parameter (the option \`slots\` of the arena)`;
-    refuse("arena-full", place, room, needed);
-  }
-  const program = traceRule(definition, structure, plain);
-  for (const each of point === undefined ? [program] : [program, point, traceReturn()]) {
-    for (const operation of operations === undefined ? [] : operationsOf(each)) {
-      if (!operations?.has(operation)) {
-        const known = [...(operations ?? [])].join(", ");
-        refuse("unsupported", place, `operations of the ${backend} backend: ${known}`, operation);
-      }
+  const { backend, operations = firstOperations, maxSlots = Number.POSITIVE_INFINITY } = engine;
+  const { shapes } = definition;
+  for (const matrix of shapes === undefined ? [undefined] : shapes === "matrix" ? [true] : [true, false]) {
+    const whole = matrix === undefined ? structure : { ...structure, matrix };
+    // Traced whether the engine asks for it or not: a malformed rule is refused here, not at the first step.
+    const point = traceEvaluation(definition, whole);
+    const needed = Object.keys(definition.slots?.(whole) ?? {}).length + (point === undefined ? 0 : 1);
+    if (needed > maxSlots) {
+      const room = `at most ${maxSlots} slots per parameter (the option \`slots\` of the arena)`;
+      refuse("arena-full", place, room, needed);
     }
-    engine.prepareProgram?.(each, masters);
+    const program = traceRule(definition, whole, plain);
+    for (const each of point === undefined ? [program] : [program, point, traceReturn()]) {
+      for (const operation of operationsOf(each)) {
+        const known = `operations of the ${backend} backend: ${[...operations].join(", ")}`;
+        if (!operations.has(operation)) refuse("unsupported", place, known, operation);
+      }
+      engine.prepareProgram?.(each, masters);
+    }
   }
 }

@@ -63,8 +63,9 @@ export class EvaluationPoint<P, V, S> {
     const swapped: Swapped<P, V, S>[] = [];
     try {
       const items = set.parameters.flatMap((parameter) => {
-        const { group, stepped } = parameter;
-        const program = stepped ? traceEvaluation(group.rule.definition, group.structure) : undefined;
+        const { group, stepped, view } = parameter;
+        const structure = group.structureFor(view);
+        const program = stepped ? traceEvaluation(group.rule.definition, structure) : undefined;
         if (program === undefined) return [];
         for (const each of [program, traceReturn()]) engine.prepareProgram?.(each, parameter.master === true);
         ensureSlots(engine, parameter);

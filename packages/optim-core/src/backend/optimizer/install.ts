@@ -56,7 +56,7 @@ function installParameter<P, V, S>(
   }
   parameter.step = engine.scalar(step);
   parameter.stepped = stepped;
-  const initial = parameter.group.initialSlots();
+  const initial = parameter.group.initialSlots(parameter.view);
   for (const [slot, vector] of parameter.slots) {
     // A state without it leaves the parameters what they are, as all states do.
     if (slot === masterSlot && !data.has(slot)) continue;

@@ -63,6 +63,7 @@ export class ParameterSet<P, V, S> {
       const admitted = added.flatMap(({ group, parameters }) =>
         parameters.map((parameter) => ({ ...parameter, group })),
       );
+      for (const { group, view } of admitted) this.#engine.reserve?.(group.program(plain, view), view);
       admit?.call(this.#engine, admitted, call);
       this.#places = places;
       for (const { group, parameters } of added) this.#take(group, parameters);
@@ -166,8 +167,9 @@ export class ParameterSet<P, V, S> {
     ) {
       return known;
     }
-    const program = group.program(rewrite);
+    const program = group.program(rewrite, parameter.view);
     this.#engine.prepareProgram?.(program, parameter.master === true);
+    this.#engine.reserve?.(program, parameter.view);
     ensureSlots(this.#engine, parameter);
     const slots = program.slots.map((slot) => parameter.slots.get(slot) as V);
     const made = { parameter, program, slots, version: group.version, clipValue, zeroNonFinite };
@@ -175,6 +177,8 @@ export class ParameterSet<P, V, S> {
     return made;
   }
 }
+
+const plain: GradientRewrite = { clipValue: false, zeroNonFinite: false };
 
 /** An item with what it was made for. */
 interface CachedItem<P, V, S> extends StepItem<P, V, S>, GradientRewrite {

@@ -10,7 +10,7 @@ export function ensureSlots<P, V, S>(
   if (parameter.master === true && !parameter.slots.has(masterSlot)) {
     parameter.slots.set(masterSlot, engine.allocateCopy(parameter));
   }
-  const { slots, scalarSlots } = parameter.group.initialSlots();
+  const { slots, scalarSlots } = parameter.group.initialSlots(parameter.view);
   for (const [name, initial] of slots) {
     if (parameter.slots.has(name)) continue;
     const isCopy = initial === "param";

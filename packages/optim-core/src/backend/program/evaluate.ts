@@ -1,52 +1,154 @@
+import { memo } from "../memo.ts";
 import { boundOps, type Operation, operations } from "./arithmetic.ts";
-import type { ElementNode, Program } from "./program.ts";
+import { type Extents, lengthAlong } from "./extents.ts";
+import {
+  type ElementNode,
+  type ElementPass,
+  isFlat,
+  neededNodes,
+  type Program,
+  rootsOf,
+  type Store,
+  type TensorReduction,
+  vectorOf,
+} from "./program.ts";
+
+/** Elements that are evaluated at a time, one operation after the other. A multiple of 4. */
+const block = 512;
 
 /**
- * The reference: the elementwise part of a program in plain TypeScript, every operation rounded to float32. Compiled backends are held
- * to its results to the bit. Works in blocks, one pass per operation over a block, and makes its vectors once.
+ * The reference: a pass in plain TypeScript, every operation rounded to float32. Compiled backends are held to its results to the bit.
  *
  * Used where WebAssembly may not be compiled (a content security policy without `wasm-unsafe-eval`): correct, and tens of times
  * slower than the kernel.
  *
- * @param vectors parameter, gradient and slots, in the order of `program.slots`; all of one length, none of them overlapping
- * @param last the last node that is wanted
- * @param use sees each block: `registers` hold its elements by node, the first `count` of them those from `start` on
+ * @param vectors of the program, by number; none of them overlapping. A pass writes those that it stores, or those of its reductions per row and
+ * per column
+ * @param sums takes what a pass reduces per tensor, by number of reduction: Σx² for a norm
  */
-export type Evaluator = (
+export function evaluatePass(
+  program: Program,
+  pass: ElementPass,
   vectors: readonly Float32Array[],
+  extents: Extents,
   uniforms: Float32Array,
-  last: number,
-  use: (registers: readonly Float32Array[], start: number, count: number) => void,
-) => void;
+  sums: Float64Array,
+): void {
+  const evaluator = evaluatorOf(program, pass);
+  const { rows, cols } = evaluator.layout(extents);
+  const measures =
+    pass.kind === "reduce" ? pass.reductions.map((index) => measure(program, index, cols)) : [];
+  for (let row = 0; row < rows; row += 1) {
+    for (let start = 0; start < cols; start += block) {
+      const count = Math.min(block, cols - start);
+      evaluator.evaluate(vectors, uniforms, row, start, count, cols);
+      for (const { add } of measures) add(evaluator.registers, start, count);
+      if (pass.kind === "update") write(pass.stores, vectors, evaluator.registers, row * cols + start, count);
+    }
+    for (const { endRow } of measures) endRow?.(vectors, row);
+  }
+  for (const { end } of measures) end(vectors, sums);
+}
 
-const block = 512;
+interface PassEvaluator {
+  /** Registers of a block, by node. Made once. */
+  readonly registers: readonly Float32Array[];
+  layout(extents: Extents): Extents;
+  /** Fills the registers with `count` elements of a row, from `start` on. */
+  evaluate(
+    vectors: readonly Float32Array[],
+    uniforms: Float32Array,
+    row: number,
+    start: number,
+    count: number,
+    cols: number,
+  ): void;
+}
 
-export function createEvaluator({ nodes, varying }: Program): Evaluator {
-  const registers = nodes.map(() => new Float32Array(block));
-  return (vectors, uniforms, last, use) => {
-    const { length } = vectors[0] as Float32Array;
-    for (let start = 0; start < length; start += block) {
-      const count = Math.min(block, length - start);
-      for (let index = 0; index <= last; index += 1) {
+const evaluators = /* @__PURE__ */ new WeakMap<ElementPass, PassEvaluator>();
+
+function evaluatorOf(program: Program, pass: ElementPass): PassEvaluator {
+  return memo(evaluators, pass, () => createEvaluator(program, pass));
+}
+
+function createEvaluator(program: Program, pass: ElementPass): PassEvaluator {
+  const { nodes, axes } = program;
+  const needed = neededNodes(nodes, rootsOf(program, pass));
+  const flat = isFlat(program, pass);
+  const registers: Float32Array[] = [];
+  for (const index of needed) registers[index] = new Float32Array(block);
+  return {
+    registers,
+    layout: (extents) => (flat ? { rows: 1, cols: lengthAlong(extents, pass.axes) } : extents),
+    evaluate(vectors, uniforms, row, start, count, cols) {
+      for (const index of needed) {
         const out = registers[index] as Float32Array;
         const node = nodes[index] as ElementNode;
-        const load = (vector: number): void =>
-          out.set((vectors[vector] as Float32Array).subarray(start, start + count));
-        if (node.op === "param") load(0);
-        else if (node.op === "grad") load(1);
-        else if (node.op === "slot") load(2 + node.slot);
-        else if (node.op === "uniform") out.fill(uniforms[node.uniform] as number);
+        const vector = vectorOf(program, node);
+        if (vector !== undefined) {
+          const from = vectors[vector] as Float32Array;
+          if (!flat && axes[index] === 1) out.fill(from[row] as number);
+          else {
+            const first = start + (!flat && axes[index] === 2 ? 0 : row * cols);
+            out.set(from.subarray(first, first + count));
+          }
+        } else if (node.op === "uniform") out.fill(uniforms[node.uniform] as number);
         else if (node.op === "const") out.fill(node.value);
         else {
           const { op, a, b = a, condition = a } = node as Operation;
-          const apply =
-            (op === "min" || op === "max") && varying[b] === false ? boundOps[op] : operations[op];
+          const apply = (op === "min" || op === "max") && axes[b] === 0 ? boundOps[op] : operations[op];
           const [x, y, z] = [registers[a], registers[b], registers[condition]] as Operands;
           for (let i = 0; i < count; i += 1) out[i] = apply(x[i] as number, y[i] as number, z[i] as number);
         }
       }
-      use(registers, start, count);
-    }
+    },
+  };
+}
+
+function write(
+  stores: readonly Store[],
+  vectors: readonly Float32Array[],
+  registers: readonly Float32Array[],
+  at: number,
+  count: number,
+): void {
+  for (const { node, vector } of stores)
+    (vectors[vector] as Float32Array).set((registers[node] as Float32Array).subarray(0, count), at);
+}
+
+/** A reduction while a pass goes through the elements. */
+interface Measure {
+  add(registers: readonly Float32Array[], start: number, count: number): void;
+  endRow?(vectors: readonly Float32Array[], row: number): void;
+  end(vectors: readonly Float32Array[], sums: Float64Array): void;
+}
+
+function measure(program: Program, index: number, cols: number): Measure {
+  const { kind, a, b, per } = program.reductions[index] as TensorReduction;
+  const vector = vectorOf(program, { op: "reduced", reduction: index }) as number;
+  const byColumn = per === "column";
+  const partials = new Float64Array(byColumn ? cols : 4);
+  const total = (): number => (kind === "largest" ? Math.max(...partials) : combine(partials));
+  return {
+    add(registers, start, count) {
+      const [x, y] = [registers[a] as Float32Array, registers[b] as Float32Array];
+      for (let i = 0; i < count; i += 1) {
+        const at = byColumn ? start + i : i & 3;
+        const [left, before] = [x[i] as number, partials[at] as number];
+        if (kind === "largest") partials[at] = Math.max(before, Math.abs(left));
+        else partials[at] = before + (kind === "sum" ? left : left * (y[i] as number));
+      }
+    },
+    ...(per === "row" && {
+      endRow(vectors, row) {
+        (vectors[vector] as Float32Array)[row] = total();
+        partials.fill(0);
+      },
+    }),
+    end(vectors, sums) {
+      if (byColumn) (vectors[vector] as Float32Array).set(partials);
+      else if (per === "tensor") sums[index] = total();
+    },
   };
 }
 

@@ -49,7 +49,7 @@ function entering(inner: ErasedDefinition): ErasedDefinition {
     scalarSlots: (hyperparameters, structure) =>
       picked(inner.scalarSlots?.(hyperparameters, structure), needed(structure)),
     update(x, hyperparameters, structure) {
-      const { grad: _grad, step: _step, [trainedSlot]: _trained, param, ...slots } = x;
+      const { [trainedSlot]: _trained, param, ...slots } = slotsAmong(x);
       return {
         ...slots,
         param: pointOf(inner, { param, ...slots } as Inputs, hyperparameters, structure),
@@ -91,7 +91,7 @@ function slotsOfPoint(inner: ErasedDefinition, structure: Flags): ReadonlySet<st
   const probe: ErasedDefinition = {
     ...inner,
     update(x, hyperparameters, flags) {
-      const { grad: _grad, step: _step, ...slots } = x;
+      const slots = slotsAmong(x);
       visit(pointOf(inner, slots, hyperparameters, flags));
       const { param: _param, ...kept } = slots;
       return { ...kept, param: x["param"] };
@@ -99,6 +99,12 @@ function slotsOfPoint(inner: ErasedDefinition, structure: Flags): ReadonlySet<st
   };
   traceRule(probe, structure, plain);
   return found;
+}
+
+/** The parameter and its slots, without what else an update reads. */
+function slotsAmong(x: Inputs): Inputs {
+  const { grad: _grad, step: _step, size: _size, rows: _rows, cols: _cols, ...slots } = x;
+  return slots;
 }
 
 function picked<T>(

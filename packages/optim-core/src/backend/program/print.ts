@@ -1,4 +1,11 @@
-import { type ElementNode, operandsOf, type Program, type ScalarInstruction } from "./program.ts";
+import {
+  type ElementNode,
+  operandsOf,
+  type Pass,
+  type Program,
+  type ScalarInstruction,
+  type TensorReduction,
+} from "./program.ts";
 
 const infix: { readonly [op: string]: string } = {
   add: "+",
@@ -28,20 +35,22 @@ const infix: { readonly [op: string]: string } = {
  * ```
  */
 export function printProgram(program: Program): string {
-  const { label, slots, scalarSlots, nodes, varying, outputs, scalars, scalarOutputs } = program;
+  const { label, slots, scalarSlots, nodes, axes, outputs, scalars, scalarOutputs, passes } = program;
   const registers = scalars.map((instruction, index) => {
     const text = `  r${index} = ${scalarText(program, instruction)}`;
     return instruction.dynamic ? noted(text, "each step") : text;
   });
   const elements = nodes.map((node, index) => {
     const text = `  n${index} = ${elementText(program, node)}`;
-    return varying[index] === true ? text : noted(text, "once a tensor");
+    return axes[index] === 3 ? text : noted(text, onceEach[axes[index] ?? 0]);
   });
   return [
     label,
     ...(registers.length > 0 ? ["scalars, float64:", ...registers] : []),
     "elements, float32:",
     ...elements,
+    // One pass needs no list.
+    ...(passes.length > 1 ? ["passes:", ...passes.map((pass) => `  ${passText(program, pass)}`)] : []),
     `param = n${outputs.param}`,
     ...slots.map((slot, index) => `${slot} = n${outputs.slots[index]}`),
     ...scalarSlots.map((slot, index) => `${slot} = r${scalarOutputs[index]}`),
@@ -49,9 +58,32 @@ export function printProgram(program: Program): string {
   ].join("\n");
 }
 
+const onceEach = ["once a tensor", "once a row", "once a column", ""] as const;
+const over = ["tensors", "rows", "columns", "elements"] as const;
+
+function passText({ reductions, matrices }: Program, pass: Pass): string {
+  switch (pass.kind) {
+    case "reduce": {
+      const found = pass.reductions.map((index) => reductionText(reductions[index] as TensorReduction));
+      return `over ${over[pass.axes]}: ${found.join(", ")}`;
+    }
+    case "update":
+      return `over ${over[pass.axes]}: update`;
+    case "total":
+      return `over all tensors: ${pass.registers.map((register) => `r${register}`).join(", ")}`;
+    default:
+      return `orthogonalize(n${matrices[pass.matrix]?.of}), ${matrices[pass.matrix]?.coefficients.length} steps`;
+  }
+}
+
+function reductionText({ kind, a, b, per }: TensorReduction): string {
+  const operands = kind === "dot" ? `n${a}, n${b}` : `n${a}`;
+  return `${kind}(${operands}${per === "tensor" ? "" : `, per ${per}`})`;
+}
+
 const noted = (text: string, note: string): string => `${text.padEnd(40)} # ${note}`;
 
-function scalarText({ norms }: Program, instruction: ScalarInstruction): string {
+function scalarText({ reductions }: Program, instruction: ScalarInstruction): string {
   switch (instruction.op) {
     case "const":
       return String(instruction.value);
@@ -61,8 +93,12 @@ function scalarText({ norms }: Program, instruction: ScalarInstruction): string 
       return "step";
     case "scalarSlot":
       return instruction.name;
-    case "norm":
-      return `norm(n${norms[instruction.norm]})`;
+    case "size":
+    case "rows":
+    case "cols":
+      return instruction.op;
+    case "reduced":
+      return reductionText(reductions[instruction.reduction] as TensorReduction);
     default: {
       const { condition, a, b } = instruction as { condition?: number; a: number; b?: number };
       const operands = [condition, a, b].filter((operand) => operand !== undefined);
@@ -71,13 +107,17 @@ function scalarText({ norms }: Program, instruction: ScalarInstruction): string 
   }
 }
 
-function elementText({ slots, uniforms }: Program, node: ElementNode): string {
+function elementText({ slots, uniforms, reductions, matrices }: Program, node: ElementNode): string {
   switch (node.op) {
     case "param":
     case "grad":
       return node.op;
     case "slot":
       return String(slots[node.slot]);
+    case "reduced":
+      return reductionText(reductions[node.reduction] as TensorReduction);
+    case "matrix":
+      return `orthogonalize(n${matrices[node.matrix]?.of})`;
     case "const":
       return String(node.value);
     case "uniform": {

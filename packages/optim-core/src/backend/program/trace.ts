@@ -4,6 +4,7 @@ import { everyStructure } from "../../rule/check-definition.ts";
 import type { ErasedDefinition, Flags } from "../../rule/define.ts";
 import {
   abs,
+  type Axes,
   type Condition,
   eq,
   Expression,
@@ -15,16 +16,21 @@ import {
   mul,
   neg,
   type Op,
+  type Per,
   select,
   type Tensor,
 } from "../../rule/expression.ts";
 import { memo } from "../memo.ts";
+import { inMemory, perInMemory } from "./extents.ts";
+import { layOutPasses } from "./passes.ts";
 import {
   type ElementNode,
   type GradientRewrite,
+  type MatrixRoutine,
   operandsOf,
   type Program,
   type ScalarInstruction,
+  type TensorReduction,
   type UniformSource,
 } from "./program.ts";
 import { masterSlot } from "./reserved.ts";
@@ -34,16 +40,22 @@ const cache = /* @__PURE__ */ new WeakMap<ErasedDefinition, Map<string, Program>
 /**
  * The program of `definition` for one structure. Traced once and kept.
  *
- * @throws OptimError `invalid-rule` when the rule returns too much or too little, or nests a norm in a norm.
+ * @param transposed whether the rule's rows are the columns of memory
+ * @throws OptimError `invalid-rule` when the rule returns too much or too little
  */
-export function traceRule(definition: ErasedDefinition, structure: Flags, rewrite: GradientRewrite): Program {
-  const switches = Object.entries({ ...structure, ...rewrite })
+export function traceRule(
+  definition: ErasedDefinition,
+  structure: Flags,
+  rewrite: GradientRewrite,
+  transposed = false,
+): Program {
+  const switches = Object.entries({ ...structure, ...rewrite, transposed })
     .filter(([, on]) => on)
     .map(([name]) => name)
     .sort();
   const label = [definition.name, ...switches].join(" ");
   const programs = memo(cache, definition, () => new Map<string, Program>());
-  return memo(programs, label, () => trace(definition, structure, rewrite, label));
+  return memo(programs, label, () => trace(definition, structure, rewrite, transposed, label));
 }
 
 /** Names of slots. */
@@ -64,7 +76,8 @@ export function allSlots(definition: ErasedDefinition, structure: Flags): SlotNa
 
 function findSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
   const found = { slots: new Set<string>(), scalarSlots: new Set<string>() };
-  for (const flags of everyStructure(Object.keys(structure))) {
+  const switches = Object.keys(structure);
+  for (const flags of everyStructure(definition.shapes === undefined ? switches : [...switches, "matrix"])) {
     for (const slot of Object.keys(definition.slots?.(flags) ?? {})) found.slots.add(slot);
     for (const slot of Object.keys(definition.scalarSlots?.(definition.hyperparameters, flags) ?? {}))
       found.scalarSlots.add(slot);
@@ -84,53 +97,82 @@ function trace(
   definition: ErasedDefinition,
   structure: Flags,
   rewrite: GradientRewrite,
+  transposed: boolean,
   label: string,
 ): Program {
   const who = `${label}: update`;
-  const slots = Object.keys(definition.slots?.(structure) ?? {});
+  const declared = definition.slots?.(structure) ?? {};
+  const slots = Object.keys(declared);
+  const axesOfSlots = slots.map((slot) => axesOf(declared[slot]));
   const scalarSlots = Object.keys(definition.scalarSlots?.(definition.hyperparameters, structure) ?? {});
   const grad = rewrittenGradient(rewrite);
-  const x: Record<string, Expression> = { param: leaf("param", true), grad, step: leaf("step", false) };
+  const x: Record<string, Expression> = { param: leaf("param", 3), grad, step: leaf("step", 0) };
   for (const name of [...slots, ...scalarSlots]) {
-    if (Object.hasOwn(x, name) || name === masterSlot)
+    if (Object.hasOwn(x, name) || extentNames.includes(name as Op) || name === masterSlot)
       refuse("invalid-rule", who, "a slot whose name is not taken", name);
   }
-  for (const name of slots) x[name] = leaf("slot", true, name);
-  for (const name of scalarSlots) x[name] = leaf("scalarSlot", false, name);
+  for (const name of extentNames) x[name] = leaf(name, 0);
+  for (const [index, name] of slots.entries()) x[name] = leaf("slot", axesOfSlots[index] as Axes, name);
+  for (const name of scalarSlots) x[name] = leaf("scalarSlot", 0, name);
 
   const returned = {
     ...definition.update(x, hyperparameterExpressions(definition.hyperparameters), structure),
   };
-  const take = (name: string, elementwise: boolean): Expression => {
+  const take = (name: string, axes: Axes): Expression => {
     const given = returned[name];
     delete returned[name];
-    const expression = typeof given === "number" && !elementwise ? lift(given) : given;
-    // A slot may become a scalar everywhere (a constant), but never the other way round.
-    return isExpression(expression) && !expression.condition && (elementwise || !expression.elementwise)
+    const expression = typeof given === "number" && axes !== 3 ? lift(given) : given;
+    // A slot may become what is the same everywhere (a constant), but never the other way round.
+    return isExpression(expression) && !expression.condition && (expression.axes & ~axes) === 0
       ? expression
       : refuse("invalid-rule", who, `an expression for ${name} in what it returns`, expression);
   };
-  const nextParam = take("param", true);
-  const nextSlots = slots.map((name) => take(name, true));
-  const nextScalars = scalarSlots.map((name) => take(name, false));
+  const nextParam = take("param", 3);
+  const nextSlots = slots.map((name, index) => take(name, axesOfSlots[index] as Axes));
+  const nextScalars = scalarSlots.map((name) => take(name, 0));
   const extra = Object.keys(returned);
   if (extra.length > 0) refuse("invalid-rule", who, `only param and slots in what it returns`, extra);
+  const everything = [nextParam, ...nextSlots, ...nextScalars];
+  if (
+    definition.shapes === undefined &&
+    everything.some((expression) => asksForShape(expression, new Set()))
+  ) {
+    const expected =
+      'shapes: "matrix" or "either" in the definition of a rule that uses rows, columns or orthogonalize';
+    refuse("invalid-rule", who, expected, definition.shapes);
+  }
 
   const [nodes, node] = table<ElementNode>();
   const [uniforms, uniform] = table<UniformSource>();
   const [scalars, instruction] = table<ScalarInstruction>();
-  const [norms, norm] = table<number>();
+  const [reductions, reduction] = table<TensorReduction>();
+  const [matrices, matrix] = table<MatrixRoutine>();
   const [elements, registers] = [new Map<Expression, number>(), new Map<Expression, number>()];
+
+  const reduced = ({ op, args, name }: Expression): number => {
+    const [a = 0, b = a] = args.map(element);
+    return reduction({
+      kind: op as TensorReduction["kind"],
+      a,
+      b,
+      per: perInMemory(name as Per, transposed),
+    });
+  };
 
   /** The node of an expression; scalars become uniforms. */
   const element = (expression: Expression): number =>
     memo(elements, expression, () => {
-      const { op, args, name } = expression;
+      const { op, args, name, coefficients } = expression;
       if (op === "gradFactor" || op === "clipValue") {
         return node({ op: "uniform", uniform: uniform({ from: op }) });
       }
       if (op === "param" || op === "grad") return node({ op });
       if (op === "slot") return node({ op, slot: slots.indexOf(name) });
+      if (op === "newtonSchulz") {
+        return node({ op: "matrix", matrix: matrix({ of: element(args[0] as Expression), coefficients }) });
+      }
+      if (expression.elementwise && isReduction(op))
+        return node({ op: "reduced", reduction: reduced(expression) });
       if (expression.elementwise) return node(withOperands(op, args.map(element)) as ElementNode);
       if (expression.condition) {
         // A comparison of scalars that selects between tensors: a uniform of 1 or 0.
@@ -152,14 +194,11 @@ function trace(
       if (op === "hyper") return instruction({ op, name, index: value, dynamic: false });
       if (op === "step") return instruction({ op, dynamic: true });
       if (op === "scalarSlot") return instruction({ op, name, dynamic: true });
-      if (op === "norm") {
-        const [of] = args as readonly [Expression];
-        if (dependsOnNorm(of, new Set())) {
-          refuse("invalid-rule", who, "norms that do not depend on a norm", label);
-        }
-        return instruction({ op, norm: norm(element(of)), dynamic: true });
-      }
+      if (op === "size" || op === "rows" || op === "cols") return instruction({ op, dynamic: false });
+      if (isReduction(op))
+        return instruction({ op: "reduced", reduction: reduced(expression), dynamic: true });
       const operands = args.map(scalar);
+      if (op === "total") return instruction({ op, a: operands[0] as number, dynamic: true });
       const dynamic = operands.some((operand) => scalars[operand]?.dynamic);
       return instruction({ ...withOperands(op, operands), dynamic } as ScalarInstruction);
     });
@@ -167,26 +206,60 @@ function trace(
   element(grad); // First, so that its uniforms are the first.
   const outputs = { param: element(nextParam), slots: nextSlots.map(element) };
   const scalarOutputs = nextScalars.map(scalar);
-  const varying: boolean[] = [];
-  for (const item of nodes) {
-    const operands = operandsOf(item);
-    varying.push(
-      operands.length > 0
-        ? operands.some((operand) => varying[operand])
-        : item.op !== "uniform" && item.op !== "const",
-    );
+  const slotAxes = axesOfSlots.map((axes) => inMemory(axes, transposed));
+  const axes: Axes[] = [];
+  for (const item of nodes) axes.push(axesOfNode(item, axes, slotAxes, reductions));
+  const parts = { slots, slotAxes, nodes, axes, outputs, uniforms, scalars, reductions, matrices };
+  return { label, scalarSlots, scalarOutputs, ...parts, passes: layOutPasses(parts) };
+}
+
+const extentNames: readonly Op[] = ["size", "rows", "cols"];
+
+function axesOfNode(
+  node: ElementNode,
+  axes: readonly Axes[],
+  slotAxes: readonly Axes[],
+  reductions: readonly TensorReduction[],
+): Axes {
+  switch (node.op) {
+    case "param":
+    case "grad":
+    case "matrix":
+      return 3;
+    case "slot":
+      return slotAxes[node.slot] as Axes;
+    case "reduced":
+      return reductions[node.reduction]?.per === "row" ? 1 : 2;
+    default:
+      return operandsOf(node).reduce<number>((all, operand) => all | (axes[operand] as Axes), 0) as Axes;
   }
-  return { label, slots, scalarSlots, nodes, varying, outputs, uniforms, scalars, scalarOutputs, norms };
+}
+
+const isReduction = (op: Op): boolean => op === "norm" || op === "sum" || op === "dot" || op === "largest";
+
+/** Whether an expression means something for matrices alone. */
+function asksForShape(expression: Expression, seen: Set<Expression>): boolean {
+  if (seen.has(expression)) return false;
+  seen.add(expression);
+  const { op, axes, args } = expression;
+  if (axes === 1 || axes === 2 || op === "rows" || op === "cols" || op === "newtonSchulz") return true;
+  return args.some((arg) => asksForShape(arg, seen));
+}
+
+/** The axes of a slot, as it is declared. */
+export function axesOf(declared: unknown): Axes {
+  const { per } = Object(declared) as { readonly per?: unknown };
+  return per === "row" ? 1 : per === "column" ? 2 : 3;
 }
 
 const erased = (expression: unknown): Expression => expression as Expression;
 
-const leaf = (op: Op, elementwise: boolean, name = "", value = 0): Expression =>
-  new Expression(op, [], elementwise, value, name);
+const leaf = (op: Op, axes: Axes, name = "", value = 0): Expression =>
+  new Expression(op, [], axes, { name, value });
 
 /** The gradient that rules see, in the operations that rules are written in. */
 function rewrittenGradient({ clipValue, zeroNonFinite }: GradientRewrite): Expression {
-  const uniform = (op: Op): Tensor => leaf(op, true) as unknown as Tensor;
+  const uniform = (op: Op): Tensor => leaf(op, 3) as unknown as Tensor;
   let gradient = uniform("grad");
   if (zeroNonFinite) {
     // |g| < max or |g| = max: false for NaN and for infinity, and needs no constant that is not finite.
@@ -206,17 +279,11 @@ function hyperparameterExpressions(
 ): Record<string, Expression | readonly Expression[]> {
   const expressions: Record<string, Expression | readonly Expression[]> = {};
   for (const [name, value] of Object.entries(hyperparameters)) {
-    if (typeof value === "number") expressions[name] = leaf("hyper", false, name, -1);
+    if (typeof value === "number") expressions[name] = leaf("hyper", 0, name, -1);
     else if (typeof value === "object")
-      expressions[name] = value.map((_, index) => leaf("hyper", false, name, index));
+      expressions[name] = value.map((_, index) => leaf("hyper", 0, name, index));
   }
   return expressions;
-}
-
-function dependsOnNorm(expression: Expression, seen: Set<Expression>): boolean {
-  if (seen.has(expression)) return false;
-  seen.add(expression);
-  return expression.op === "norm" || expression.args.some((arg) => dependsOnNorm(arg, seen));
 }
 
 function withOperands(op: Op, operands: readonly number[]): object {

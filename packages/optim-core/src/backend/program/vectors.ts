@@ -1,14 +1,10 @@
-import {
-  addTerms,
-  combine,
-  createEvaluator,
-  type Evaluator,
-  reduceArray,
-  type Reduction,
-  square,
-} from "./evaluate.ts";
 import { memo } from "../memo.ts";
-import type { Program } from "./program.ts";
+import type { Coefficients } from "../../rule/expression.ts";
+import { evaluatePass, reduceArray, type Reduction } from "./evaluate.ts";
+import type { Extents } from "./extents.ts";
+import { orthogonalizeArray } from "./orthogonalize.ts";
+import type { ElementPass, Program } from "./program.ts";
+import { scratchLengths } from "./scratch.ts";
 
 /**
  * The arithmetic of a CPU backend over its own vectors. Compiled kernels and the reference implement the same few methods, so "no
@@ -19,23 +15,42 @@ export interface VectorKernels<V> {
   accumulate(accumulator: V, gradient: V, scale: number, overwrite: boolean): void;
   /** Measures a vector in one pass; with `finiteOnly` (rare, may be slow) as if elements that are not finite were 0. */
   reduce(vector: V, reduction: Reduction, finiteOnly?: boolean): number;
-  /** Sums of squares of the program's norm inputs, into `sums`. One pass. */
-  norms(
+  /**
+   * Runs a pass of a program in place.
+   *
+   * @param vectors of the program, by number (see {@link Program})
+   * @param extents of the parameter in memory
+   * @param sums takes what the pass reduces per tensor, by number of reduction: Σx² for a norm, in float64
+   */
+  run(
     program: Program,
-    param: V,
-    grad: V,
-    slots: readonly V[],
+    pass: ElementPass,
+    vectors: readonly V[],
+    extents: Extents,
     uniforms: Float32Array,
     sums: Float64Array,
   ): void;
-  /** One update in place, in one pass. */
-  update(program: Program, param: V, grad: V, slots: readonly V[], uniforms: Float32Array): void;
+  /**
+   * Makes the room that running a program on a tensor takes beside its parameter, gradient and slots. Called before a step, whose calls then
+   * cannot fail.
+   */
+  reserve(program: Program, extents: Extents): void;
+  /** The vectors behind the slots of a program, which passes hand on to each other. They hold anything, and are the same from tensor to tensor. */
+  scratch(program: Program, extents: Extents): readonly V[];
+  /** The Newton–Schulz steps of `orthogonalize` of the rule language, in place. */
+  orthogonalize(matrix: V, extents: Extents, coefficients: readonly Coefficients[]): void;
 }
 
 /** The reference evaluation as kernels over plain arrays. */
 export function arrayKernels(): VectorKernels<Float32Array> {
-  const evaluators = new WeakMap<Program, Evaluator>();
-  const evaluate = (program: Program): Evaluator => memo(evaluators, program, () => createEvaluator(program));
+  const arrays = new WeakMap<Program, Float32Array[]>();
+  const scratch = (program: Program, extents: Extents): readonly Float32Array[] => {
+    const known = memo(arrays, program, (): Float32Array[] => []);
+    return scratchLengths(program, extents).map((length, index) => {
+      if ((known[index]?.length ?? -1) < length) known[index] = new Float32Array(length);
+      return (known[index] as Float32Array).subarray(0, length);
+    });
+  };
   return {
     accumulate(accumulator, gradient, scale, overwrite) {
       const factor = Math.fround(scale);
@@ -45,25 +60,10 @@ export function arrayKernels(): VectorKernels<Float32Array> {
       }
     },
     reduce: reduceArray,
-    norms(program, param, grad, slots, uniforms, sums) {
-      const { norms } = program;
-      const partials = norms.map(() => new Float64Array(4));
-      evaluate(program)([param, grad, ...slots], uniforms, Math.max(...norms), (registers, _, count) => {
-        for (const [norm, node] of norms.entries()) {
-          addTerms(partials[norm] as Float64Array, registers[node] as Float32Array, count, square);
-        }
-      });
-      sums.set(partials.map(combine));
-    },
-    update(program, param, grad, slots, uniforms) {
-      const { outputs, nodes } = program;
-      const next = [outputs.param, ...outputs.slots];
-      evaluate(program)([param, grad, ...slots], uniforms, nodes.length - 1, (registers, start, count) => {
-        for (const [index, vector] of [param, ...slots].entries()) {
-          vector.set((registers[next[index] as number] as Float32Array).subarray(0, count), start);
-        }
-      });
-    },
+    run: evaluatePass,
+    reserve: scratch,
+    scratch,
+    orthogonalize: orthogonalizeArray,
   };
 }
 

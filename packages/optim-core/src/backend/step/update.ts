@@ -4,7 +4,9 @@ import { memo } from "../memo.ts";
 import { evaluateScalars } from "../program/scalars.ts";
 import type { VectorKernels } from "../program/vectors.ts";
 import type { Parameter } from "../parameter.ts";
-import type { Program, UniformSource } from "../program/program.ts";
+import type { Pass, Program, TensorReduction, UniformSource } from "../program/program.ts";
+import { firstMatrix, makingOf } from "../program/scratch.ts";
+import { lastBarrier, type Totals, totalsOf } from "./totals.ts";
 
 /** How a step reaches a parameter's own storage. */
 export interface ParameterAccess<P, V> {
@@ -14,16 +16,23 @@ export interface ParameterAccess<P, V> {
   close?(parameter: Parameter<P, V, number>, vector: V): void;
 }
 
-/** What a program is evaluated into: made once, and overwritten. */
-interface Scratch {
+/** A program while it runs on a tensor: made once, and overwritten. */
+interface Frame<V> {
   readonly registers: Float64Array;
   readonly uniforms: Float32Array;
-  readonly norms: Float64Array;
+  readonly sums: Float64Array;
+  readonly vectors: V[];
+}
+
+/** What all items of a step have in common. */
+interface Factors {
+  readonly factor: number;
+  readonly clipValue: number;
 }
 
 /**
- * Update, where the host decides: scalars in float64, then one kernel call per tensor (two for rules with norms). Without `counts` steps and
- * scalar slots stay.
+ * Update, where the host decides: scalars in float64, then one kernel call for each tensor and pass. Without `counts` steps and scalar slots
+ * stay.
  */
 export function hostUpdate<P, V>(
   kernels: VectorKernels<V>,
@@ -34,40 +43,108 @@ export function hostUpdate<P, V>(
   clipGrad: ClipGrad | undefined,
   counts?: boolean,
 ) => void {
-  const scratch = new WeakMap<Program, Scratch>();
+  type Item = StepItem<P, V, number>;
+  const frames = new WeakMap<Program, Frame<V>>();
+  const frameOf = (program: Program): Frame<V> =>
+    memo(frames, program, () => ({
+      registers: new Float64Array(program.scalars.length),
+      uniforms: new Float32Array(program.uniforms.length),
+      sums: new Float64Array(program.reductions.length),
+      vectors: [],
+    }));
+
+  const evaluate = (
+    { parameter, program }: Item,
+    frame: Frame<V>,
+    factors: Factors,
+    totals?: Totals,
+  ): void => {
+    const { group, scalarSlots, view } = parameter;
+    const { registers, uniforms, sums } = frame;
+    const inputs = {
+      hyperparameters: group.values,
+      step: parameter.step + 1,
+      scalarSlots,
+      sums,
+      extents: view.transposed ? { rows: view.cols, cols: view.rows } : view,
+      ...(totals && { totals: totals.of(program) }),
+    };
+    evaluateScalars(program, inputs, registers);
+    for (let index = 0; index < uniforms.length; index += 1) {
+      const source = program.uniforms[index] as UniformSource;
+      // float32 here, once.
+      if (source.from === "scalar") uniforms[index] = registers[source.register] as number;
+      else uniforms[index] = source.from === "clipValue" ? factors.clipValue : factors.factor;
+    }
+  };
+
+  const gather = (
+    { parameter: { accumulator, view }, program, slots }: Item,
+    { vectors }: Frame<V>,
+    param: V,
+  ): void => {
+    vectors.length = 0;
+    vectors.push(param, accumulator as V);
+    for (let slot = 0; slot < slots.length; slot += 1) vectors.push(slots[slot] as V);
+    if (program.reductions.length + program.matrices.length > 0)
+      vectors.push(...kernels.scratch(program, view));
+  };
+
+  const run = (item: Item, frame: Frame<V>, pass: Pass): void => {
+    const { program, parameter } = item;
+    const { vectors, uniforms, sums } = frame;
+    if (pass.kind === "reduce" || pass.kind === "update") {
+      kernels.run(program, pass, vectors, parameter.view, uniforms, sums);
+    } else if (pass.kind === "matrix") {
+      const { coefficients } = program.matrices[pass.matrix] as Program["matrices"][number];
+      const vector = firstMatrix(program) + pass.matrix;
+      kernels.run(program, makingOf(program, pass.matrix), vectors, parameter.view, uniforms, sums);
+      kernels.orthogonalize(vectors[vector] as V, parameter.view, coefficients);
+    }
+    if (pass.kind !== "reduce") return;
+    for (const index of pass.reductions) {
+      const { kind, per } = program.reductions[index] as TensorReduction;
+      if (kind === "norm" && per === "tensor") sums[index] = Math.sqrt(sums[index] as number);
+    }
+  };
+
+  /** Of tensors that wait for others at a sum over all of them: what was reduced until then. */
+  const held = new WeakMap<Parameter<P, V, number>, Float64Array>();
+
+  /** Runs the passes from `from` to before `until`. */
+  const advance = (item: Item, from: number, until: number, factors: Factors, totals?: Totals): Frame<V> => {
+    const { parameter, program } = item;
+    const frame = frameOf(program);
+    const before = from > 0 ? held.get(parameter) : undefined;
+    if (before === undefined) frame.sums.fill(Number.NaN);
+    else frame.sums.set(before);
+    const param = access.open(parameter);
+    gather(item, frame, param);
+    evaluate(item, frame, factors, totals);
+    for (let index = from; index < until; index += 1) {
+      const pass = program.passes[index] as Pass;
+      run(item, frame, pass);
+      if (pass.kind === "reduce") evaluate(item, frame, factors, totals);
+    }
+    frame.vectors.length = 0;
+    if (until === program.passes.length) access.close?.(parameter, param);
+    return frame;
+  };
+
   return (items, factor, clipGrad, counts = true) => {
-    const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
-    for (const { parameter, program, slots } of items) {
-      const { registers, uniforms, norms } = memo(scratch, program, () => ({
-        registers: new Float64Array(program.scalars.length),
-        uniforms: new Float32Array(program.uniforms.length),
-        norms: new Float64Array(program.norms.length),
-      }));
-      const { group, scalarSlots, accumulator } = parameter;
-      const inputs = { hyperparameters: group.values, step: parameter.step + 1, scalarSlots, norms };
-      const grad = accumulator as V;
-      /** float32 here, once. */
-      const evaluate = (): void => {
-        evaluateScalars(program, inputs, registers);
-        for (let index = 0; index < uniforms.length; index += 1) {
-          const source = program.uniforms[index] as UniformSource;
-          if (source.from === "scalar") uniforms[index] = registers[source.register] as number;
-          else uniforms[index] = source.from === "clipValue" ? clipValue : factor;
-        }
-      };
-      norms.fill(Number.NaN);
-      evaluate();
-      const param = access.open(parameter);
-      if (norms.length > 0) {
-        kernels.norms(program, param, grad, slots, uniforms, norms);
-        for (const [index, sum] of norms.entries()) norms[index] = Math.sqrt(sum);
-        evaluate();
-      }
-      kernels.update(program, param, grad, slots, uniforms);
-      access.close?.(parameter, param);
+    const factors = { factor, clipValue: clipGrad?.type === "value" ? clipGrad.clipValue : 0 };
+    const totals = totalsOf(items, (item, from, until, known) => {
+      const { registers, sums } = advance(item, from, until, factors, known);
+      memo(held, item.parameter, () => new Float64Array(sums.length)).set(sums);
+      return registers;
+    });
+    for (const item of items) {
+      const { parameter, program } = item;
+      const from = totals === undefined ? 0 : lastBarrier(program);
+      const { registers } = advance(item, from, program.passes.length, factors, totals);
       if (!counts) continue;
       for (const [index, name] of program.scalarSlots.entries()) {
-        scalarSlots.set(name, registers[program.scalarOutputs[index] as number] as number);
+        parameter.scalarSlots.set(name, registers[program.scalarOutputs[index] as number] as number);
       }
       parameter.step += 1;
     }

@@ -1,7 +1,7 @@
 (module
   (import "env" "memory" (memory 0))
   (func $update (export "update") (param i32 i32 i32 f32 f32)
-    (local v128 v128 v128 v128 v128 v128 v128 i32 i32 v128 v128)
+    (local v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 v128 v128 v128 v128)
     local.get 3
     f32x4.splat
     local.set 6
