@@ -521,7 +521,7 @@ function withEngine(
 }
 
 /** The reference backend with some members of its optimizers replaced. */
-function withOptimizer(
+export function withOptimizer(
   change: (
     optimizer: ReferenceOptimizer<BaseHyperparameters>,
   ) => Partial<ReferenceOptimizer<BaseHyperparameters>>,

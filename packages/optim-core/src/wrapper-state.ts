@@ -114,7 +114,8 @@ const stateSchema = (state: unknown): Schema => {
         fields: {
           windowStart: integerFrom(0),
           innerCount: integerFrom(windowStart),
-          "maxCounts?": integerFrom(innerCount),
+          // May be past: that of a wrapper whose program ends before the state that it loaded.
+          "maxCounts?": integerFrom(0),
           ...("scaleSum" in window
             ? { scaleSum: aFinite, weighted: aBoolean }
             : { weightSum: aFinite, [innerCount > windowStart ? "divisor" : "divisor?"]: aPositive }),

@@ -229,6 +229,23 @@ describe("a run that is made longer", () => {
     expect(announced.message).toContain("of initializeCountStatus");
   });
 
+  test("a program that ends before the state has no count left, and what it saves loads again", async () => {
+    const { state } = await saved(5);
+    const { wrapper } = model({ accumulativeCounts: 4 });
+    wrapper.initializeCountStatus({ maxCounts: 3 });
+    expect((await wrapper.loadStateDict(state)).changed).toEqual(["maxCounts"]);
+    expect((await refusal(() => wrapper.updateParams(of(1)))).code).toBe("count-exceeded");
+    const again = await wrapper.stateDict();
+    expect(again.counts).toMatchObject({ innerCount: 5, maxCounts: 3 });
+    const other = model({ accumulativeCounts: 4 }).wrapper;
+    await other.loadStateDict(again);
+    expect((await refusal(() => other.updateParams(of(1)))).message).toContain(
+      "at most 3 (maxCounts of the state that was loaded), got 6",
+    );
+    // The window that was open ends all the same.
+    expect(other.flush()).toEqual({ updated: true });
+  });
+
   test("after a load in mid-window its end may be set, and nothing else; after the next backward not even that", async () => {
     const { state } = await saved(5);
     const { wrapper } = model({ accumulativeCounts: 4 });

@@ -373,7 +373,7 @@ test.each<[string, Edit]>([
     (state) => ({ ...state, counts: { innerCount: 4, windowStart: 3, weightSum: 1 } }),
   ],
   ["a window that begins later", (state) => ({ ...state, counts: { ...state.counts, windowStart: 9 } })],
-  ["maxCounts that are past", (state) => ({ ...state, counts: { ...state.counts, maxCounts: 1 } })],
+  ["maxCounts that are no count", (state) => ({ ...state, counts: { ...state.counts, maxCounts: -1 } })],
   ["no optimizer", (state) => ({ ...state, optimizer: undefined })],
   ["an optimizer null", (state) => ({ ...state, optimizer: null })],
   [

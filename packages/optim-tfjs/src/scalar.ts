@@ -1,5 +1,6 @@
 import type * as tf from "@tensorflow/tfjs-core";
 import { owned } from "./owned.ts";
+import { elementsOf } from "./transfer.ts";
 
 /**
  * A tensor scalar with several owners: a loss scaler and the wrappers that latched its scale, or all parameters that took the same
@@ -34,7 +35,7 @@ export class SharedScalar {
   async read(): Promise<number> {
     const isOurs = this.#tensor !== undefined;
     const tensor = this.#tensor ?? this.make();
-    const reading = tensor.data();
+    const reading = elementsOf(tensor);
     if (!isOurs) tensor.dispose();
     return (await reading)[0] as number;
   }

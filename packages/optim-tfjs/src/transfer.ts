@@ -4,7 +4,22 @@ import { scoped } from "./scope.ts";
 
 /** Copies of tensors as of the call, in order: views of one ArrayBuffer. Waits for the device. */
 export async function readTensors(tensors: readonly tf.Tensor[]): Promise<Float32Array[]> {
-  return packed(await Promise.all(tensors.map((tensor) => tensor.data<"float32">())));
+  return packed(await Promise.all(tensors.map((tensor) => elementsOf(tensor))));
+}
+
+/**
+ * The elements of a tensor as of the call. Its data stay until they are there, whoever disposes of it: tfjs-webgpu looks for them once more when
+ * a read arrives, and fails where they are gone.
+ */
+export async function elementsOf<D extends keyof tf.DataTypeMap = "float32">(
+  tensor: tf.Tensor,
+): Promise<tf.DataTypeMap[D]> {
+  const held = tf.keep(tensor.clone());
+  try {
+    return await held.data<D>();
+  } finally {
+    held.dispose();
+  }
 }
 
 /** Overwrites a variable, by a copy of the data. */

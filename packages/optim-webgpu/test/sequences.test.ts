@@ -6,6 +6,6 @@ import { openDevice } from "./support/node.ts";
 test("webgpu: any sequence of calls leaves a wrapper as plain arithmetic has it", async () => {
   const device = await openDevice();
   expect(
-    await searchSequence(webgpuFactory(device, { name: "webgpu", home: "everywhere" }), 60),
+    await searchSequence(webgpuFactory(device, { name: "webgpu", home: "everywhere" }), 200),
   ).toBeUndefined();
 });

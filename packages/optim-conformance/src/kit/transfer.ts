@@ -1,5 +1,5 @@
 import { isOptimError, type NamedTensors } from "@mm/optim-core";
-import { adam } from "@mm/optim-rules";
+import { adam, sgd } from "@mm/optim-rules";
 import { expectEqual, expectRefusal, expectTensors } from "./assert.ts";
 import { descent, type Gradients, type KitTest, type Subject } from "./kit.ts";
 import { noise, repeatable } from "./numbers.ts";
@@ -143,6 +143,27 @@ export const transferTests: readonly KitTest[] = [
       subject.backward({ w: [4] });
       expectTensors("transfer: gradients", await gradients, { w: [4] }, "exact");
       expectTensors("transfer: parameters", await parameters, { w: [1] }, "exact");
+    },
+  },
+  {
+    name: "transfer: reads that are in flight over several steps are each as of their call",
+    needs: ["transfer", "rules"],
+    async run(kit) {
+      const subject = kit.subject(sgd({ lr: 1, momentum: 0.5 }), { w: [8] });
+      const { optimizer } = subject;
+      const reads: Promise<readonly NamedTensors[]>[] = [];
+      for (let step = 1; step <= 4; step += 1) {
+        subject.backward({ w: [step] });
+        reads.push(Promise.all([optimizer.readParameters(), optimizer.readGradients()]));
+        optimizer.step();
+        optimizer.zeroGrad();
+      }
+      // The buffer is 1, 0.5 + 2, 1.25 + 3: 8, 8 − 1, 7 − 2.5, 4.5 − 4.25
+      for (const [index, w] of [8, 7, 4.5, 0.25].entries()) {
+        const [parameters, gradients] = (await reads[index]) as readonly [NamedTensors, NamedTensors];
+        expectTensors(`transfer: parameters of step ${index + 1}`, parameters, { w: [w] }, kit.tolerance);
+        expectTensors(`transfer: gradients of step ${index + 1}`, gradients, { w: [index + 1] }, "exact");
+      }
     },
   },
   {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { brokenBackends, type BrokenBackend } from "../broken.ts";
+import { brokenBackends, type BrokenBackend, withOptimizer } from "../broken.ts";
 import { referenceFactory } from "../../src/index.ts";
 import { searchSequence } from "./sequences.ts";
 
@@ -8,20 +8,73 @@ test("reference: any sequence of calls leaves a wrapper as plain arithmetic has 
 });
 
 test.each([
+  "says that its device decides, and decides at once",
   "clips before it unscales",
   "sums over a window in place of the mean",
   "counts a skipped step",
   "moves the moments in a skipped step",
   "loads state by position",
+  "stops half way through a load",
+  "zeroes gradients in place of forgetting them",
   "drops the gradients in a step",
   "overwrites in place of adding up",
   "measures the norm of each parameter alone",
+  "checks after clipping by value",
+  "unscales by the scale of the moment",
   "lets NaN through as a number",
+  "hands out its own memory as a snapshot",
+  "leaks one buffer at its end",
+  "leaks one buffer a backward",
   "takes a learning rate when it is made, and never again",
+  "throws errors without a code",
+  "works on after its end",
   "steps what is frozen",
 ])("a backend that %s is found, and the sequence is made short", async (fault) => {
   const { factory } = brokenBackends.find((broken) => broken.fault === fault) as BrokenBackend;
-  const report = await searchSequence(factory, 500);
+  await expectFound(factory);
+});
+
+test.each<readonly [string, BrokenBackend["factory"]]>([
+  ["lets a closure call it", withOptimizer(() => ({ guard: () => {} }))],
+  ["returns the promise of a context", withOptimizer(() => ({ context: (_, run) => run() }))],
+  [
+    "saves pending gradients that were to be left out",
+    withOptimizer((optimizer) => ({ stateDict: () => optimizer.stateDict() })),
+  ],
+  ...(["hyperparameters", "counts", "pending", "frozen"] as const).map(
+    (part) =>
+      [
+        `loads ${part} that were to be left out`,
+        withOptimizer((optimizer) => ({
+          prepareLoad: (state, options = {}, committed) =>
+            optimizer.prepareLoad(
+              state,
+              { ...options, restore: { ...options.restore, [part]: true } },
+              committed,
+            ),
+        })),
+      ] as const,
+  ),
+  [
+    "counts the steps of metrics from its last read",
+    withOptimizer((optimizer) => {
+      let told = 0;
+      return {
+        async readMetrics(scaler) {
+          const metrics = await optimizer.readMetrics(scaler);
+          const steps = metrics.steps - told;
+          told = metrics.steps;
+          return { ...metrics, steps };
+        },
+      };
+    }),
+  ],
+])("an optimizer that %s is found, and the sequence is made short", async (_, factory) => {
+  await expectFound(factory);
+});
+
+async function expectFound(factory: BrokenBackend["factory"]): Promise<void> {
+  const report = await searchSequence(factory, 1000);
   expect(report).toMatch(/^Property failed after \d+ tests/);
   expect(report?.match(/"call":/g)?.length).toBeLessThan(10);
-});
+}

@@ -1,3 +1,5 @@
+import type { RestoreOptions } from "@mm/optim-core";
+
 /** How gradients that are not finite are met, and whether there is a loss scale. */
 export type Precision = "propagate" | "skip" | "zero" | "throw" | "static" | "dynamic" | "shared";
 
@@ -9,13 +11,30 @@ export interface ModelOptions {
     | { readonly maxNorm: number; readonly errorIfNonfinite?: boolean }
     | { readonly clipValue: number }
     | undefined;
+  readonly gradNorm: boolean;
 }
 
 /** Gradients by parameter; one that is not named has none. */
 export type Gradients = { readonly [name: string]: readonly number[] };
 
+/** A call that a closure may not make. */
+export type Reentry =
+  | "updateParams"
+  | "backward"
+  | "step"
+  | "skip"
+  | "flush"
+  | "zeroGrad"
+  | "optimContext"
+  | "initializeCountStatus"
+  | "addParamGroup"
+  | "freeze"
+  | "unfreeze"
+  | "prepareLoad"
+  | "dispose";
+
 /** What becomes of a closure that is run: its gradients, or an error of its own or of a call that it makes. */
-export type Closure = Gradients | "throws" | "reentrant";
+export type Closure = Gradients | "throws" | Reentry;
 
 /** How a call ended: whether it stepped, or what it was refused with. */
 export type Outcome = "updated" | "not updated" | "threw" | `refused: ${string}`;
@@ -45,6 +64,11 @@ interface Contents {
   skipped: number;
 }
 
+/** What a state dict holds, and the precision of the wrapper that it comes from. */
+export interface Saved extends Contents {
+  readonly precision: Precision;
+}
+
 export const initialLossScale = 64;
 export const growthInterval = 2;
 export const momentum = 0.5;
@@ -61,9 +85,15 @@ export class WrapperModel {
   #isAnnounced: boolean;
   /** Whether a state was loaded, and no micro-batch was counted since. */
   #isLoaded = false;
+  /** A device says in the next read that a step was refused. */
+  #decides: "host" | "device";
+  #error: Outcome | undefined;
+  /** Of the last step; after one that threw nobody says which. */
+  gradNorm: number | "unknown" | undefined;
 
-  constructor(options: ModelOptions, parameters: Gradients) {
+  constructor(options: ModelOptions, parameters: Gradients, decides: "host" | "device") {
     this.#options = options;
+    this.#decides = decides;
     this.#isAnnounced = options.maxCounts !== undefined;
     this.accumulativeCounts = options.accumulativeCounts;
     this.contents = {
@@ -87,7 +117,7 @@ export class WrapperModel {
   }
 
   get #hasScale(): boolean {
-    return ["static", "dynamic", "shared"].includes(this.#options.precision);
+    return scales(this.#options.precision);
   }
 
   updateParams(closure: Closure, weight: number, returnLoss: boolean): Outcome {
@@ -156,16 +186,51 @@ export class WrapperModel {
     this.#isLoaded = false;
   }
 
-  save(): Contents {
-    return structuredClone(this.contents);
+  /** What `updateParams` divides the next loss by. */
+  lossFactor(): { readonly value: number | Outcome } {
+    return { value: this.#isPast ? "refused: count-exceeded" : this.#divisor };
+  }
+
+  /** What the next read is refused with, once. */
+  takeError(): Outcome | undefined {
+    const error = this.#error;
+    this.#error = undefined;
+    return error;
+  }
+
+  save(pending: boolean): Saved {
+    const saved = { ...structuredClone(this.contents), precision: this.precision };
+    if (!pending) dropWindow(saved);
+    return saved;
   }
 
   /** A state holds no parameters: these stay as they are. */
-  load(saved: Contents): void {
-    const { parameters, maxCounts } = this.contents;
-    this.contents = { ...structuredClone(saved), parameters };
-    if (this.#isAnnounced) this.contents.maxCounts = maxCounts;
-    this.#isLoaded = true;
+  load(saved: Saved, restore: RestoreOptions): void {
+    const {
+      hyperparameters = true,
+      counts = true,
+      lossScaler = true,
+      pending = true,
+      frozen = true,
+    } = restore;
+    const here = this.contents;
+    const { precision, ...contents } = structuredClone(saved);
+    const loaded = { ...contents, parameters: here.parameters };
+    if (!hyperparameters) loaded.lr = here.lr;
+    if (!frozen) loaded.frozen = here.frozen;
+    if (!counts) {
+      const { innerCount, maxCounts, steps, skipped } = here;
+      Object.assign(loaded, { innerCount, maxCounts, steps, skipped });
+    }
+    if (this.#isAnnounced) loaded.maxCounts = here.maxCounts;
+    if (!counts || !pending) dropWindow(loaded);
+    // A static scale is the program's, and so is one that the state lacks.
+    if (!lossScaler || !scales(precision) || ["static", ...plain].includes(this.precision)) {
+      Object.assign(loaded, { lossScale: here.lossScale, clean: here.clean });
+    }
+    if (Object.keys(loaded.sums).length === 0) loaded.isPlain = !this.#hasScale;
+    this.contents = loaded;
+    this.#isLoaded = counts;
   }
 
   /** What the program has said of `maxCounts`. */
@@ -173,9 +238,15 @@ export class WrapperModel {
     return this.#isAnnounced ? this.contents.maxCounts : undefined;
   }
 
+  get precision(): Precision {
+    return this.#options.precision;
+  }
+
   /** Another wrapper has taken its state. */
-  moved(): void {
+  moved(decides: "host" | "device"): void {
     this.#isLoaded = true;
+    this.#decides = decides;
+    this.gradNorm = undefined;
   }
 
   /** Whether a state is one of these parameters. */
@@ -194,8 +265,16 @@ export class WrapperModel {
   }
 
   get isBoundary(): boolean {
-    const { innerCount } = this.contents;
-    return innerCount % this.accumulativeCounts === 0 || innerCount === this.contents.maxCounts;
+    return this.#endsAt(this.contents.innerCount);
+  }
+
+  /** Whether the next micro-batch is the last of its window. */
+  get syncs(): boolean {
+    return this.#endsAt(this.contents.innerCount + 1);
+  }
+
+  #endsAt(count: number): boolean {
+    return count % this.accumulativeCounts === 0 || count === this.contents.maxCounts;
   }
 
   get #isPast(): boolean {
@@ -224,7 +303,7 @@ export class WrapperModel {
     const learns = scale !== 0 && frozen.length < Object.keys(parameters).length;
     if (learns || returnLoss) {
       if (closure === "throws") return "threw";
-      if (closure === "reentrant") return "refused: reentrant";
+      if (typeof closure === "string") return "refused: reentrant";
     }
     if (learns) {
       const reached = Object.entries(closure as Gradients).filter(([name]) => !frozen.includes(name));
@@ -249,19 +328,28 @@ export class WrapperModel {
   }
 
   #step(factor: number): Outcome {
-    const { precision, clip } = this.#options;
+    const { precision, clip, gradNorm } = this.#options;
     const { contents } = this;
     const live = Object.entries(contents.sums).filter(([name]) => !contents.frozen.includes(name));
     if (live.length === 0) return "not updated";
     const isFinite = live.every(([, sum]) => sum.every(Number.isFinite));
     // Gradients that carry a loss scale may have overflowed by it: where they are not finite they are no numbers of the loss.
-    if (!isFinite && (this.#hasScale || !contents.isPlain || precision === "skip")) {
+    const raises =
+      contents.isPlain &&
+      (precision === "throw" ||
+        (precision === "propagate" && clip !== undefined && "errorIfNonfinite" in clip));
+    const isMeasured = gradNorm || (clip !== undefined && "maxNorm" in clip);
+    if (!isFinite && raises && this.#decides === "host") {
+      this.gradNorm = "unknown";
+      return "refused: non-finite-gradient";
+    }
+    if (!isFinite && (this.#hasScale || !contents.isPlain || precision === "skip" || raises)) {
       contents.skipped += 1;
+      this.gradNorm = isMeasured ? Number.NaN : undefined;
+      if (raises) this.#error = "refused: non-finite-gradient";
       this.#moveScale(false);
       return "updated";
     }
-    const raises = precision === "propagate" && clip !== undefined && "errorIfNonfinite" in clip;
-    if (!isFinite && (precision === "throw" || raises)) return "refused: non-finite-gradient";
     const gradients = live.map(([name, sum]) => {
       const kept = precision === "zero" ? sum.map((value) => (Number.isFinite(value) ? value : 0)) : sum;
       return [name, kept.map((value) => value * factor)] as const;
@@ -269,6 +357,7 @@ export class WrapperModel {
     const norm = Math.sqrt(
       gradients.flatMap(([, all]) => all).reduce((sum, value) => sum + value * value, 0),
     );
+    this.gradNorm = isMeasured ? norm : undefined;
     const clipped = (value: number): number => {
       if (clip === undefined) return value;
       if ("maxNorm" in clip) return value * Math.min(1, clip.maxNorm / (norm + 1e-6));
@@ -299,4 +388,12 @@ export class WrapperModel {
       contents.clean = 0;
     }
   }
+}
+
+const plain: readonly Precision[] = ["propagate", "skip", "zero", "throw"];
+const scales = (precision: Precision): boolean => !plain.includes(precision);
+
+/** The window begins anew where it stands. */
+function dropWindow(contents: Contents): void {
+  Object.assign(contents, { sums: {}, windowStart: contents.innerCount, divisor: undefined, weights: 0 });
 }

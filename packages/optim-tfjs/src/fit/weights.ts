@@ -1,7 +1,7 @@
 import type { OptimWrapperStateDict } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
-import { tensorOf } from "../transfer.ts";
+import { elementsOf, tensorOf } from "../transfer.ts";
 
 /** A tensor as tfjs saves it, under a name that no weight of the model has. */
 export interface NamedWeight {
@@ -40,7 +40,9 @@ export function weightsOf({ state, joined }: FitState): NamedWeight[] {
  * @throws OptimError `invalid-state`
  */
 export async function stateOf(weights: readonly NamedWeight[]): Promise<FitState> {
-  const reading = weights.map(async ({ name, tensor }) => [name, (await tensor.data()).slice()] as const);
+  const reading = weights.map(
+    async ({ name, tensor }) => [name, (await elementsOf<keyof tf.DataTypeMap>(tensor)).slice()] as const,
+  );
   const found = new Map<string, unknown>(await Promise.all(reading));
   const [rest] = (found.get(stateName) ?? []) as readonly unknown[];
   try {

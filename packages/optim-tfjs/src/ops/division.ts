@@ -1,21 +1,25 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { scoped } from "../scope.ts";
+import { elementsOf } from "../transfer.ts";
 import { select } from "./select.ts";
 import { asNumbers, type Constants, type Value } from "./value.ts";
 
 /** Backends whose `tf.div` gives NaN for 0 ÷ 0. That of tfjs-webgl gives 1 wherever the two are equal, ∞ ÷ ∞ too. */
 const exact = /* @__PURE__ */ new WeakSet();
+/** Backends that were asked. */
+const asked = /* @__PURE__ */ new WeakSet();
 
 /** Backends whose results are there when an op returns: they can be asked at once. */
 const immediate: ReadonlySet<string> = /* @__PURE__ */ new Set(["cpu", "wasm"]);
 
 /**
- * Asks the active backend for its 0 ÷ 0. Where that would wait for a device it does not wait: until the answer is there, {@link divide}
+ * Asks the active backend for its 0 ÷ 0, once. Where that would wait for a device it does not wait: until the answer is there, {@link divide}
  * takes care itself.
  */
 export function learnDivision(): void {
   const backend = tf.backend();
-  if (exact.has(backend)) return;
+  if (asked.has(backend)) return;
+  asked.add(backend);
   const learn = (values: ArrayLike<number>): void => {
     if (Number.isNaN(values[0])) exact.add(backend);
   };
@@ -23,7 +27,7 @@ export function learnDivision(): void {
     const quotient = tf.div(tf.scalar(0), tf.scalar(0));
     if (immediate.has(tf.getBackend())) learn(quotient.dataSync());
     // A device that is lost meanwhile has no answer, and needs none.
-    else quotient.data().then(learn, () => {});
+    else elementsOf(quotient).then(learn, () => {});
   });
 }
 
