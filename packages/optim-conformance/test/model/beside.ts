@@ -19,6 +19,8 @@ import {
 /** Plain data that a side shows after a call. */
 type Shown = { readonly [what: string]: unknown };
 
+type Pair = readonly [received: Shown, expected: Shown];
+
 interface Saved {
   /** As of its call, whatever is trained before it arrives. */
   readonly state: Promise<OptimWrapperStateDict>;
@@ -131,10 +133,10 @@ export class Beside {
     this.#trained.dispose();
   }
 
-  async #call(made: Parameters<Beside["make"]>[0]): Promise<readonly [received: Shown, expected: Shown]> {
+  #call(made: Parameters<Beside["make"]>[0]): Pair | Promise<Pair> {
     const model = this.#model;
     const { wrapper } = this.#trained;
-    const both = (run: () => unknown, expected: Outcome): [Shown, Shown] => [
+    const both = (run: () => unknown, expected: Outcome): Pair => [
       { outcome: outcomeOf(run) },
       { outcome: expected },
     ];
@@ -191,14 +193,11 @@ export class Beside {
       case "cancel":
         this.#cancel();
         return [{}, {}];
-      case "move":
-        return this.#move(made.precision);
     }
+    return this.#move(made.precision);
   }
 
-  async #differentiate(
-    made: Call & { readonly call: "updateParams" | "backward" },
-  ): Promise<readonly [Shown, Shown]> {
+  async #differentiate(made: Call & { readonly call: "updateParams" | "backward" }): Promise<Pair> {
     const { wrapper, factory } = this.#trained;
     const model = this.#model;
     const { returnLoss, inContext } = made;
@@ -231,7 +230,7 @@ export class Beside {
     ];
   }
 
-  #addParamGroup(): readonly [Shown, Shown] {
+  #addParamGroup(): Pair {
     const model = this.#model;
     if (late.name in model.contents.parameters) return [{}, {}];
     const isStaged = this.#staged !== undefined;
@@ -240,7 +239,7 @@ export class Beside {
     return [{ outcome: received }, { outcome: isStaged ? "refused: load-pending" : "not updated" }];
   }
 
-  async #readMetrics(): Promise<readonly [Shown, Shown]> {
+  async #readMetrics(): Promise<Pair> {
     const model = this.#model;
     const refused = model.takeError();
     const received: { metrics?: Shown } = {};
@@ -263,9 +262,7 @@ export class Beside {
     ];
   }
 
-  async #load(
-    made: Call & { readonly call: "loadStateDict" | "prepareLoad" },
-  ): Promise<readonly [Shown, Shown]> {
+  async #load(made: Call & { readonly call: "loadStateDict" | "prepareLoad" }): Promise<Pair> {
     const model = this.#model;
     const { wrapper } = this.#trained;
     const { restore } = made;
@@ -299,7 +296,7 @@ export class Beside {
   }
 
   /** Goes on elsewhere with the state and the parameters, and perhaps with another loss scale. */
-  async #move(precision: ModelOptions["precision"] | undefined): Promise<readonly [Shown, Shown]> {
+  async #move(precision: ModelOptions["precision"] | undefined): Promise<Pair> {
     const model = this.#model;
     const refused = model.takeError();
     if (refused !== undefined) {
@@ -424,7 +421,8 @@ function same(received: unknown, expected: unknown): boolean {
   );
 }
 
-const show = (value: unknown): string => (typeof value === "object" ? JSON.stringify(value) : String(value));
+const show = (value: unknown): string =>
+  typeof value === "symbol" ? (value.description ?? "") : JSON.stringify(value ?? null);
 
 /** Runs the calls on both. @returns where they part first, in words */
 export async function difference(

@@ -31,7 +31,7 @@ test.each([
   "steps what is frozen",
 ])("a backend that %s is found, and the sequence is made short", async (fault) => {
   const { factory } = brokenBackends.find((broken) => broken.fault === fault) as BrokenBackend;
-  await expectFound(factory);
+  expect(await callsThatFind(factory)).toBeLessThan(10);
 });
 
 test.each<readonly [string, BrokenBackend["factory"]]>([
@@ -70,11 +70,10 @@ test.each<readonly [string, BrokenBackend["factory"]]>([
     }),
   ],
 ])("an optimizer that %s is found, and the sequence is made short", async (_, factory) => {
-  await expectFound(factory);
+  expect(await callsThatFind(factory)).toBeLessThan(10);
 });
 
-async function expectFound(factory: BrokenBackend["factory"]): Promise<void> {
-  const report = await searchSequence(factory, 1000);
-  expect(report).toMatch(/^Property failed after \d+ tests/);
-  expect(report?.match(/"call":/g)?.length).toBeLessThan(10);
+/** How many calls are left of the sequence that finds the fault; `undefined` where none does. */
+async function callsThatFind(factory: BrokenBackend["factory"]): Promise<number | undefined> {
+  return (await searchSequence(factory, 1000))?.match(/"call":/g)?.length;
 }
