@@ -193,8 +193,10 @@ export class Beside {
       case "cancel":
         this.#cancel();
         return [{}, {}];
+      case "move":
+      default:
+        return this.#move(made.precision);
     }
-    return this.#move(made.precision);
   }
 
   async #differentiate(made: Call & { readonly call: "updateParams" | "backward" }): Promise<Pair> {
