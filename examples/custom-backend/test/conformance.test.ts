@@ -27,6 +27,7 @@ const factory: OptimizerFactory<Variable, JaxLoss, np.Array> = {
       .reduce((sum, term) => sum.add(term), np.array(0)),
   readLoss: (value) => value.item(),
   // jax-js counts references, array by array.
+  storageOf: ({ array }) => array,
   liveAllocations: () => [...live].reduce((sum, { array }) => sum + array.refCount, 0),
 };
 

@@ -63,6 +63,18 @@ export interface OptimizerFactory<P, Loss extends LossClosure, LossValue> {
    */
   liveAllocations(): number;
 
+  /**
+   * What holds the elements of a parameter now (an array, a buffer, `variable.dataId`): the same value as long as a step writes into it. With it the kit
+   * verifies `capabilities.inPlace`; leave it out where there is nothing to be compared.
+   */
+  storageOf?(parameter: P): unknown;
+
+  /**
+   * How many kernels the backend, or the library below it, has run so far: operations, dispatches, calls into WebAssembly. With it the kit verifies
+   * `capabilities.fused`, where the backend says it.
+   */
+  launches?(): number;
+
   /** Default {@link defaultTolerance}. `"exact"`: every result is that of the reference backend, to the bit. */
   readonly tolerance?: Tolerance | "exact";
 }

@@ -163,6 +163,7 @@ export function referenceFactory(
   const allocations = options.allocations ?? { live: 0 };
   return {
     name,
+    storageOf: dataOf,
     tolerance: "exact",
     createParameter: (values, shape) => ({ data: values.slice(), shape }),
     createOptimizer: (rule, parameters) => referenceOptimizer(rule, parameters, { ...options, allocations }),

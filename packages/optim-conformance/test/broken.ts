@@ -1,10 +1,18 @@
-import { type BaseHyperparameters, type Optimizer, OptimError, type ParametersInput } from "@mm/optim-core";
+import {
+  type BaseHyperparameters,
+  type Capabilities,
+  type Optimizer,
+  OptimError,
+  type ParametersInput,
+} from "@mm/optim-core";
 import {
   arrayKernels,
   clipCoefficient,
   createOptimizer,
   type Engine,
   hostStages,
+  type Program,
+  refuse,
 } from "@mm/optim-core/backend";
 import { add, div, mul, type Scalar, sqrt, sub, type Tensor, type UpdateRule } from "@mm/optim-core/rule";
 import { printed, wrongPrinters } from "./printers.ts";
@@ -54,6 +62,80 @@ export const brokenBackends: readonly BrokenBackend[] = [
       })),
       readParameter: (parameter) => Promise.resolve(access.open({ value: parameter }).slice()),
     },
+  },
+  {
+    fault: "says that it works on copies, and writes in place",
+    caughtBy: "capabilities: inPlace says whether a step writes where the parameter was",
+    factory: saying({ inPlace: false }),
+  },
+  {
+    fault: "says that it writes in place, and makes new storage",
+    caughtBy: "capabilities: inPlace says whether a step writes where the parameter was",
+    factory: withEngine((engine) => ({
+      ...engine,
+      stages: {
+        ...engine.stages,
+        update(items, ...given) {
+          engine.stages.update(items, ...given);
+          for (const { parameter } of items) {
+            const { value } = parameter;
+            Object.assign(value, { data: access.open(parameter).slice() });
+          }
+        },
+      },
+    })),
+  },
+  {
+    fault: "says that a rule is many kernels, and has it in one",
+    caughtBy: "capabilities: fused says whether a rule is a kernel of its own",
+    factory: launching({ fused: false }, () => 1),
+  },
+  {
+    fault: "says that a rule is one kernel, and runs it operation by operation",
+    caughtBy: "capabilities: fused says whether a rule is a kernel of its own",
+    factory: launching({ fused: true }, ({ nodes }) => nodes.length),
+  },
+  {
+    fault: "says that steps are counted for all together, and counts each parameter's",
+    caughtBy: "capabilities: perParameterSteps says whether each parameter counts its own steps",
+    factory: saying({ perParameterSteps: false }),
+  },
+  {
+    fault: "says that steps are counted for each parameter, and counts all together",
+    caughtBy: "capabilities: perParameterSteps says whether each parameter counts its own steps",
+    factory: withEngine((engine) => {
+      let steps = 0;
+      return {
+        ...engine,
+        stages: {
+          ...engine.stages,
+          update(items, ...given) {
+            for (const { parameter } of items) parameter.step = steps;
+            engine.stages.update(items, ...given);
+            steps += 1;
+          },
+        },
+      };
+    }),
+  },
+  {
+    fault: "says that a parameter has at most 4 elements, and takes any",
+    caughtBy: "capabilities: maxParameterLength is the largest parameter that is taken",
+    factory: saying({ maxParameterLength: 4 }),
+  },
+  {
+    fault: "says that a parameter may have 8 elements, and takes 4",
+    caughtBy: "capabilities: maxParameterLength is the largest parameter that is taken",
+    factory: withEngine((engine) => ({
+      ...engine,
+      capabilities: { ...engine.capabilities, maxParameterLength: 8 },
+      describe(value, where) {
+        const described = engine.describe(value, where);
+        if (access.open({ value }).length > 4)
+          refuse("invalid-parameter", where, "at most 4 elements", access.open({ value }).length);
+        return described;
+      },
+    })),
   },
   {
     fault: "clips before it unscales",
@@ -498,6 +580,36 @@ export const brokenPrinters: readonly BrokenBackend[] = wrongPrinters.map(([faul
 
 /** The reference backend over the printer that they are made of, which has none. */
 export const printingFactory: ReferenceFactory = referenceFactory("printing", { kernels: printed() });
+
+/** The reference backend, which says something else of itself. */
+function saying(capabilities: Partial<Capabilities>): ReferenceFactory {
+  return withEngine((engine) => ({ ...engine, capabilities: { ...engine.capabilities, ...capabilities } }));
+}
+
+/** The reference backend, which says this of itself, and launches so many kernels for a program. */
+function launching(
+  capabilities: Partial<Capabilities>,
+  launchesOf: (program: Program) => number,
+): ReferenceFactory {
+  let launched = 0;
+  return {
+    ...withEngine((engine) => ({
+      ...engine,
+      capabilities: { ...engine.capabilities, ...capabilities },
+      stages: hostStages(
+        {
+          ...kernels,
+          run(program, ...given) {
+            launched += launchesOf(program);
+            kernels.run(program, ...given);
+          },
+        },
+        access,
+      ),
+    })),
+    launches: () => launched,
+  };
+}
 
 /** The reference backend with another engine. */
 function withEngine(

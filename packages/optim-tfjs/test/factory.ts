@@ -12,6 +12,15 @@ import { type ExecutionPath, paths, use } from "./backends.ts";
 
 export type TfjsFactory = OptimizerFactory<tf.Variable, TfjsLoss, tf.Scalar>;
 
+/** Kernels of tfjs that have run. */
+let launched = 0;
+const engine = tf.engine() as unknown as { runKernelFunc: (...given: unknown[]) => unknown };
+const { runKernelFunc } = engine;
+engine.runKernelFunc = (...given) => {
+  launched += 1;
+  return runKernelFunc.apply(engine, given);
+};
+
 /** One execution path of this backend, as the conformance kit takes backends. */
 export async function tfjsFactory(path: ExecutionPath): Promise<TfjsFactory> {
   await use(path);
@@ -42,6 +51,8 @@ export async function tfjsFactory(path: ExecutionPath): Promise<TfjsFactory> {
       return loss as number;
     },
     liveAllocations: () => tf.memory().numTensors,
+    storageOf: ({ dataId }) => dataId,
+    launches: () => launched,
   };
 }
 

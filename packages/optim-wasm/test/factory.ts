@@ -10,4 +10,5 @@ export const wasmFactory: OptimizerFactory<Float32Array, WasmLoss, number> = {
   linearLoss: (terms) => linearClosure(terms, (parameter) => parameter),
   readLoss: (value) => value,
   liveAllocations: () => 0,
+  storageOf: (parameter) => parameter,
 };

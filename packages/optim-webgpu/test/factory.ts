@@ -127,5 +127,7 @@ export function webgpuFactory(
       return loss as number;
     },
     liveAllocations: () => counted.alive.buffers - arenas.size,
+    storageOf: ({ buffer }) => buffer,
+    launches: () => counted.counts.dispatches,
   };
 }

@@ -1,10 +1,15 @@
 import { isOptimError } from "@mm/optim-core";
-import { expectEqual, expectRefusal } from "./assert.ts";
-import { descent, type KitTest } from "./kit.ts";
+import { adamw } from "@mm/optim-rules";
+import { expectEqual, expectNumbers, expectRefusal } from "./assert.ts";
+import { descent, type Kit, type KitTest } from "./kit.ts";
+
+/** The largest parameter that is made to see that a larger one is refused. */
+const cheapLength = 1 << 16;
 
 /**
  * Capabilities that are there are proven by the tests that need them. Here stands what callers rely on of the others: the place of a decision,
- * and that a call which is said to be impossible is refused, and does not half work.
+ * that what is said to be impossible is refused and does not half work, and that nothing is denied which is there. A backend that denies what it
+ * does would be passed over by those who look for it.
  */
 export const capabilityTests: readonly KitTest[] = [
   {
@@ -57,4 +62,80 @@ export const capabilityTests: readonly KitTest[] = [
       }
     },
   },
+  {
+    name: "capabilities: inPlace says whether a step writes where the parameter was",
+    async run(kit) {
+      const { factory } = kit;
+      if (factory.storageOf === undefined) return;
+      const subject = kit.subject(descent(), { w: [4] });
+      const w = subject.parameters.get("w");
+      // The first step may move a parameter to where it can be written.
+      subject.train({ w: [1] });
+      const before = factory.storageOf(w);
+      subject.train({ w: [1] });
+      await kit.expectParameters("update", subject, { w: [2] });
+      const isSame = factory.storageOf(w) === before;
+      expectEqual("update", "whether the storage is the same after a step", isSame, kit.capabilities.inPlace);
+    },
+  },
+  {
+    name: "capabilities: fused says whether a rule is a kernel of its own",
+    needs: ["rules"],
+    async run(kit) {
+      const { fused } = kit.capabilities;
+      if (kit.factory.launches === undefined || fused === undefined) return;
+      // AdamW has a dozen operations more than plain descent: as a kernel of its own it is launched as often.
+      const more = (await launchesOf(kit, adamw({ lr: 0.1 }))) - (await launchesOf(kit, descent()));
+      expectEqual("update", "whether a longer rule is launched as often", more < 4, fused);
+    },
+  },
+  {
+    name: "capabilities: perParameterSteps says whether each parameter counts its own steps",
+    needs: ["rules"],
+    async run(kit) {
+      const subject = kit.subject(adamw({ lr: 0.5, betas: [0.5, 0.5], eps: 0, weightDecay: 0 }), {
+        v: [1],
+        w: [1],
+      });
+      for (const gradients of [{ w: [1] }, { w: [1] }, { v: [1], w: [1] }]) subject.train(gradients);
+      const { v } = await subject.read();
+      // Its first own step is lr × 1. As the third of all it would be lr × (0.5 ÷ 0.875) ÷ √(0.5 ÷ 0.875) = 0.378.
+      const isOwn = Math.abs((v?.[0] ?? Number.NaN) - 0.5) < 1e-3;
+      expectEqual("update", "whether the step of v is its first", isOwn, kit.capabilities.perParameterSteps);
+    },
+  },
+  {
+    name: "capabilities: maxParameterLength is the largest parameter that is taken",
+    async run(kit) {
+      const { maxParameterLength: most } = kit.capabilities;
+      if (!(most >= 1)) throw new Error(`capabilities: maxParameterLength expected at least 1, got ${most}`);
+      if (most > cheapLength) return;
+      const subject = kit.subject(descent(), { w: new Float32Array(most) });
+      subject.train({ w: new Float32Array(most).fill(1) });
+      expectNumbers(
+        "update: w",
+        (await subject.read())["w"] ?? [],
+        new Float32Array(most).fill(-1),
+        kit.tolerance,
+      );
+      const codes = ["invalid-parameter", "unsupported", "arena-full"] as const;
+      await expectRefusal("capabilities", `a parameter of ${most + 1} elements`, codes, () =>
+        kit.subject(descent(), { w: new Float32Array(most + 1) }),
+      );
+    },
+  },
 ];
+
+/** Kernels that one step of the rule runs, over one parameter: the third, when all is there. */
+async function launchesOf(kit: Kit, rule: ReturnType<typeof descent>): Promise<number> {
+  const { launches = () => Number.NaN } = kit.factory;
+  const subject = kit.subject(rule, { w: [1, 2] });
+  for (let step = 0; step < 2; step += 1) subject.train({ w: [1, 1] });
+  subject.backward({ w: [1, 1] });
+  await subject.optimizer.readMetrics();
+  const before = launches();
+  subject.optimizer.step();
+  const after = launches();
+  await subject.optimizer.readMetrics();
+  return after - before;
+}

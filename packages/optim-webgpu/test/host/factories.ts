@@ -53,6 +53,8 @@ const cellsOf = (device: GPUDevice, counted: CountedDevice) => ({
   createParameter: (values: Float32Array, shape: readonly number[]) => new Cell(device, values, shape),
   disposeParameter: ({ buffer }: Cell) => buffer.destroy(),
   liveAllocations: () => counted.alive.buffers,
+  storageOf: ({ buffer }: Cell) => buffer,
+  launches: () => counted.counts.dispatches,
 });
 
 export function cellsFactory(

@@ -31,6 +31,7 @@ export function tfjsFactory(
       return loss as number;
     },
     liveAllocations: () => tf.memory().numTensors,
+    storageOf: ({ dataId }) => dataId,
   };
 }
 
