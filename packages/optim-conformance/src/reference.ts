@@ -94,9 +94,9 @@ export function referenceEngine(
     operations: allOperations,
     describe,
     reserve: (program, extents) => kernels.reserve(program, extents),
-    allocate(parameter, initial) {
+    allocate(parameter, initial, length = parameter.length) {
       allocations.live += 1;
-      return new Float32Array(parameter.length).fill(initial);
+      return new Float32Array(length).fill(initial);
     },
     allocateCopy({ value }) {
       allocations.live += 1;

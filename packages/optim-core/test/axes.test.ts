@@ -8,6 +8,8 @@ import {
   mul,
   norm,
   orthogonalize,
+  perColumn,
+  perRow,
   sub,
   sum,
   type Tensor,
@@ -105,6 +107,90 @@ test("total is the sum over the tensors that step, the same for all of them", ()
   createOptimWrapper(optimizer).updateParams(gradients({ a: [1, 2], b: [3] }));
   // 1 + 2 + 3 = 6, and 6 + 6·6 = 42. A tensor without a gradient neither adds nor moves.
   expect([...a, ...b, ...idle]).toEqual([42, 42, 42, 7]);
+});
+
+describe("slots per row and per column", () => {
+  /** Averages of the gradient's sums: v ← v/2 + sum/2. The next parameter is their outer product. */
+  const averaging = defineUpdateRule({
+    name: "Averaging",
+    shapes: "either",
+    hyperparameters: { lr: 1 },
+    slots: ({ matrix }) => (matrix === true ? { byRow: perRow(2), columns: perColumn() } : { all: 0 }),
+    update({ param, grad, byRow, columns, all }, _, { matrix }) {
+      if (matrix !== true) return { param: add(sub(param, param), all), all: add(all, grad) };
+      const nextRows = mul(0.5, add(byRow, sum(grad, "row")));
+      const nextColumns = mul(0.5, add(columns, sum(grad, "column")));
+      return {
+        param: add(sub(param, param), mul(nextRows, nextColumns)),
+        byRow: nextRows,
+        columns: nextColumns,
+      };
+    },
+  });
+  const build = (w: Float32Array) =>
+    arrayOptimizer(averaging(), [{ params: { w, b: new Float32Array(2) }, shapes: { w: [2, 3] } }]);
+  const loss = gradients({ w: [1, 2, 3, 4, 5, 6], b: [1, 1] });
+
+  test("hold one number for each, and begin as declared", async () => {
+    const w = new Float32Array(6);
+    const optimizer = build(w);
+    const wrapper = createOptimWrapper(optimizer);
+    wrapper.updateParams(loss);
+    // Rows: (2 + 6)/2 = 4, (2 + 15)/2 = 8.5. Columns: 5/2, 7/2, 9/2.
+    const { params, version } = await optimizer.stateDict();
+    expect(params[0]?.slots).toEqual({
+      byRow: Float32Array.of(4, 8.5),
+      columns: Float32Array.of(2.5, 3.5, 4.5),
+    });
+    expect([...w]).toEqual([10, 14, 18, 21.25, 29.75, 38.25]);
+    // A reader of version 1 would find slots of another length than the parameter's.
+    expect(version).toBe(2);
+  });
+
+  test("are saved, loaded and taken back to their beginning", async () => {
+    const [w, v] = [new Float32Array(6), new Float32Array(6)];
+    const [first, second] = [build(w), build(v)].map((optimizer) => createOptimWrapper(optimizer));
+    const begun = await first?.stateDict();
+    for (let step = 0; step < 3; step += 1) first?.updateParams(loss);
+    const state = await first?.stateDict();
+    if (first === undefined || second === undefined || state === undefined || begun === undefined) return;
+    second.updateParams(loss);
+    await second.loadStateDict(state);
+    v.set(w);
+    first.updateParams(loss);
+    second.updateParams(loss);
+    expect(v).toEqual(w);
+    await second.loadStateDict(begun);
+    second.updateParams(loss);
+    expect([...v]).toEqual([10, 14, 18, 21.25, 29.75, 38.25]);
+  });
+
+  test("of another length are refused, and nothing has changed", async () => {
+    const optimizer = build(new Float32Array(6));
+    const wrapper = createOptimWrapper(optimizer);
+    wrapper.updateParams(loss);
+    const state = await optimizer.stateDict();
+    const [entry, other] = state.params;
+    if (entry === undefined || other === undefined) throw new Error("two parameters were expected");
+    const slots = { ...entry.slots, byRow: new Float32Array(3) };
+    const error = await refusal(() =>
+      optimizer.prepareLoad({ ...state, params: [{ ...entry, slots }, other] }),
+    );
+    expect(error.code).toBe("state-mismatch");
+    expect(error.message).toMatch(/w\.byRow: length/);
+    expect((await optimizer.stateDict()).params).toEqual(state.params);
+  });
+
+  test("need shapes in the definition", () => {
+    expect(() =>
+      defineUpdateRule({
+        name: "Flat",
+        hyperparameters: { lr: 1 },
+        slots: () => ({ rows_: perRow() }),
+        update: ({ param, rows_ }) => ({ param, rows_ }),
+      }),
+    ).toThrow(/slots\.rows_: expected shapes: "matrix" or "either"/);
+  });
 });
 
 describe("what a shape decides", () => {

@@ -78,10 +78,10 @@ export function arrayOptimizer<H extends BaseHyperparameters>(
       capabilities: hostCapabilities,
       operations: seen.operations ?? allOperations,
       describe: (value) => ({ shape: [value.length], identity: value }),
-      allocate: (parameter, initial) => {
+      allocate: (parameter, initial, length = parameter.length) => {
         if (seen.live === seen.room) throw new RangeError("out of memory");
         seen.live += 1;
-        return new Float32Array(parameter.length).fill(initial);
+        return new Float32Array(length).fill(initial);
       },
       allocateCopy: ({ value }) => {
         seen.live += 1;

@@ -70,9 +70,9 @@ export function createEngine<V>(
       for (const [name, value] of more) arrays.set(name, value);
     },
     reserve: (program, extents) => kernels.reserve(program, extents),
-    allocate(parameter, initial) {
+    allocate(parameter, initial, length = parameter.length) {
       places.see(parameter);
-      return storage.allocate(parameter, initial);
+      return storage.allocate({ value: parameter.value, length }, initial);
     },
     allocateCopy(parameter) {
       requireUnchanged(parameter, "step");

@@ -1,5 +1,5 @@
 import type { HyperparameterRecord } from "@mm/optim-core";
-import { structureOf } from "@mm/optim-core/backend";
+import { refuse, structureOf } from "@mm/optim-core/backend";
 import { type ErasedDefinition, Expression } from "@mm/optim-core/rule";
 
 /** A parameter of a model, with all that a rule keeps of it, in float64. */
@@ -69,6 +69,7 @@ export function stepInFloat64(
   before: Modelled,
   gradient: ArrayLike<number>,
 ): Modelled {
+  if (definition.shapes !== undefined) refuseShapes(definition.name);
   const structure = structureOf(definition, hyperparameters);
   const step = before.step + 1;
   const given = new Map<Expression, Value>();
@@ -80,6 +81,7 @@ export function stepInFloat64(
   };
 
   const slots = Object.entries(definition.slots?.(structure) ?? {}).map(([name, initial]) => {
+    if (typeof initial === "object") refuseShapes(definition.name);
     const first = typeof initial === "function" ? initial(hyperparameters) : initial;
     const begins = before.values.map((value) => (first === "param" ? value : first));
     return [name, before.slots[name] ?? begins] as const;
@@ -136,4 +138,11 @@ export function stepInFloat64(
       ...Object.fromEntries(scalarSlots.map(([name]) => [name, next(name) as number])),
     },
   };
+}
+
+/** This model is of elements, which it does not arrange. */
+function refuseShapes(name: string): never {
+  return refuse("unsupported", `testRule: ${name}`, "a rule without shapes", name, {
+    hint: "Give the rule a float64 evaluation of its own",
+  });
 }

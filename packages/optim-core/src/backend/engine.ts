@@ -128,8 +128,8 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   /** Whether the host library has marked it as frozen. Default: never. */
   isFrozen?(value: P): boolean;
 
-  /** A vector of the parameter's length, filled with `initial`. */
-  allocate(parameter: Parameter<P, V, S>, initial: number): V;
+  /** A vector filled with `initial`, of `length` elements: the parameter's by default, fewer for a slot per row or column. */
+  allocate(parameter: Parameter<P, V, S>, initial: number, length?: number): V;
   /**
    * A vector with what the parameter holds now, as float32: of one that has its slot `master` already, with that. What slots begin with that begin as
    * the parameter, and masters.

@@ -67,10 +67,8 @@ export class HyperparameterGroup {
   }
 
   /** The structure for a tensor: of a rule that asks for shapes, with `matrix`. */
-  structureFor({ matrix }: Pick<MatrixView, "matrix">, values: HyperparameterRecord = this.values): Flags {
-    const { definition } = this.rule;
-    const structure = structureOf(definition, values);
-    return definition.shapes === undefined ? structure : { ...structure, matrix };
+  structureFor(view: Pick<MatrixView, "matrix">, values: HyperparameterRecord = this.values): Flags {
+    return structureOf(this.rule.definition, values, view);
   }
 
   program(rewrite: GradientRewrite, view: Pick<MatrixView, "matrix" | "transposed">): Program {
@@ -91,9 +89,13 @@ export class HyperparameterGroup {
     const structure = this.structureFor(view, values);
     return {
       slots: new Map(
-        Object.entries(slots?.(structure) ?? {}).map(([name, initial]) => [
+        Object.entries(slots?.(structure) ?? {}).map(([name, declared]) => [
           name,
-          typeof initial === "function" ? initial(values) : initial,
+          typeof declared === "function"
+            ? declared(values)
+            : typeof declared === "object"
+              ? declared.initial
+              : declared,
         ]),
       ),
       scalarSlots: new Map(Object.entries(scalarSlots?.(values, structure) ?? {})),

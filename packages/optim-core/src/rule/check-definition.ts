@@ -68,7 +68,14 @@ export function checkDefinition(definition: Unchecked): void {
       const [free, taken] = [!takenFromSlots.includes(slot), takenFromSlots.join(", ")];
       need(free, where, `a name that is none of ${taken}`, slot);
       const mayDerive = kind === "slots" && typeof initial === "function";
-      const value: unknown = mayDerive ? (initial as (h: unknown) => unknown)(hyperparameters) : initial;
+      const isAlong = kind === "slots" && isRecord(initial) && isSlotAlong(initial as object);
+      if (isAlong)
+        need(shapes !== undefined, where, 'shapes: "matrix" or "either" in the definition', shapes);
+      const value: unknown = mayDerive
+        ? (initial as (h: unknown) => unknown)(hyperparameters)
+        : isAlong
+          ? (initial as { readonly initial: unknown }).initial
+          : initial;
       const isParam = kind === "slots" && value === "param";
       need(isParam || (typeof value === "number" && !Number.isNaN(value)), where, beginnings[kind], value);
       all[kind].add(slot);
@@ -90,6 +97,7 @@ export function checkDefinition(definition: Unchecked): void {
     need(!all.slots.has(slot), `${name}: scalarSlots.${slot}`, "a name that no slot has", slot);
 }
 
+const isSlotAlong = ({ per }: { readonly per?: unknown }): boolean => per === "row" || per === "column";
 const isRecord = (value: unknown): boolean => ({}).toString.call(value) === "[object Object]";
 
 /** All combinations of these switches. */

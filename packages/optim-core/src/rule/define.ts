@@ -8,6 +8,7 @@ import {
 import { aBoolean, aFinite, checkSchema, isFinite32, type Schema } from "../schema.ts";
 import { checkDefinition } from "./check-definition.ts";
 import type { Expression, Scalar, Tensor } from "./expression.ts";
+import type { InitialValue, NextSlotValues, SlotDeclarations, SlotValues } from "./slots.ts";
 
 /** Plain booleans that a rule may branch on. */
 export type Flags = { readonly [name: string]: boolean };
@@ -30,14 +31,8 @@ export type ScalarHyperparameters<H> = {
 // Only a mapped type over a type parameter keeps a tuple a tuple.
 type ScalarTuple<T extends readonly unknown[]> = { readonly [I in keyof T]: Scalar };
 
-/**
- * What a slot holds before the parameter's first step: a number everywhere, or with `"param"` what the parameter holds then. A slot that
- * begins as the parameter, and that a state lacks, begins at the next step.
- */
-export type InitialValue<H> = number | "param" | ((hyperparameters: H) => number);
-
 /** What `update` reads: the parameter, its gradient (unscaled and clipped), its step count from 1, and every slot by name. */
-export type UpdateInputs<Slot extends string, ScalarSlot extends string> = {
+export type UpdateInputs<Slots, ScalarSlot extends string> = {
   readonly param: Tensor;
   readonly grad: Tensor;
   readonly step: Scalar;
@@ -46,25 +41,25 @@ export type UpdateInputs<Slot extends string, ScalarSlot extends string> = {
   /** Of a rule with `shapes`: the outputs of a layer, and the rest. A tensor of less than two dimensions is one row. */
   readonly rows: Scalar;
   readonly cols: Scalar;
-} & { readonly [K in Slot]: Tensor } & { readonly [K in ScalarSlot]: Scalar };
+} & SlotValues<Slots> & { readonly [K in ScalarSlot]: Scalar };
 
 /**
  * What `update` returns: the next parameter and the next value of every slot that this structure has. A scalar slot may become a plain
  * number.
  */
-export type UpdateOutputs<Slot extends string, ScalarSlot extends string> = {
+export type UpdateOutputs<Slots, ScalarSlot extends string> = {
   readonly param: Tensor;
-} & { readonly [K in Slot]?: Tensor } & { readonly [K in ScalarSlot]?: Scalar | number };
+} & NextSlotValues<Slots> & { readonly [K in ScalarSlot]?: Scalar | number };
 
 /** What `evaluate` reads: the parameter as training has left it, and every slot by name. */
-export type EvaluationInputs<Slot extends string, ScalarSlot extends string> = {
+export type EvaluationInputs<Slots, ScalarSlot extends string> = {
   readonly param: Tensor;
-} & { readonly [K in Slot]: Tensor } & { readonly [K in ScalarSlot]: Scalar };
+} & SlotValues<Slots> & { readonly [K in ScalarSlot]: Scalar };
 
 export interface UpdateRuleDefinition<
   H extends BaseHyperparameters,
   D extends Flags,
-  Slot extends string,
+  Slots extends SlotDeclarations<H>,
   ScalarSlot extends string,
 > {
   /** PyTorch's class name where there is one (`"AdamW"`). Saved with the state, and compared when it is loaded. */
@@ -80,8 +75,8 @@ export interface UpdateRuleDefinition<
    * than two dimensions is refused by its name. `"either"`: `structure.matrix` says which it is. Default: shapes do not matter.
    */
   readonly shapes?: "matrix" | "either";
-  /** State with one float32 per element, by name, with its initial value. Depends on the structure alone. */
-  readonly slots?: (structure: Structure<H, D>) => { readonly [K in Slot]?: InitialValue<H> };
+  /** State with one float32 per element, per row or per column, by name, with its initial value. Depends on the structure alone. */
+  readonly slots?: (structure: Structure<H, D>) => Slots & SlotDeclarations<H>;
   /** State with one number per parameter tensor. */
   readonly scalarSlots?: (
     hyperparameters: Readonly<H>,
@@ -92,16 +87,16 @@ export interface UpdateRuleDefinition<
    * from what it returns, or one too many, is an error at trace time.
    */
   readonly update: (
-    x: UpdateInputs<Slot, ScalarSlot>,
+    x: UpdateInputs<Slots, ScalarSlot>,
     hyperparameters: ScalarHyperparameters<H>,
     structure: Structure<H, D>,
-  ) => UpdateOutputs<Slot, ScalarSlot>;
+  ) => UpdateOutputs<Slots, ScalarSlot>;
   /**
    * The evaluation point: what stands in the parameter while the model is used (`wrapper.evaluating`), where that is not what is trained.
    * An average, say. As expressions, once per structure. Leave it out where the model is used as it is trained.
    */
   readonly evaluate?: (
-    x: EvaluationInputs<Slot, ScalarSlot>,
+    x: EvaluationInputs<Slots, ScalarSlot>,
     hyperparameters: ScalarHyperparameters<H>,
     structure: Structure<H, D>,
   ) => Tensor;
@@ -196,11 +191,11 @@ export type NoExtras<Written, H> = { readonly [K in Exclude<keyof Written, keyof
 export function defineUpdateRule<
   const Written extends BaseHyperparameters,
   D extends Flags = Record<never, boolean>,
-  Slot extends string = never,
+  Slots extends SlotDeclarations<NoInfer<H>> = Record<never, never>,
   ScalarSlot extends string = never,
   H extends BaseHyperparameters = Widened<Written>,
 >(
-  definition: UpdateRuleDefinition<NoInfer<H>, D, Slot, ScalarSlot> & {
+  definition: UpdateRuleDefinition<NoInfer<H>, D, Slots, ScalarSlot> & {
     readonly hyperparameters: Written & NoExtras<Written, NoInfer<H>>;
   },
 ): UpdateRuleFactory<H> {

@@ -5,7 +5,6 @@ export {
   type ErasedDefinition,
   type EvaluationInputs,
   type Flags,
-  type InitialValue,
   type NoExtras,
   requireRule,
   resolveHyperparameters,
@@ -18,6 +17,7 @@ export {
   type UpdateRuleFactory,
   type Widened,
 } from "./define.ts";
+export { type InitialValue, perColumn, perRow, type SlotAlong, type SlotDeclarations } from "./slots.ts";
 export {
   abs,
   add,

@@ -38,7 +38,8 @@ export function inPlaceEngine<V>(
 
     reserve: (program, extents) => kernels.reserve(program, extents),
     operations: allOperations,
-    allocate: (parameter, initial) => storage.allocate(parameter, initial),
+    allocate: (parameter, initial, length = parameter.length) =>
+      storage.allocate(length === parameter.length ? parameter : { shape: [length], length }, initial),
     allocateCopy(parameter) {
       checkAlive([{ parameter }]);
       const vector = storage.allocate(parameter, 0);

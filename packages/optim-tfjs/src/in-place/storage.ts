@@ -9,7 +9,7 @@ import type * as tf from "@tensorflow/tfjs-core";
 export interface VariableStorage<V> {
   readonly kernels: ProgramKernels<V>;
   /** A vector of the parameter's length, filled with `initial`. */
-  allocate(parameter: HostParameter<V>, initial: number): V;
+  allocate(place: Pick<HostParameter<V>, "shape" | "length">, initial: number): V;
   release(vector: V): void;
   /** The elements of a vector, to use at once. */
   view(vector: V): Float32Array;

@@ -5,6 +5,7 @@ import type { Parameter } from "../parameter.ts";
 import { masterSlot, pendingGradient } from "../program/reserved.ts";
 import type { StagedParameter } from "./match-parameters.ts";
 import type { OptimizerParts } from "./parts.ts";
+import { slotLength } from "./slots.ts";
 
 /** All that a load brings, checked and copied. */
 export interface StagedState<P, V, S> {
@@ -66,7 +67,8 @@ function installParameter<P, V, S>(
       // The next step makes it anew, of what the parameter is then: the model may be loaded after this.
       parameter.slots.delete(slot);
       engine.release(vector);
-    } else engine.write(vector, values ?? new Float32Array(parameter.length).fill(begins as number));
+    } else
+      engine.write(vector, values ?? new Float32Array(slotLength(parameter, slot)).fill(begins as number));
   }
   parameter.scalarSlots.clear();
   const begun = stepped || parameter.slots.size > 0;

@@ -3,6 +3,8 @@ import type { ErasedDefinition } from "../../rule/define.ts";
 import type { OptimizerStateDict, ParameterState } from "../../state.ts";
 import { groupLabel, type HyperparameterGroup } from "../groups.ts";
 import { lengthOf, type Parameter } from "../parameter.ts";
+import type { MatrixView } from "../program/extents.ts";
+import { slotLength } from "./slots.ts";
 import { masterSlot, pendingGradient } from "../program/reserved.ts";
 import { structureOf } from "../program/trace.ts";
 import type { Differences } from "./differences.ts";
@@ -81,14 +83,15 @@ export function stageParameter<P, V, S>(
   withPending: boolean,
   found: Differences,
 ): StagedParameter<P, V, S> {
-  const { name, group, length } = parameter;
+  const { name, group, view } = parameter;
   const possible = group.everySlot;
   const { [masterSlot]: master, ...slots } = state.slots;
   /** Slots that are there in another length. */
   const unfit: string[] = [];
   const data = new Map<string, Float32Array>();
   const copy = (slot: string, tensor: Float32Array): void => {
-    if (found.differs(`${name}.${slot}: length`, tensor.length, length)) unfit.push(slot);
+    if (found.differs(`${name}.${slot}: length`, tensor.length, slotLength(parameter, slot)))
+      unfit.push(slot);
     else data.set(slot, new Float32Array(tensor));
   };
   for (const [slot, tensor] of Object.entries(slots)) {
@@ -101,7 +104,7 @@ export function stageParameter<P, V, S>(
     else found.unexpected.push(`${name}.${slot}`);
   }
   const lacking = (definition: ErasedDefinition): readonly string[] =>
-    slotNames(definition, values ?? group.values).filter(
+    slotNames(definition, values ?? group.values, view).filter(
       (slot) => !Object.hasOwn(slots, slot) && !Object.hasOwn(state.scalarSlots, slot),
     );
   let whole = unfit.length === 0;
@@ -125,8 +128,12 @@ export function stageParameter<P, V, S>(
 }
 
 /** The slots that a rule has with these hyperparameters. */
-function slotNames(definition: ErasedDefinition, values: HyperparameterRecord): readonly string[] {
-  const structure = structureOf(definition, values);
+function slotNames(
+  definition: ErasedDefinition,
+  values: HyperparameterRecord,
+  view: MatrixView,
+): readonly string[] {
+  const structure = structureOf(definition, values, view);
   return [
     ...Object.keys(definition.slots?.(structure) ?? {}),
     ...Object.keys(definition.scalarSlots?.(values, structure) ?? {}),

@@ -35,7 +35,7 @@ export async function saveOptimizerState<P, V, S>(
   checkSkips(skipped);
   return {
     format: "optim-optimizer",
-    version: groups.some((group) => group.rule !== undefined) ? 2 : 1,
+    version: groups.some((group) => group.rule !== undefined) || set.parameters.some(hasSmallSlots) ? 2 : 1,
     rule,
     groups,
     ...(baseParamSettings && { baseParamSettings }),
@@ -46,6 +46,11 @@ export async function saveOptimizerState<P, V, S>(
     skipped,
     ...(native && { native }),
   };
+}
+
+/** Whether it has slots that a reader of version 1 would take for damaged: those per row or column. */
+function hasSmallSlots<P, V, S>({ group, slots }: Parameter<P, V, S>): boolean {
+  return [...slots.keys()].some((slot) => (group.everySlot.axes.get(slot) ?? 3) !== 3);
 }
 
 /** Enqueues the reads of a parameter's state; what it returns builds the state once they are done. */

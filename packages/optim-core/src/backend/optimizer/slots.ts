@@ -1,5 +1,6 @@
 import type { StateEngine } from "../engine.ts";
 import type { Parameter } from "../parameter.ts";
+import { inMemory, lengthAlong } from "../program/extents.ts";
 import { masterSlot } from "../program/reserved.ts";
 
 /** Gives a parameter the slots of its group's structure that it lacks. */
@@ -14,9 +15,19 @@ export function ensureSlots<P, V, S>(
   for (const [name, initial] of slots) {
     if (parameter.slots.has(name)) continue;
     const isCopy = initial === "param";
-    parameter.slots.set(name, isCopy ? engine.allocateCopy(parameter) : engine.allocate(parameter, initial));
+    parameter.slots.set(
+      name,
+      isCopy
+        ? engine.allocateCopy(parameter)
+        : engine.allocate(parameter, initial, slotLength(parameter, name)),
+    );
   }
   for (const [name, initial] of scalarSlots) {
     if (!parameter.scalarSlots.has(name)) parameter.scalarSlots.set(name, engine.scalar(initial));
   }
+}
+
+/** The elements of a slot, or of the pending gradient: of a slot per row or column, as many as there are. */
+export function slotLength<P, V, S>({ group, view }: Parameter<P, V, S>, slot: string): number {
+  return lengthAlong(view, inMemory(group.everySlot.axes.get(slot) ?? 3, view.transposed));
 }

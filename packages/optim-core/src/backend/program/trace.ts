@@ -21,7 +21,7 @@ import {
   type Tensor,
 } from "../../rule/expression.ts";
 import { memo } from "../memo.ts";
-import { inMemory, perInMemory } from "./extents.ts";
+import { inMemory, type MatrixView, perInMemory } from "./extents.ts";
 import { layOutPasses } from "./passes.ts";
 import {
   type ElementNode,
@@ -62,6 +62,8 @@ export function traceRule(
 export interface SlotNames {
   readonly slots: ReadonlySet<string>;
   readonly scalarSlots: ReadonlySet<string>;
+  /** The axes of slots, as the rule sees them. */
+  readonly axes: ReadonlyMap<string, Axes>;
 }
 
 const slotsInAnyStructure = /* @__PURE__ */ new WeakMap<ErasedDefinition, SlotNames>();
@@ -75,22 +77,38 @@ export function allSlots(definition: ErasedDefinition, structure: Flags): SlotNa
 }
 
 function findSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
-  const found = { slots: new Set<string>(), scalarSlots: new Set<string>() };
+  const axes = new Map<string, Axes>();
+  const found = { slots: new Set<string>(), scalarSlots: new Set<string>(), axes };
   const switches = Object.keys(structure);
   for (const flags of everyStructure(definition.shapes === undefined ? switches : [...switches, "matrix"])) {
-    for (const slot of Object.keys(definition.slots?.(flags) ?? {})) found.slots.add(slot);
+    for (const [slot, declared] of Object.entries(definition.slots?.(flags) ?? {})) {
+      found.slots.add(slot);
+      axes.set(slot, axesOf(declared));
+    }
     for (const slot of Object.keys(definition.scalarSlots?.(definition.hyperparameters, flags) ?? {}))
       found.scalarSlots.add(slot);
   }
   return found;
 }
 
-/** The booleans of these hyperparameters and those that the rule derives. */
-export function structureOf(definition: ErasedDefinition, hyperparameters: HyperparameterRecord): Flags {
+/**
+ * The booleans of these hyperparameters and those that the rule derives.
+ *
+ * @param view of a tensor: of a rule that asks for shapes, it says `matrix`
+ */
+export function structureOf(
+  definition: ErasedDefinition,
+  hyperparameters: HyperparameterRecord,
+  view?: Pick<MatrixView, "matrix">,
+): Flags {
   const booleans = Object.entries(hyperparameters).filter(
     (entry): entry is [string, boolean] => typeof entry[1] === "boolean",
   );
-  return { ...Object.fromEntries(booleans), ...definition.structure?.(hyperparameters) };
+  return {
+    ...Object.fromEntries(booleans),
+    ...definition.structure?.(hyperparameters),
+    ...(definition.shapes !== undefined && view !== undefined && { matrix: view.matrix }),
+  };
 }
 
 function trace(
