@@ -1,8 +1,14 @@
+import type { LoadReport } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import type { Checkpoints } from "./checkpoints.ts";
 import { fileNamed } from "./file-names.ts";
 import type { FileTensor, TensorInput } from "./tensor.ts";
-import { type OptimWrappers, restoreCheckpoint, takeCheckpoint } from "./wrappers.ts";
+import {
+  type OptimWrappers,
+  restoreCheckpoint,
+  type RestoreCheckpointOptions,
+  takeCheckpoint,
+} from "./wrappers.ts";
 
 /** Where a training loop keeps itself: its optimizers, and whatever else it needs to go on, `R`. */
 export interface CheckpointStore<R> {
@@ -28,7 +34,7 @@ export interface FoundRun<R> {
   /** As it was saved: fields that were `undefined` are gone, and a Buffer is a Uint8Array. It came from a file: check what you need of it. */
   readonly run: R;
   /** Loads optimizers and parameters, all or nothing. @throws OptimError errors of `restoreCheckpoint` */
-  restore(optim: OptimWrappers): Promise<void>;
+  restore(optim: OptimWrappers, options?: RestoreCheckpointOptions): Promise<LoadReport>;
 }
 
 /** Keeps a run among the checkpoints of a folder. A typed array in its data becomes a tensor of the file: `"run.frames.0.images"`. */
@@ -47,7 +53,7 @@ export function checkpointStore<R = unknown>(checkpoints: Checkpoints): Checkpoi
       return {
         name: found.name,
         run: withTensors(checkpoint.extra, checkpoint.tensors) as R,
-        restore: async (optim) => void (await restoreCheckpoint(optim, checkpoint)),
+        restore: (optim, options) => restoreCheckpoint(optim, checkpoint, options),
       };
     },
   };

@@ -19,6 +19,4 @@ export type {
 export { optimWrapperDictSchema, optimWrapperSchema } from "./schema/config-schema.ts";
 export type { JsonSchema, JsonType } from "./schema/json-schema.ts";
 export { explain, type ExplainedParameter, type Explanation, formatExplanation } from "./explain.ts";
-export * from "./metrics/collect.ts";
-export * from "./metrics/sinks.ts";
 export type { Wrappers } from "./wrappers.ts";

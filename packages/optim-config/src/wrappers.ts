@@ -5,7 +5,7 @@ import { refuse } from "@mm/optim-core/backend";
 export type Wrappers<Name extends string = string> =
   AnyOptimWrapper | Iterable<readonly [name: Name, wrapper: AnyOptimWrapper]>;
 
-export const isWrapper = (wrappers: Wrappers): wrappers is AnyOptimWrapper =>
+const isWrapper = (wrappers: Wrappers): wrappers is AnyOptimWrapper =>
   (wrappers as Partial<AnyOptimWrapper> | null | undefined)?.kind === "optim-wrapper";
 
 /** Pairs, without a name for one wrapper. @throws OptimError `invalid-wrapper` */

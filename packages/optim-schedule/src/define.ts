@@ -103,7 +103,7 @@ export function closedForm({ at, span = Infinity, turns = [], ...members }: Clos
 }
 
 /** Options in updates for options in epochs. */
-export function optionsInUpdates(
+function optionsInUpdates(
   options: ScheduleOptionsRecord,
   counts: readonly string[],
   updatesPerEpoch: number,

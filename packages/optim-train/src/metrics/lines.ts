@@ -1,28 +1,28 @@
-import type { Metrics } from "./collect.ts";
-
-/** Takes the metrics of a step: an update, an iteration, whatever the loop counts. */
-export type MetricsSink = (step: number, metrics: Metrics) => void;
+import type { MetricsSink } from "./metrics.ts";
 
 /** Takes a line without its end: `console.log`, or ``(line) => file.write(`${line}\n`)``. */
 export type WriteLine = (line: string) => void;
 
 /** A line for people: `120  generator.lr 2.0000e-4  generator.gradNorm 1.2346`. */
 export function textLines(write: WriteLine): MetricsSink {
-  return (step, metrics) =>
-    write(
-      [step, ...Object.entries(metrics).map(([name, value]) => `${name} ${short(name, value)}`)].join("  "),
-    );
+  return (step, metrics) => {
+    const numbers = Object.entries(metrics).map(([name, value]) => `${name} ${short(name, value)}`);
+    write([step, ...numbers].join("  "));
+  };
 }
 
 /** A JSON object a line, the step first. What is not finite is a string, `"NaN"`, which `Number` reads. */
 export function jsonLines(write: WriteLine): MetricsSink {
-  return (step, metrics) =>
-    write(
-      JSON.stringify({ step, ...metrics }, (_, value: unknown) =>
-        typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
-      ),
-    );
+  return (step, metrics) => {
+    write(jsonLine({ step, ...metrics }));
+  };
 }
+
+/** Numbers as JSON, which has none that are not finite. */
+export const jsonLine = (numbers: object): string =>
+  JSON.stringify(numbers, (_, value: unknown) =>
+    typeof value === "number" && !Number.isFinite(value) ? String(value) : value,
+  );
 
 /**
  * Comma-separated values (RFC 4180): a line of titles, then one per step. The columns are chosen beforehand, since a metric may be absent at

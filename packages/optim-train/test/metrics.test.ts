@@ -1,15 +1,18 @@
+import { buildOptimWrapperDict } from "@mm/optim-config";
+import { createOptimWrapper } from "@mm/optim-core";
+import { adam, sgd } from "@mm/optim-rules";
 import {
-  buildOptimWrapperDict,
   collectMetrics,
   csvLines,
   jsonLines,
   type Metrics,
+  type MetricsSink,
+  smoothed,
   textLines,
-} from "@mm/optim-config";
-import { createOptimWrapper } from "@mm/optim-core";
-import { adam, sgd } from "@mm/optim-rules";
+} from "@mm/optim-train";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
+import { thrownBy } from "../../../test-support/refusal.ts";
 
 const parts = { optimizer: wasmOptimizer, rules: { adam, sgd } };
 const model = () => ({
@@ -101,13 +104,11 @@ describe("collectMetrics", () => {
 
 describe("sinks", () => {
   const metrics: Metrics = { "a.lr": 2e-4, "a.lr[w]": 0.5, "a.gradNorm": 1.23456789, "a.skipped": 3 };
-  const written = (
-    sink: (write: (line: string) => void) => (step: number, metrics: Metrics) => void,
-  ): string[] => {
+  const written = (sink: (write: (line: string) => void) => MetricsSink): string[] => {
     const lines: string[] = [];
     const write = sink((line) => lines.push(line));
-    write(10, metrics);
-    write(20, { "a.lr": 1e-4, "a.gradNorm": Number.NaN, "x,y": 1 });
+    void write(10, metrics);
+    void write(20, { "a.lr": 1e-4, "a.gradNorm": Number.NaN, "x,y": 1 });
     return lines;
   };
 
@@ -134,5 +135,30 @@ describe("sinks", () => {
       "10,0.0002,3,,",
       "20,0.0001,,1,",
     ]);
+  });
+
+  test("means of the losses, for a sink of people; what it gives is waited for", async () => {
+    const seen: (readonly [number, Metrics, unknown])[] = [];
+    const inner: MetricsSink = (step, numbers, run) => {
+      seen.push([step, numbers, run]);
+      return Promise.resolve();
+    };
+    const sink = smoothed(inner, 2);
+    const run = { until: 9, began: 0, iteration: 1, seconds: 0 };
+    for (const [step, loss] of [1, 3, 7].entries()) {
+      expect(sink(step, { "a.loss": loss, loss: 2 * loss, lossScale: loss }, run)).toBeInstanceOf(Promise);
+    }
+    // 1; (1 + 3) ÷ 2; (3 + 7) ÷ 2
+    expect(seen.map(([step, numbers]) => [step, numbers])).toEqual([
+      [0, { "a.loss": 1, loss: 2, lossScale: 1 }],
+      [1, { "a.loss": 2, loss: 4, lossScale: 3 }],
+      [2, { "a.loss": 5, loss: 10, lossScale: 7 }],
+    ]);
+    expect(seen[0]?.[2]).toBe(run);
+    const all: Metrics[] = [];
+    const every = smoothed((_, numbers) => void all.push(numbers), 2, /./gu);
+    for (const value of [1, 3, 7]) void every(0, { value });
+    expect(all).toEqual([{ value: 1 }, { value: 2 }, { value: 5 }]);
+    expect(thrownBy(() => smoothed(inner, 0)).code).toBe("invalid-option");
   });
 });

@@ -1,9 +1,7 @@
 import type { AnyOptimWrapper } from "@mm/optim-core";
-import { OptimWrapperDict } from "@mm/optim-dict";
-import { isWrapper, pairs, type Wrappers } from "../wrappers.ts";
-
-/** Flat numbers by name, for logs. */
-export type Metrics = { readonly [name: string]: number };
+import { nameIn, namedWrappers, type Wrappers } from "../wrappers.ts";
+import { readAllMetrics } from "./gather.ts";
+import type { Metrics } from "./metrics.ts";
 
 type Always = "lr" | "momentum" | "lossScale" | "steps" | "skipped";
 
@@ -28,7 +26,7 @@ export interface CollectOptions {
 /**
  * All numbers of a wrapper or of several that one logs, flat: `{ "generator.lr", "generator.gradNorm", "generator.lossScale", … }`. With
  * several groups `lr` is the base rate, which schedules drive and no factor changes, and `momentum` that of the first group. Waits for the
- * device, once for all wrappers.
+ * device, once for all wrappers. A run (`createRun`) reads what it logs by itself.
  *
  * @throws OptimError what the wrappers' reads reject with, all in one error that names them; `invalid-wrapper`
  */
@@ -41,26 +39,29 @@ export async function collectMetrics(
   wrappers: Wrappers,
   { groups = false }: CollectOptions = {},
 ): Promise<Metrics> {
-  if (isWrapper(wrappers)) return { ...settingsOf(wrappers, groups), ...(await wrappers.readMetrics()) };
-  const named = pairs(wrappers, "collectMetrics") as readonly (readonly [string, AnyOptimWrapper])[];
-  // The dict reads all in one tick, and tells of all that refuse in one error.
-  const reading = new OptimWrapperDict(Object.fromEntries(named)).readMetrics();
+  const named = namedWrappers(wrappers, "collectMetrics");
+  const reading = readAllMetrics(named);
   // As of the call, like what is read.
-  const settings = named.map(([name, wrapper]) => [name, settingsOf(wrapper, groups)] as const);
+  const settings = [...named].map(([name, wrapper]) => [name, settingsOf(wrapper, groups)] as const);
   const read = await reading;
   return Object.fromEntries(
     settings.flatMap(([name, values]) =>
-      Object.entries({ ...values, ...read[name] }).map(([key, value]) => [`${name}.${key}`, value]),
+      Object.entries({ ...values, ...read.get(name) }).map(([key, value]) => [nameIn(name, key), value]),
     ),
   );
 }
 
 function settingsOf(wrapper: AnyOptimWrapper, groups: boolean): Metrics {
-  const { lr, baseLr } = wrapper.getLr();
   const perGroup = groups ? wrapper.paramGroups.map((group) => [`lr[${group.name}]`, group.lr] as const) : [];
   return {
-    lr: (baseLr ?? lr)[0] as number,
+    lr: lrOf(wrapper),
     ...Object.fromEntries(perGroup),
     momentum: wrapper.getMomentum().momentum[0] as number,
   };
+}
+
+/** The learning rate, or with several groups the base rate. */
+export function lrOf(wrapper: AnyOptimWrapper): number {
+  const { lr, baseLr } = wrapper.getLr();
+  return (baseLr ?? lr)[0] as number;
 }

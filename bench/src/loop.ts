@@ -1,0 +1,48 @@
+import { createOptimWrapper, type OptimWrapper } from "@mm/optim-core";
+import { sgd } from "@mm/optim-rules";
+import { createRun } from "@mm/optim-train";
+import { type WasmLoss, wasmOptimizer } from "@mm/optim-wasm";
+import { type Case, type Effort, ratio, type Section, sideBySide } from "./measure.ts";
+
+const iterations = 20_000;
+
+/** What a run costs on top of a bare loop, where an iteration is short. */
+export async function loop(effort: Effort): Promise<readonly Section[]> {
+  const count = effort.smoke ? 100 : iterations;
+  const make = (): OptimWrapper<WasmLoss<"w">, number> =>
+    createOptimWrapper(wasmOptimizer(sgd({ lr: 1e-9 }), { w: new Float32Array(64) }));
+  const loss: WasmLoss<"w"> = ({ grad, scale }) => {
+    grad("w").fill(scale);
+    return 0;
+  };
+  const trainer = (every: number) => async (): Promise<void> => {
+    const optim = make();
+    const run = createRun({ optim, until: count, log: { every } });
+    for await (const _ of run) run.update(loss);
+    optim.dispose();
+  };
+  const cases: readonly Case[] = [
+    {
+      name: "bare loop",
+      run() {
+        const optim = make();
+        for (let iteration = 0; iteration < count; iteration += 1) optim.updateParams(loss);
+        optim.dispose();
+      },
+    },
+    { name: "run", run: trainer(1000) },
+    { name: "run, metrics every iteration", run: trainer(1) },
+  ];
+  const timings = await sideBySide(cases, effort, 15);
+  return [
+    {
+      title: "The training loop",
+      about: `${iterations} iterations of SGD on 64 elements, on \`@mm/optim-wasm\`: a \`for\` loop around \`updateParams\`, and \`createRun\` of \`@mm/optim-train\` with metrics read every 1,000 iterations and every one.`,
+      timings,
+      ratios: [
+        ratio(timings, "run", "bare loop", { atMost: 1.1 }),
+        ratio(timings, "run, metrics every iteration", "bare loop"),
+      ],
+    },
+  ];
+}
