@@ -39,10 +39,9 @@ function ruleOf(name: string, hyperparameters: string): UpdateRule {
 
 /** These take a rule, or an optimizer, in place of hyperparameters. */
 const combinators: ReadonlySet<unknown> = new Set([
-  rules.averagedParameters,
   rules.cautious,
   rules.ema,
   rules.lookahead,
   rules.sam,
-  rules.slowParameters,
+  rules.swa,
 ]);

@@ -88,8 +88,12 @@ export const allRules: readonly UpdateRule[] = [
   rules.sgdw(),
   rules.stableAdamw(),
   rules.yogi(),
+  rules.scheduleFreeAdamw(),
+  rules.scheduleFreeRadam(),
+  rules.scheduleFreeSgd(),
   rules.lookahead(rules.lamb()),
   rules.ema(rules.adam()),
+  rules.swa(rules.adam()),
   rules.cautious(rules.lion()),
   rules.cautious(rules.adopt(), { floor: 1e-3, uphill: 0.1 }),
 ];

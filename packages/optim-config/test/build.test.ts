@@ -251,7 +251,7 @@ describe("a module of rules is a registry", () => {
     const json = { optimizer: { type: "adamx" } };
     const { message } = thrownBy(() => parseOptimWrapperConfig(json, { rules: everyRule }));
     expect(message).toMatch(/"adamw" or /);
-    expect(message).not.toMatch(/lookahead|averagedParameters/);
+    expect(message).not.toMatch(/lookahead|swa/);
   });
 
   test("one of its functions that makes no rule is refused as such when it is asked for, with the reason", () => {

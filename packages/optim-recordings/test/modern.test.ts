@@ -72,9 +72,31 @@ describe("a recording that is wrong", () => {
     ["adamw/timm_cautious", "caution", false],
     ["lion/author_cautious", "cautious_factor", 0.5],
     ["sam/sgd", "rho", 0.1],
+    ["schedulefree/adamw_warmup_decay", "warmup_steps", 0],
+    ["schedulefree/adamw_weighting", "r", 0],
+    ["schedulefree/adamw_weighting", "weight_lr_power", 2],
+    ["schedulefree/adamw_inner_momentum", "inner_momentum", 0],
+    ["schedulefree/sgd_decay_warmup", "warmup_steps", 0],
+    ["schedulefree/sgd_decay_warmup", "momentum", 0.9],
+    ["schedulefree/radam_sgd_phase", "silent_sgd_phase", true],
   ])("%s with %s taken as %j", async (name, option, value) => {
     const words = await fails(name, (copy) => (options(copy)[option] = value));
-    expect(words).toMatch(/after|perturbed/);
+    expect(words).toMatch(/after|perturbed|scalars/);
+  });
+
+  test("in a point at which the model is evaluated, and in a number of a group", async () => {
+    const point = await fails("schedulefree/adamw_toggled", ({ steps }) => {
+      const eval_ = steps[7]?.eval?.["b1"] as number[];
+      eval_[1] = (eval_[1] as number) + 1e-4;
+    });
+    expect(point).toMatch(/^steps\[7\]\.eval\.b1: \[1\] expected /);
+    const weight = await fails("schedulefree/radam", ({ steps }) => {
+      const scalars = steps[8]?.scalars?.[0] as { weight_sum: number };
+      scalars.weight_sum *= 1.001;
+    });
+    expect(weight).toMatch(/^steps\[8\]\.scalars\[0\]\.weight_sum: w1: /);
+    const mean = await fails("average/swa", (copy) => Object.assign(copy, { average: { every: 2 } }));
+    expect(mean).toMatch(/averaged/);
   });
 
   test("in its count of steps: a group's goes on for a tensor without a gradient", async () => {

@@ -37,10 +37,10 @@ export interface AsgdHyperparameters {
  * ηₜ₊₁ = η/(1 + λ₀ηt)^α,   μₜ₊₁ = 1/max(1, t − t₀)       from η and 1
  * ```
  *
- * Slots: `ax` x, the average; scalar slots `eta` ηₜ, which starts as `lr`, and `mu` μₜ. Read the average with
- * `(await optimizer.stateDict()).params[i].slots.ax`. A new learning rate takes effect one step later, as in PyTorch.
+ * Slots: `ax` x, the average, at which a model is evaluated (`wrapper.evaluating(run)`); scalar slots `eta` ηₜ, which starts as `lr`, and `mu` μₜ.
+ * A new learning rate takes effect one step later, as in PyTorch.
  *
- * Elsewhere: some PyTorch 2 releases compute η/(1 + λ₀ηtᵅ) in their multi-tensor path. For plain averages of any rule use `ema`.
+ * Elsewhere: some PyTorch 2 releases compute η/(1 + λ₀ηtᵅ) in their multi-tensor path. For plain averages of any rule use `ema` or `swa`.
  */
 export const asgd: UpdateRuleFactory<AsgdHyperparameters> = /* @__PURE__ */ defineUpdateRule({
   name: "ASGD",
@@ -60,4 +60,5 @@ export const asgd: UpdateRuleFactory<AsgdHyperparameters> = /* @__PURE__ */ defi
       mu: div(1, max(1, sub(step, t0))),
     };
   },
+  evaluate: ({ ax }) => ax,
 });

@@ -25,6 +25,15 @@ export function atMostOne(values: Named): string | undefined {
   return reasonWhere(values, (value) => value < 0 || value > 1, "of at least 0 and at most 1");
 }
 
+/** Refuses all but integers from `least` up: counts. */
+export function wholeNumbers(values: Named, least: number): string | undefined {
+  return reasonWhere(
+    values,
+    (value) => !Number.isSafeInteger(value) || value < least,
+    `an integer of at least ${least}`,
+  );
+}
+
 function reasonWhere(values: Named, refused: (value: number) => boolean, words: string): string | undefined {
   for (const [name, value] of Object.entries(values)) {
     const list: readonly number[] = typeof value === "number" ? [value] : value;

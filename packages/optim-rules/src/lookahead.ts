@@ -1,4 +1,4 @@
-import type { AnyOptimizer, BaseHyperparameters, NamedTensors } from "@mm/optim-core";
+import type { BaseHyperparameters } from "@mm/optim-core";
 import {
   add,
   eq,
@@ -13,7 +13,6 @@ import {
 } from "@mm/optim-core/rule";
 import { atMostOne } from "./check.ts";
 import { asScalar, asTensor, derived, erase, refuseTaken } from "./erased.ts";
-import { readAverage } from "./read-average.ts";
 
 export interface LookaheadHyperparameters {
   /** k: every so many steps the parameters move back to the slow weights. An integer. */
@@ -31,8 +30,8 @@ export interface LookaheadHyperparameters {
  * φ ← φ + α(θ − φ),  θ ← φ       after its k-th step
  * ```
  *
- * Slots: those of the rule, which go on through a sync, and `slow` φ, 4 bytes a parameter; scalar slot `stepsSinceSync`. k may change
- * live. Read φ with {@link slowParameters}.
+ * Slots: those of the rule, which go on through a sync, and `slow` φ, which begins as the parameter, 4 bytes a parameter; scalar slot `stepsSinceSync`. k may change
+ * live. A model is evaluated at φ: `wrapper.evaluating(run)`.
  *
  * Elsewhere: the authors' code takes α = 0.8 and can also pull the momentum back or reset it. optax keeps φ in the parameters instead.
  *
@@ -59,22 +58,6 @@ export function lookahead<H extends BaseHyperparameters>(
   };
 }
 
-/**
- * The slow weights of {@link lookahead}, by parameter name: what to evaluate with in the middle of a period. Right after a sync, and
- * before the first step, they are the parameters themselves. A private copy as of the call, in one ArrayBuffer. Waits for the device.
- *
- * @throws OptimError `unsupported` where the optimizer's rule keeps none
- */
-export function slowParameters(optimizer: AnyOptimizer): Promise<NamedTensors> {
-  return readAverage(
-    optimizer,
-    "slowParameters",
-    "slow",
-    "syncPeriod",
-    ({ stepsSinceSync = 0 }) => stepsSinceSync > 0,
-  );
-}
-
 const defaults = { syncPeriod: 5, slowStepSize: 0.5 };
 const definitions = /* @__PURE__ */ new WeakMap<ErasedDefinition, ErasedDefinition>();
 
@@ -85,7 +68,7 @@ function derive(inner: ErasedDefinition): ErasedDefinition {
     name: `Lookahead(${inner.name})`,
     hyperparameters: { ...inner.hyperparameters, ...defaults },
     check: (h) => inner.check?.(h) ?? checkLookahead(h["syncPeriod"] as number, h["slowStepSize"] as number),
-    slots: (structure) => ({ ...inner.slots?.(structure), slow: 0 }),
+    slots: (structure) => ({ ...inner.slots?.(structure), slow: "param" }),
     scalarSlots: (h, structure) => ({ ...inner.scalarSlots?.(h, structure), stepsSinceSync: 0 }),
     update(x, h, structure) {
       const next = inner.update(x, h, structure);
@@ -102,6 +85,7 @@ function derive(inner: ErasedDefinition): ErasedDefinition {
         stepsSinceSync: erase(select(inPeriod, count, 0)),
       };
     },
+    evaluate: (x) => x["slow"] as ReturnType<typeof erase>,
   };
 }
 

@@ -9,7 +9,7 @@ const rulesIn = (code: string): string[] => [...names.values()].filter((name) =>
 test.each([...names])("a bundle with %s alone contains no other rule", async (name, ruleName) => {
   const code = await bundle(`import { ${name} } from "@mm/optim-rules"; console.log(${name}());`);
   expect(rulesIn(code)).toEqual([ruleName]);
-  expect(code).not.toMatch(/emaDecay|syncPeriod|Cautious|SAMAscent/);
+  expect(code).not.toMatch(/emaDecay|swaEvery|syncPeriod|Cautious|SAMAscent/);
 });
 
 test("importing the package for nothing brings nothing", async () => {
@@ -19,9 +19,10 @@ test("importing the package for nothing brings nothing", async () => {
 test("a combinator or decorator brings no rule, and no other of them", async () => {
   const words = {
     cautious: /Cautious/,
-    ema: /emaStarted/,
+    ema: /stepsSinceEma/,
     lookahead: /stepsSinceSync/,
     sam: /climbing/,
+    swa: /swaCount/,
   };
   for (const name of Object.keys(words)) {
     const code = await bundle(`import { ${name} } from "@mm/optim-rules"; console.log(${name});`);

@@ -27,6 +27,9 @@ import {
   radam,
   rmsprop,
   rprop,
+  scheduleFreeAdamw,
+  scheduleFreeRadam,
+  scheduleFreeSgd,
   sgd,
   signum,
 } from "@mm/optim-rules";
@@ -90,7 +93,7 @@ function pair<H extends BaseHyperparameters, S extends { [slot: string]: number 
         stepWith(optimizer, given);
         for (const [key, gradient] of Object.entries(given)) {
           const p = expected.get(key) ?? [];
-          const state = states.get(key) ?? p.map(() => formula.start(h));
+          const state = states.get(key) ?? p.map((value) => formula.start(h, value));
           const t = (steps.get(key) ?? 0) + 1;
           states.set(key, state);
           steps.set(key, t);
@@ -214,6 +217,20 @@ export const pairs: readonly Pair[] = [
   pair("rprop", rprop, formulas.rprop, [
     { lr: 0.02 },
     { lr: 0.02, etas: [0.6, 1.5], stepSizes: [0.015, 0.05], maximize: true },
+  ]),
+  pair("scheduleFreeSgd", scheduleFreeSgd, formulas.scheduleFreeSgd, [
+    { lr: 0.1 },
+    { lr: 0.1, momentum: 0.6, weightDecay: 0.05, warmupSteps: 4, r: 1.5, weightLrPower: 1, maximize: true },
+  ]),
+  pair("scheduleFreeAdamw", scheduleFreeAdamw, formulas.scheduleFreeAdamw, [
+    { lr: 0.02 },
+    { lr: 0.02, betas: [0.8, 0.95], weightDecay: 0.3, warmupSteps: 4, maximize: true },
+    { lr: 0.02, betas: [0.8, 0.9], innerMomentum: 0.7, r: 0.5, weightLrPower: 0 },
+  ]),
+  pair("scheduleFreeRadam", scheduleFreeRadam, formulas.scheduleFreeRadam, [
+    { lr: 0.02 },
+    { lr: 0.02, betas: [0.8, 0.95], weightDecay: 0.3, silentSgdPhase: false, maximize: true },
+    { lr: 0.02, betas: [0.8, 0.6], silentSgdPhase: false }, // ρ∞ = 4: r divides by 0, unused
   ]),
   pair("asgd", asgd, formulas.asgd, [
     { lr: 0.1 },

@@ -27,6 +27,9 @@ import {
   radam,
   rmsprop,
   rprop,
+  scheduleFreeAdamw,
+  scheduleFreeRadam,
+  scheduleFreeSgd,
   sgd,
   signum,
   type LambHyperparameters,
@@ -307,4 +310,20 @@ test("MARS", () => {
   // v = 0.28125·0.5 + 0.5 = 0.640625, √v̂ = √0.8541667 = 0.9242114:  0.9 − 0.1·0.9918366
   expect(after(mars(options), 0.5, 2)).toBeCloseTo(0.8008163, decimals);
   expect(after(marsLion({ lr: 0.1, weightDecay: 0.2 }), 0.5)).toBeCloseTo(0.88, decimals);
+});
+
+test("schedule-free", () => {
+  // z = 1 − 0.1·0.5 = 0.95. c = 1: y ← z at first, and 0.1·(0.5·0 − 1)·0.5 on from there.
+  const options = { lr: 0.1, momentum: 0.5 } as const;
+  expect(after(scheduleFreeSgd(options), 0.5)).toBeCloseTo(0.95, decimals);
+  // c = 1/2: y = 0.5·0.95 + 0.5·0.95 + 0.1·(0.5·0.5 − 1)·2 = 0.95 − 0.15
+  expect(after(scheduleFreeSgd(options), 0.5, 2)).toBeCloseTo(0.8, decimals);
+  // Half of the rate at first. Then c = 0.01/(0.0025 + 0.01) = 0.8, and z = y = 0.975:  0.975 + 0.1·(0.5·0.2 − 1)·2
+  expect(after(scheduleFreeSgd({ ...options, warmupSteps: 2 }), 0.5, 2)).toBeCloseTo(0.795, decimals);
+  // g/√v̂ = 1, and the decay 0.2·1: z = y = 1 − 0.1·1.2
+  const adamw = { lr: 0.1, betas: [0.5, 0.9], eps: 0, weightDecay: 0.2 } as const;
+  expect(after(scheduleFreeAdamw(adamw), 0.5)).toBeCloseTo(0.88, decimals);
+  // ρ is below 4 in the first steps: silence, or those of SGD.
+  expect(after(scheduleFreeRadam({ lr: 0.1 }), 0.5, 2)).toBe(1);
+  expect(after(scheduleFreeRadam({ lr: 0.1, silentSgdPhase: false }), 0.5)).toBeCloseTo(0.95, decimals);
 });

@@ -25,6 +25,9 @@ import type {
   RadamHyperparameters,
   RmspropHyperparameters,
   RpropHyperparameters,
+  ScheduleFreeAdamwHyperparameters,
+  ScheduleFreeRadamHyperparameters,
+  ScheduleFreeSgdHyperparameters,
   SgdHyperparameters,
   SignumHyperparameters,
 } from "@mm/optim-rules";
@@ -48,7 +51,8 @@ interface Element<H> {
  * returns the next parameter. Written apart from the rules: nothing is shared but the names.
  */
 export interface Formula<H, S extends { [slot: string]: number }> {
-  readonly start: (h: Readonly<H>) => S;
+  /** @param p the parameter before its first step */
+  readonly start: (h: Readonly<H>, p: number) => S;
   /** Moves the parameter before all else, where norms are taken of what it is then. */
   readonly before?: (s: S, x: Omit<Element<H>, "r" | "norms">) => number;
   /** A first pass over the elements, where `next` reads the norm of what it gives. */
@@ -501,5 +505,91 @@ export const marsLion: Formula<MarsLionHyperparameters, { expAvg: number; lastGr
     s.expAvg = h.momentum * s.expAvg + (1 - h.momentum) * shortened(r, x);
     s.lastGrad = h.maximize ? -g : g;
     return p - h.lr * (h.weightDecay * p + Math.sign(s.expAvg));
+  },
+};
+
+interface ScheduleFreeState {
+  [slot: string]: number;
+  z: number;
+  weightSum: number;
+  lrMax: number;
+}
+
+/** The published step in its first form: x, the average, is found from y and z, moved, and y is made of it. */
+function scheduleFree(
+  s: ScheduleFreeState,
+  {
+    y,
+    d,
+    t,
+    rate,
+    beta,
+    r,
+    power,
+  }: {
+    readonly y: number;
+    readonly d: number;
+    readonly t: number;
+    readonly rate: number;
+    readonly beta: number;
+    readonly r: number;
+    readonly power: number;
+  },
+): number {
+  s.lrMax = Math.max(s.lrMax, rate);
+  const weight = t ** r * s.lrMax ** power;
+  s.weightSum += weight;
+  const c = s.weightSum === 0 ? 0 : weight / s.weightSum;
+  const x = (y - (1 - beta) * s.z) / beta;
+  s.z -= rate * d;
+  const average = (1 - c) * x + c * s.z;
+  return (1 - beta) * s.z + beta * average;
+}
+
+export const scheduleFreeSgd: Formula<ScheduleFreeSgdHyperparameters, ScheduleFreeState> = {
+  start: (_, p) => ({ z: p, weightSum: 0, lrMax: 0 }),
+  next(s, { p, g, t, h }) {
+    const rate = h.lr * (h.warmupSteps > 0 ? Math.min(1, t / h.warmupSteps) : 1);
+    const d = (h.maximize ? -g : g) + h.weightDecay * p;
+    return scheduleFree(s, { y: p, d, t, rate, beta: h.momentum, r: h.r, power: h.weightLrPower });
+  },
+};
+
+export const scheduleFreeAdamw: Formula<
+  ScheduleFreeAdamwHyperparameters,
+  ScheduleFreeState & { expAvgSq: number; expAvg: number }
+> = {
+  start: (_, p) => ({ z: p, weightSum: 0, lrMax: 0, expAvgSq: 0, expAvg: 0 }),
+  next(s, { p, g: given, t, h }) {
+    const g = h.maximize ? -given : given;
+    const [beta, b2] = h.betas;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * g ** 2;
+    s.expAvg = h.innerMomentum * s.expAvg + (1 - h.innerMomentum) * g;
+    const top = h.innerMomentum === 0 ? g : s.expAvg / (1 - h.innerMomentum ** t);
+    const d = top / (Math.sqrt(s.expAvgSq / (1 - b2 ** t)) + h.eps) + h.weightDecay * p;
+    const rate = h.lr * (h.warmupSteps > 0 ? Math.min(1, t / h.warmupSteps) : 1);
+    return scheduleFree(s, { y: p, d, t, rate, beta, r: h.r, power: h.weightLrPower });
+  },
+};
+
+export const scheduleFreeRadam: Formula<
+  ScheduleFreeRadamHyperparameters,
+  ScheduleFreeState & { expAvgSq: number }
+> = {
+  start: (_, p) => ({ z: p, weightSum: 0, lrMax: 0, expAvgSq: 0 }),
+  next(s, { p, g: given, t, h }) {
+    const g = h.maximize ? -given : given;
+    const [beta, b2] = h.betas;
+    s.expAvgSq = b2 * s.expAvgSq + (1 - b2) * g ** 2;
+    const longest = 2 / (1 - b2) - 1;
+    const length = longest - (2 * t * b2 ** t) / (1 - b2 ** t);
+    const rectifies = length > 4;
+    const rectifier = Math.sqrt(
+      ((length - 4) * (length - 2) * longest) / ((longest - 4) * (longest - 2) * length),
+    );
+    const d = rectifies ? g / (Math.sqrt(s.expAvgSq / (1 - b2 ** t)) + h.eps) : g;
+    const rate = h.lr * (rectifies ? rectifier : h.silentSgdPhase ? 0 : 1);
+    const decayed = d + h.weightDecay * p;
+    return scheduleFree(s, { y: p, d: decayed, t, rate, beta, r: h.r, power: h.weightLrPower });
   },
 };

@@ -1,4 +1,3 @@
-import { createOptimWrapper } from "@mm/optim-core";
 import { defineUpdateRule, mul, sub, type UpdateRule } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { expect, test } from "vitest";
@@ -50,6 +49,13 @@ const values: {
     [[2, 1], "in this order"],
   ],
   clipExponent: [[-1, "clipExponent of at least 0"]],
+  innerMomentum: [
+    [-0.1, "innerMomentum of at least 0 and below 1"],
+    [1, "innerMomentum of at least 0 and below 1"],
+  ],
+  warmupSteps: [[-1, "warmupSteps of at least 0"]],
+  r: [[-1, "r of at least 0"]],
+  weightLrPower: [[-1, "weightLrPower of at least 0"]],
   gamma: [[-0.1, "gamma of at least 0"]],
   alphaWarmup: [[-1, "alphaWarmup of at least 0"]],
   beta3Warmup: [[-1, "beta3Warmup of at least 0"]],
@@ -91,11 +97,21 @@ test.each([
 });
 
 test.each([
+  ["scheduleFreeSgd", { lr: 1e20 }, "an lr whose power weightLrPower float32 holds"],
+  ["scheduleFreeSgd", { momentum: 0 }, "momentum above 0"],
+  ["scheduleFreeAdamw", { betas: [0, 0.999] }, "betas[0] above 0"],
+  ["scheduleFreeRadam", { betas: [0, 0.999] }, "betas[0] above 0"],
+] as const)("%s refuses %j: its average could not be found", (name, settings, words) => {
+  expect(() => make(name)(settings)).toThrow(refused(words));
+});
+
+test.each([
   ["rmsprop", { alpha: 1 }],
   ["signum", { momentum: 1 }],
   ["marsLion", { momentum: 1 }],
   ["ademamix", { betas: [0.9, 0.999, 1] }],
   ["adan", { betas: [0.98, 0.92, 1] }],
+  ["scheduleFreeSgd", { momentum: 1 }],
 ] as const)("%s refuses an average that takes nothing in: %j", (name, settings) => {
   expect(() => make(name)(settings)).toThrow(refused("below 1"));
 });
@@ -120,25 +136,17 @@ test("a refused value changes nothing when it is assigned to a group", () => {
 
 test.each([undefined, null, 5, "adamw", {}, rules.adamw])("combinators take a rule, not %s", (rule) => {
   const given = rule as ReturnType<typeof rules.adamw>;
-  for (const combine of [rules.ema, rules.lookahead, rules.cautious]) {
+  for (const combine of [rules.ema, rules.swa, rules.lookahead, rules.cautious]) {
     expect(() => combine(given)).toThrow(expect.objectContaining({ code: "invalid-rule" }) as Error);
-  }
-});
-
-test("averages are read from an optimizer, not from its wrapper", async () => {
-  const optimizer = arrayOptimizer(rules.ema(rules.sgd()), { w: Float32Array.of(1) });
-  for (const given of [undefined, null, 5, createOptimWrapper(optimizer)]) {
-    for (const read of [rules.averagedParameters, rules.slowParameters]) {
-      await expect(read(given as unknown as typeof optimizer)).rejects.toMatchObject({
-        code: "invalid-option",
-      });
-    }
   }
 });
 
 test.each([
   ["ema", "ema", rules.ema],
-  ["ema", "emaStarted", rules.ema],
+  ["ema", "stepsSinceEma", rules.ema],
+  ["swa", "swa", rules.swa],
+  ["swa", "swaCount", rules.swa],
+  ["swa", "stepsSinceSwa", rules.swa],
   ["lookahead", "slow", rules.lookahead],
   ["lookahead", "stepsSinceSync", rules.lookahead],
 ] as const)("%s refuses a rule that has the slot %s, in any structure", (name, slot, combinator) => {

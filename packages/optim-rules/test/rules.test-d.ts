@@ -1,9 +1,8 @@
-import type { ParamGroup } from "@mm/optim-core";
+import { createOptimWrapper, type NamedTensors, type ParamGroup } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import {
   adamw,
   type AdamwHyperparameters,
-  averagedParameters,
   cautious,
   ema,
   type EmaHyperparameters,
@@ -11,6 +10,7 @@ import {
   lookahead,
   sgd,
   type SgdHyperparameters,
+  swa,
 } from "@mm/optim-rules";
 import { describe, expectTypeOf, test } from "vitest";
 import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
@@ -55,10 +55,16 @@ describe("combinators", () => {
     ema(sgd);
   });
 
-  test("averages are read from any optimizer", () => {
-    const optimizer = arrayOptimizer(ema(adamw()), { w: new Float32Array(1) });
-    expectTypeOf(averagedParameters(optimizer)).resolves.toEqualTypeOf<{
-      readonly [parameter: string]: Float32Array;
+  test("an evaluation gives what its run gives, and slots are read by name", () => {
+    const optimizer = arrayOptimizer(swa(ema(adamw())), { w: new Float32Array(1) });
+    const wrapper = createOptimWrapper(optimizer);
+    expectTypeOf(wrapper.evaluating(() => "done")).resolves.toBeString();
+    expectTypeOf(wrapper.evaluating(() => Promise.resolve(1))).resolves.toBeNumber();
+    // @ts-expect-error a run is called, and gets nothing
+    void wrapper.evaluating((model: object) => model);
+    expectTypeOf(wrapper.readSlots(["ema", "swa"])).resolves.toEqualTypeOf<{
+      readonly ema: NamedTensors;
+      readonly swa: NamedTensors;
     }>();
   });
 });

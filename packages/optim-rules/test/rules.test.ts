@@ -6,11 +6,10 @@ import { numbers } from "../../../test-support/numbers.ts";
 
 const plain = { clipValue: false, zeroNonFinite: false };
 const others = new Set([
-  "averagedParameters",
   "cautious",
   "ema",
   "lookahead",
-  "slowParameters",
+  "swa",
   // Half a rule: it makes a step only under sam().
   "sam",
   "samAscent",

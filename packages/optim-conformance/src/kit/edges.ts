@@ -27,10 +27,14 @@ import {
   radam,
   rmsprop,
   rprop,
+  scheduleFreeAdamw,
+  scheduleFreeRadam,
+  scheduleFreeSgd,
   sgd,
   sgdw,
   signum,
   stableAdamw,
+  swa,
   yogi,
 } from "@mm/optim-rules";
 import { expectEqual, expectNumbers } from "./assert.ts";
@@ -65,6 +69,9 @@ const factories: readonly (readonly [name: string, factory: Factory])[] = [
   ["RAdam", radam],
   ["RMSprop", rmsprop],
   ["Rprop", rprop],
+  ["schedule-free AdamW", scheduleFreeAdamw],
+  ["schedule-free RAdam", scheduleFreeRadam],
+  ["schedule-free SGD", scheduleFreeSgd],
   ["SGD", sgd],
   ["SGDW", sgdw],
   ["Signum", signum],
@@ -72,6 +79,7 @@ const factories: readonly (readonly [name: string, factory: Factory])[] = [
   ["Yogi", yogi],
   ["cautious Adam", (settings?: Settings) => cautious(adam(settings))],
   ["EMA of Adam", (settings?: Settings) => ema(adam(settings), settings)],
+  ["SWA of SGD", (settings?: Settings) => swa(sgd(settings), settings)],
   ["Lookahead of SGD", (settings?: Settings) => lookahead(sgd(settings), settings)],
 ].map(([name, factory]) => [name as string, factory as Factory]);
 
@@ -83,7 +91,7 @@ const largest = [1e30, 1, 1 - 2 ** -24];
  * tensor, it has float32 alone for it: near 1 no digit of the difference is left.
  */
 function largestFor({ capabilities: { decides, inPlace } }: Kit, rule: string): readonly number[] {
-  return rule === "RAdam" && decides === "device" && !inPlace ? [1e30, 1, 0.999] : largest;
+  return rule.endsWith("RAdam") && decides === "device" && !inPlace ? [1e30, 1, 0.999] : largest;
 }
 
 export const edgeTests: readonly KitTest[] = factories.map(([name, factory]): KitTest => ({

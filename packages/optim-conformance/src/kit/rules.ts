@@ -30,8 +30,12 @@ import {
   radam,
   rmsprop,
   rprop,
+  scheduleFreeAdamw,
+  scheduleFreeRadam,
+  scheduleFreeSgd,
   sgd,
   signum,
+  swa,
 } from "@mm/optim-rules";
 import { expectEqual } from "./assert.ts";
 import type { Gradients, Kit, KitTest, Subject } from "./kit.ts";
@@ -85,6 +89,18 @@ export const kitRules: readonly (readonly [name: string, rule: UpdateRule])[] = 
   ["cautious AdamW", cautious(adamw({ lr: 0.1 }))],
   ["cautious NAdamW, with a floor", cautious(nadamw({ lr: 0.1 }), { floor: 1e-3, uphill: 0.1 })],
   ["EMA of Adam", ema(adam({ lr: 0.1 }), { emaDecay: 0.8 })],
+  [
+    "EMA of SGD, later, at times, warming up",
+    ema(sgd({ lr: 0.1 }), { emaBegin: 2, emaEvery: 2, emaWarmup: 1 }),
+  ],
+  ["SWA of Adam, every second step", swa(adam({ lr: 0.1 }), { swaBegin: 1, swaEvery: 2 })],
+  ["schedule-free SGD, warming up", scheduleFreeSgd({ lr: 0.2, warmupSteps: 4, weightDecay: 0.1 })],
+  ["schedule-free AdamW", scheduleFreeAdamw({ lr: 0.05, weightDecay: 0.1 })],
+  [
+    "schedule-free AdamW, inner momentum and weights",
+    scheduleFreeAdamw({ lr: 0.05, innerMomentum: 0.8, r: 1.5, weightLrPower: 1 }),
+  ],
+  ["schedule-free RAdam", scheduleFreeRadam({ lr: 0.05, betas: [0.8, 0.95] })],
   ["Lookahead of SGD", lookahead(sgd({ lr: 0.1, momentum: 0.9 }), { syncPeriod: 3 })],
 ];
 

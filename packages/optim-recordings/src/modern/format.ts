@@ -23,6 +23,10 @@ export type ModernStep = OptimizerCase["steps"][number] & {
   readonly perturbed?: OptimizerCase["steps"][number]["after"];
   /** With `special: "average"`: the averages after the step. */
   readonly averaged?: OptimizerCase["steps"][number]["after"];
+  /** With `special: "schedulefree"`: what the authors' `eval()` puts into the parameters. */
+  readonly eval?: OptimizerCase["steps"][number]["after"];
+  /** Numbers of each group after the step, by the authors' names. */
+  readonly scalars?: readonly { readonly [name: string]: number }[];
 };
 
 export function isModern(recorded: GoldenCase, meta: GoldenMeta): recorded is ModernCase {

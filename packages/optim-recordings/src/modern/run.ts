@@ -1,7 +1,7 @@
 import type { LossClosure } from "@mm/optim-conformance";
 import type { NamedTensors, Optimizer, OptimizerStateDict } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
-import { averagedParameters, ema, sam, samAscent, type SamAscentHyperparameters } from "@mm/optim-rules";
+import { ema, sam, samAscent, type SamAscentHyperparameters, swa } from "@mm/optim-rules";
 import { Checks } from "../checks.ts";
 import { decode, type GoldenGradients, type TorchOptions } from "../format.ts";
 import type { Bench } from "../subject.ts";
@@ -43,7 +43,7 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
   const options: TorchOptions[] = groups.map((group) => ({ ...optimizer.args, ...group.options }));
   const ruleFor = (group: number, dimensions: number): UpdateRule => {
     const rule = translated(recorded, options[group] as TorchOptions, dimensions);
-    return special === "average" ? ema(rule, { emaDecay: Number(recorded.average?.decay) }) : rule;
+    return special === "average" ? averaging(rule, recorded) : rule;
   };
   const create = (): Part<Loss, LossValue>[] =>
     partsOf(recorded, ruleFor).map(({ rule, groups: mine }) => {
@@ -108,13 +108,17 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
     }
     for (const part of parts) {
       const after = await part.optimizer.readParameters();
-      const averaged = special === "average" ? await averagedParameters(part.optimizer) : {};
+      const points = await evaluated(part.optimizer);
+      await compareScalars(checks, `steps[${index}].scalars`, part, step);
       for (const name of part.groups.flatMap(({ params }) => params)) {
         const slack = 4 * maxAbsDiffVsFloat64;
         checks.parameter(`steps[${index}].after.${name}`, after[name], step.after[name] ?? [], slack);
         const average = step.averaged?.[name];
-        if (average && !lagging.has(name))
-          checks.parameter(`steps[${index}].averaged.${name}`, averaged[name], average, slack);
+        // Before its first average ours is the parameter, theirs what it was at first.
+        if (average && !lagging.has(name) && index + 1 >= everyOf(recorded))
+          checks.parameter(`steps[${index}].averaged.${name}`, points[name], average, slack);
+        const point = step.eval?.[name];
+        if (point) checks.parameter(`steps[${index}].eval.${name}`, points[name], point, slack);
       }
     }
   }
@@ -123,6 +127,45 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
   for (const part of parts) part.optimizer.dispose();
   for (const parameter of parameters.values()) factory.disposeParameter?.(parameter);
   return checks;
+}
+
+const everyOf = ({ average }: ModernCase): number => average?.every ?? 1;
+
+/** PyTorch's averaged model takes the parameters over at its first update. */
+function averaging(rule: UpdateRule, recorded: ModernCase): UpdateRule {
+  const every = everyOf(recorded);
+  const decay = recorded.average?.decay;
+  if (decay === undefined) return swa(rule, { swaEvery: every });
+  return ema(rule, { emaDecay: decay, emaBegin: every, emaEvery: every });
+}
+
+/** The parameters at the evaluation point. */
+async function evaluated(optimizer: Optimizer<never, unknown>): Promise<NamedTensors> {
+  optimizer.swapIn();
+  try {
+    return await optimizer.readParameters();
+  } finally {
+    optimizer.swapOut();
+  }
+}
+
+/** Holds scalar slots to numbers that authors keep for a whole group. */
+async function compareScalars<Loss, LossValue>(
+  checks: Checks,
+  at: string,
+  { optimizer, groups }: Part<Loss, LossValue>,
+  { scalars = [], eval: point }: ModernStep,
+): Promise<void> {
+  if (point === undefined) return;
+  const { params } = await optimizer.stateDict();
+  for (const { name, step, scalarSlots } of params) {
+    const group = groups.find((each) => each.params.includes(name))?.recorded ?? 0;
+    if (step === 0) continue;
+    for (const [theirs, value] of Object.entries(scalars[group] ?? {})) {
+      const ours = scalarSlots[camelCase(theirs)];
+      if (ours !== undefined) checks.modernSlot(`${at}[${group}].${theirs}: ${name}`, [ours], [value]);
+    }
+  }
 }
 
 function translated(
@@ -200,15 +243,20 @@ function inTurn<Loss extends LossClosure>(first: Loss, second: Loss): Loss {
  * counts alone, from a tensor that took the step.
  */
 async function moveAlong<Loss, LossValue>(part: Part<Loss, LossValue>, { grads }: ModernStep): Promise<void> {
-  const names = part.groups.flatMap(({ params }) => params);
-  const leader = names.find((name) => (grads[name] ?? null) !== null);
-  const left = new Set(names.filter((name) => (grads[name] ?? null) === null));
-  if (leader === undefined || left.size === 0) return;
-  const state = await part.optimizer.stateDict();
-  const led = state.params.find(({ name }) => name === leader);
-  const params = state.params.map((entry) =>
-    left.has(entry.name) && led ? { ...entry, step: led.step, scalarSlots: led.scalarSlots } : entry,
+  const groupOf = new Map(
+    part.groups.flatMap(({ params, recorded }) => params.map((name) => [name, recorded] as const)),
   );
+  const names = [...groupOf.keys()];
+  const leaders = names.filter((name) => (grads[name] ?? null) !== null);
+  if (leaders.length === 0 || leaders.length === names.length) return;
+  const state = await part.optimizer.stateDict();
+  const params = state.params.map((entry) => {
+    if (leaders.includes(entry.name)) return entry;
+    // What depends on counts depends on the group's hyperparameters, too.
+    const leader = leaders.find((name) => groupOf.get(name) === groupOf.get(entry.name)) ?? leaders[0];
+    const led = state.params.find(({ name }) => name === leader);
+    return led === undefined ? entry : { ...entry, step: led.step, scalarSlots: led.scalarSlots };
+  });
   await load(part, { ...state, params });
 }
 
@@ -220,7 +268,17 @@ async function load<Loss, LossValue>(
 }
 
 /** Slots that we keep and the authors do not. */
-const ownSlots: ReadonlySet<string> = /* @__PURE__ */ new Set(["momentumStarted", "ema", "emaStarted"]);
+const ownSlots: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "momentumStarted",
+  "ema",
+  "stepsSinceEma",
+  "swa",
+  "swaCount",
+  "stepsSinceSwa",
+  // Numbers of a group, which are compared after every step.
+  "weightSum",
+  "lrMax",
+]);
 
 /** Holds our slots to the recorded ones. */
 function compareSlots(

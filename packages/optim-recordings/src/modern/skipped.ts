@@ -32,17 +32,10 @@ const withoutCounterpart: {
 };
 
 /** Why a case is not run; `undefined` where it is. */
-export function reasonToSkip({
-  optimizer: { type, args },
-  groups,
-  special,
-  average,
-}: ModernCase): string | undefined {
+export function reasonToSkip({ optimizer: { type, args }, groups, special }: ModernCase): string | undefined {
   const because = (words: string): string => `${type}: ${words} (${decision})`;
   if (leftOut.has(type)) return because("left out");
   if (special === "agc") return because("no clipping by unit yet");
-  if (special === "average" && (average?.decay === undefined || (average.every ?? 1) !== 1))
-    return because("no equal average yet, nor one of every so many steps");
   if (
     special === "sam" &&
     [args, ...groups.map(({ options }) => options)].some((o) => o?.["adaptive"] === true)

@@ -15,6 +15,9 @@ import {
   marsLion,
   nadamw,
   novograd,
+  scheduleFreeAdamw,
+  scheduleFreeRadam,
+  scheduleFreeSgd,
   sgdw,
   stableAdamw,
 } from "@mm/optim-rules";
@@ -77,6 +80,21 @@ export const translations: { readonly [type: string]: Translate } = {
       trustClip: flag(o, "trust_clip"),
       alwaysAdapt: flag(o, "always_adapt"),
       lrInMomentum: false,
+    }),
+  "schedulefree.adamw_schedulefree:AdamWScheduleFree": (o) =>
+    scheduleFreeAdamw({
+      ...common(o),
+      ...weighting(o),
+      innerMomentum: number(o, "inner_momentum", 0),
+      warmupSteps: number(o, "warmup_steps", 0),
+    }),
+  "schedulefree.sgd_schedulefree:SGDScheduleFree": (o) =>
+    scheduleFreeSgd({ ...common(o), ...weighting(o), warmupSteps: number(o, "warmup_steps", 0) }),
+  "schedulefree.radam_schedulefree:RAdamScheduleFree": (o) =>
+    scheduleFreeRadam({
+      ...common(o),
+      ...weighting(o),
+      silentSgdPhase: flag(o, "silent_sgd_phase", true),
     }),
   "timm.optim.laprop:LaProp": (o) => timmCautious(o, laprop(common(o))),
   "timm.optim.sgdw:SGDW": (o) =>
@@ -166,6 +184,11 @@ const pair = (o: TorchOptions, name: string): readonly [number, number] | undefi
   (o[name] ?? undefined) as readonly [number, number] | undefined;
 const flag = (o: TorchOptions, name: string, otherwise = false): boolean => Boolean(o[name] ?? otherwise);
 const number = (o: TorchOptions, name: string, otherwise: number): number => Number(o[name] ?? otherwise);
+
+const weighting = (o: TorchOptions): { readonly r: number; readonly weightLrPower: number } => ({
+  r: number(o, "r", 0),
+  weightLrPower: number(o, "weight_lr_power", 2),
+});
 
 const timmCautious = (o: TorchOptions, rule: UpdateRule): UpdateRule =>
   flag(o, "caution") ? cautious(rule, { floor: 1e-3 }) : rule;
