@@ -60,6 +60,9 @@ export function localSteps(
   const message = new WindowMessage(outer.optimizer.parameters);
   let count = 0;
   const exchange = async (): Promise<void> => {
+    // Before anything is sent: at an evaluation point the way would be that of other parameters.
+    inner.optimizer.guard("writeParameters");
+    outer.optimizer.guard("step");
     await (agreed ??= agree(ours, who, { ...aspectsOfWrappers([["", outer]]), every: String(every) }));
     count = 0;
     const [shared, own] = await Promise.all([

@@ -1,10 +1,11 @@
 // Gradients of an arena are summed where they are.
 import { createOptimWrapper } from "@mm/optim-core";
-import { adamw } from "@mm/optim-rules";
+import { adamw, ema, sgd } from "@mm/optim-rules";
 import { compressed, distributed, type SlicingCommunicator, type Summable } from "@mm/optim-distributed";
 import { workerCommunicator } from "@mm/optim-distributed/testing";
 import { createArena, wasmOptimizer } from "@mm/optim-wasm";
 import { expect, test, vi } from "vitest";
+import { refusal } from "../../../test-support/refusal.ts";
 
 /** One rank alone, which notes the buffers that it sums. */
 function recording(): { readonly communicator: SlicingCommunicator; readonly sums: Summable[] } {
@@ -64,4 +65,26 @@ test("on the way as bfloat16: the gradients where they are, and what must not be
     expect([sum.buffer, sum.byteOffset, sum.length]).toEqual([buffer, byteOffset + 4 * 192, 3]);
   for (const call of calls) expect(call).not.toHaveBeenCalled();
   expect(w[99]).toBeLessThan(0);
+});
+
+test("a distributed optimizer has the evaluation point of the one inside, and steps nothing meanwhile", async () => {
+  const { communicator, sums } = recording();
+  const w = new Float32Array([8]);
+  const rule = ema(sgd({ lr: 1 }), { emaDecay: 0.5 });
+  const optim = createOptimWrapper(distributed(wasmOptimizer(rule, { w }), communicator));
+  const update = () => optim.updateParams(({ grad }) => ((grad("w")[0] = 4), 0));
+  update();
+  sums.length = 0;
+  // x = 0.5 · 8 + 0.5 · 4
+  expect(await optim.evaluating(() => w[0])).toBe(6);
+  expect((await optim.readSlots(["ema"])).ema["w"]).toEqual(new Float32Array([6]));
+  for (const call of [update, () => optim.step(), () => optim.skip(), () => optim.stateDict()]) {
+    expect((await refusal(() => optim.evaluating(call))).code).toBe("evaluating");
+  }
+  // Nor is anything sent, which other ranks would wait for.
+  expect(sums).toEqual([]);
+  expect(w[0]).toBe(4);
+  optim.swapIn();
+  optim.dispose();
+  expect(w[0]).toBe(4);
 });

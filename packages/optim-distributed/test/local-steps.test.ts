@@ -3,9 +3,10 @@ import { createOptimWrapper } from "@mm/optim-core";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import { checkReplicas, type Communicator, localSteps, shardOf } from "@mm/optim-distributed";
 import { localCommunicators } from "@mm/optim-distributed/testing";
-import { adamw, sgd } from "@mm/optim-rules";
+import { adamw, ema, sgd } from "@mm/optim-rules";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { expect, test } from "vitest";
+import { refusal } from "../../../test-support/refusal.ts";
 import { allocate, batchOf, fill, lossOf, numbers, type Parameters } from "./cases/network.ts";
 
 test("local SGD is the mean of the parameters, DiLoCo a step of Nesterov momentum on the mean way", async () => {
@@ -128,4 +129,18 @@ test("refuses other parameters, other options, and ranks that count otherwise", 
   for (const result of await Promise.allSettled(others)) {
     expect(result).toMatchObject({ reason: { code: "communication-mismatch", ranks: [0, 1] } });
   }
+});
+
+test("an exchange while the model is evaluated is refused before anything is sent", async () => {
+  const communicator = localCommunicators(1)[0] as Communicator;
+  const [own, shared] = [new Float32Array([8]), new Float32Array([8])];
+  const inner = createOptimWrapper(wasmOptimizer(ema(sgd({ lr: 1 }), { emaDecay: 0.5 }), { w: own }));
+  const outer = createOptimWrapper(wasmOptimizer(sgd({ lr: 1 }), { w: shared }));
+  const local = localSteps(inner, outer, { every: 1 }, communicator);
+  inner.updateParams(({ grad }) => ((grad("w")[0] = 4), 0));
+  const error = await refusal(() => inner.evaluating(() => local.step()));
+  expect(error.code).toBe("evaluating");
+  expect([own[0], shared[0]]).toEqual([4, 8]);
+  await local.exchange();
+  expect([own[0], shared[0]]).toEqual([4, 4]);
 });

@@ -1,5 +1,5 @@
 import { createOptimWrapper, isOptimError, type OptimErrorCode, type Optimizer } from "@mm/optim-core";
-import { adam, sam, samAscent, type SamAscentHyperparameters, sgd } from "@mm/optim-rules";
+import { adam, ema, sam, samAscent, type SamAscentHyperparameters, sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { arrayOptimizer, type GivenGradients } from "../../../test-support/array-optimizer.ts";
 import { bitsOf, numbers } from "../../../test-support/numbers.ts";
@@ -371,4 +371,38 @@ test("disposes both", () => {
   optimizer.dispose();
   expect(codeOf(() => ascent.step())).toBe("disposed");
   expect(codeOf(() => optimizer.backward(bowl(parameters)))).toBe("disposed");
+});
+
+test("the evaluation point is that of the base, and neither of the two steps meanwhile", async () => {
+  const w = Float32Array.of(8);
+  const ascent = arrayOptimizer(samAscent({ rho: 0.5 }), { w });
+  const base = arrayOptimizer(ema(sgd({ lr: 1 }), { emaDecay: 0.5 }), { w });
+  const wrapper = createOptimWrapper(sam(base, ascent));
+  const loss: GivenGradients = () => ({ w: [4] });
+  wrapper.updateParams(loss); // θ = 4, x = (8 + 4)/2
+  expect(await wrapper.evaluating(() => w[0])).toBe(6);
+  expect((await wrapper.readSlots(["ema"])).ema["w"]).toEqual(Float32Array.of(6));
+  wrapper.swapIn();
+  for (const call of [
+    () => wrapper.updateParams(loss),
+    () => wrapper.optimizer.backward(loss),
+    () => ascent.backward(loss),
+    () => ascent.step(),
+    () => wrapper.step(),
+    () => wrapper.swapIn(),
+  ]) {
+    expect(codeOf(call)).toBe("evaluating");
+  }
+  expect(w[0]).toBe(6);
+  wrapper.swapOut();
+  expect(w[0]).toBe(4);
+  expect(() =>
+    wrapper.updateParams(() => {
+      expect(codeOf(() => wrapper.swapIn())).toBe("reentrant");
+      return loss();
+    }),
+  ).not.toThrow();
+  wrapper.swapIn();
+  wrapper.dispose();
+  expect(w[0]).toBe(0);
 });

@@ -1,5 +1,5 @@
 import { createAmpOptimWrapper, createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
-import { adam, lamb } from "@mm/optim-rules";
+import { adam, ema, lamb } from "@mm/optim-rules";
 import { createArena, webgpuOptimizer, type WebgpuLoss, type WebgpuParameters } from "@mm/optim-webgpu";
 import { describe, expect, test } from "vitest";
 import { type CountedDevice, countDevice } from "./support/counted.ts";
@@ -53,6 +53,31 @@ function buffersOf(device: GPUDevice, count: number): WebgpuParameters {
     Array.from({ length: count }, (_, index) => [`p${index}`, storageBuffer(device, new Float32Array(101))]),
   );
 }
+
+describe("an evaluation point", () => {
+  test.each([1, 50])(
+    "of %d parameters in an arena: one dispatch and one submission in, and so out",
+    async (count) => {
+      const device = await openDevice();
+      const arena = createArena(device, lengths(count, 100));
+      const counted = countDevice(device);
+      const optim = createOptimWrapper(webgpuOptimizer(ema(adam()), arena, { device }));
+      const closure = closureOf(device, Object.keys(arena));
+      for (let step = 0; step < 3; step += 1) optim.updateParams(closure);
+      for (const swap of [() => optim.swapIn(), () => optim.swapOut()]) {
+        counted.reset();
+        swap();
+        const { dispatches, submits, mapAsync } = counted.counts;
+        expect({ dispatches, submits, mapAsync }).toEqual({ dispatches: 1, submits: 1, mapAsync: 0 });
+      }
+      counted.reset();
+      optim.updateParams(closure);
+      // What a step has made for itself is there still.
+      expect([counted.counts.createBindGroup, counted.counts.createBuffer]).toEqual([0, 0]);
+      optim.dispose();
+    },
+  );
+});
 
 describe("an update with clipping and dynamic loss scaling", () => {
   test("of the caller's buffers: check, prepare, and one dispatch for each", async () => {

@@ -48,7 +48,7 @@ export class EvaluationPoint<P, V, S> {
 
   /** @throws OptimError `evaluating` for a call that has to wait until all parameters are what is trained */
   guard(call: string): void {
-    if (!refused.has(call) || !markedParameters.has(this.#engine.backend, this.#set.identities())) return;
+    if (!refused.has(call) || !markedParameters.hasAny(this.#engine.backend, this.#set.parameters)) return;
     throw new OptimError("evaluating", this.#lifecycle.at(call), {
       expected: "parameters that hold what is trained",
       hint: "They hold an evaluation point: call it after evaluating(), or after swapOut()",
@@ -81,7 +81,7 @@ export class EvaluationPoint<P, V, S> {
       throw error;
     }
     this.#swapped = swapped;
-    this.#identities = [...set.identities()];
+    this.#identities = set.parameters.map(({ identity }) => identity);
     markedParameters.add(engine.backend, this.#identities);
   }
 

@@ -8,13 +8,11 @@ class MarkedParameters {
   /** As long as it is 0, nobody looks. */
   #count = 0;
 
-  has(backend: string, identities: Iterable<unknown>): boolean {
+  hasAny(backend: string, parameters: readonly { readonly identity: unknown }[]): boolean {
     if (this.#count === 0) return false;
-    for (const identity of identities) {
-      if (isObject(identity) ? this.#objects.has(identity) : this.#names.has(nameOf(backend, identity)))
-        return true;
-    }
-    return false;
+    return parameters.some(({ identity }) =>
+      isObject(identity) ? this.#objects.has(identity) : this.#names.has(nameOf(backend, identity)),
+    );
   }
 
   add(backend: string, identities: readonly unknown[]): void {

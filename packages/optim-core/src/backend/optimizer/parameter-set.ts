@@ -94,11 +94,6 @@ export class ParameterSet<P, V, S> {
     return parameter.frozen || this.#engine.isFrozen?.(parameter.value) === true;
   }
 
-  /** What tells the parameters from those of other optimizers. */
-  *identities(): Generator {
-    for (const { identity } of this.parameters) yield identity;
-  }
-
   get unfrozen(): readonly Parameter<P, V, S>[] {
     return this.parameters.filter((parameter) => !this.isFrozen(parameter));
   }
