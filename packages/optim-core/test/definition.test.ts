@@ -104,14 +104,31 @@ describe("a malformed rule is refused when it is defined", () => {
     );
   });
 
+  test("a slot may begin as the parameter, under no other name, and a scalar slot may not", async () => {
+    expect(define({ slots: () => ({ z: "param" }) })).toBeTypeOf("function");
+    expect(await message({ slots: () => ({ z: "parameter" }) })).toMatch(
+      /^Written: slots\.z: expected a number to begin with, or "param"/,
+    );
+    expect(await message({ scalarSlots: () => ({ t: "param" }) })).toMatch(
+      /^Written: scalarSlots\.t: expected a number to begin with/,
+    );
+  });
+
+  test("an evaluation point that is no function", async () => {
+    expect(await message({ evaluate: 1 })).toMatch(/^Written: evaluate: expected a function/);
+  });
+
   test("an initial value may be infinite: a running maximum begins at −∞", () => {
     expect(define({ slots: () => ({ largest: -Infinity }) })).toBeTypeOf("function");
   });
 
-  test.each(["param", "grad", "step", "master"])("a slot or a scalar slot called %s", async (name) => {
-    expect(await message({ slots: () => ({ [name]: 0 }) })).toMatch(`Written: slots.${name}`);
-    expect(await message({ scalarSlots: () => ({ [name]: 0 }) })).toMatch(`Written: scalarSlots.${name}`);
-  });
+  test.each(["param", "grad", "step", "master", "trained"])(
+    "a slot or a scalar slot called %s",
+    async (name) => {
+      expect(await message({ slots: () => ({ [name]: 0 }) })).toMatch(`Written: slots.${name}`);
+      expect(await message({ scalarSlots: () => ({ [name]: 0 }) })).toMatch(`Written: scalarSlots.${name}`);
+    },
+  );
 
   test("one name as slot and scalar slot", async () => {
     const both = { slots: () => ({ v: 0 }), scalarSlots: () => ({ v: 0 }) };

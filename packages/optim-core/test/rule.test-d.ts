@@ -95,6 +95,38 @@ describe("rules", () => {
     rule({ lr: "1" });
   });
 
+  test("an evaluation point is a tensor of the parameter and the slots", () => {
+    defineUpdateRule({
+      name: "Averaging",
+      hyperparameters: { lr: 1, betas: [0.9, 0.999], nesterov: false },
+      slots: () => ({ mean: "param", sum: 0 }),
+      scalarSlots: () => ({ count: 0 }),
+      update: ({ param, mean, sum, count }) => ({ param, mean, sum, count }),
+      evaluate({ param, mean, sum, count, ...others }, { betas: [beta1] }, { nesterov }) {
+        expectTypeOf({ param, mean, sum }).toEqualTypeOf<{ param: Tensor; mean: Tensor; sum: Tensor }>();
+        expectTypeOf({ count, beta1 }).toEqualTypeOf<{ count: Scalar; beta1: Scalar }>();
+        expectTypeOf(nesterov).toEqualTypeOf<boolean>();
+        // No gradient, and no step.
+        expectTypeOf<keyof typeof others>().toEqualTypeOf<never>();
+        return mul(mean, beta1);
+      },
+    });
+    defineUpdateRule({
+      name: "Wrong",
+      hyperparameters: { lr: 1 },
+      update: ({ param }) => ({ param }),
+      // @ts-expect-error a scalar is no point
+      evaluate: (_, { lr }) => lr,
+    });
+    defineUpdateRule({
+      name: "Wrong",
+      hyperparameters: { lr: 1 },
+      // @ts-expect-error a slot begins as a number or as the parameter
+      slots: () => ({ z: "grad" }),
+      update: ({ param, z }) => ({ param, z }),
+    });
+  });
+
   test("a hyperparameter is no slot, and booleans are no expressions", () => {
     defineUpdateRule({
       name: "Wrong",

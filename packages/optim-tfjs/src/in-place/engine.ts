@@ -42,8 +42,10 @@ export function inPlaceEngine<V>(
       storage.allocate(length === parameter.length ? parameter : { shape: [length], length }, initial),
     allocateCopy(parameter) {
       checkAlive([{ parameter }]);
+      // Read first: views are for use at once.
+      const values = parameter.value.dataSync<"float32">();
       const vector = storage.allocate(parameter, 0);
-      storage.view(vector).set(parameter.value.dataSync());
+      storage.view(vector).set(values);
       return vector;
     },
     release: (vector) => storage.release(vector),
