@@ -1,5 +1,6 @@
 import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
 import {
+  allOperations,
   arrayKernels,
   createOptimizer,
   hostCapabilities,
@@ -24,8 +25,9 @@ export function arrayOptimizer<H extends BaseHyperparameters, R extends BaseHype
     {
       backend: "array",
       capabilities: hostCapabilities,
+      operations: allOperations,
       describe: (value) => ({ shape: [value.length], identity: value }),
-      allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+      allocate: (parameter, initial, length = parameter.length) => new Float32Array(length).fill(initial),
       allocateCopy: ({ value }) => value.slice(),
       release: () => {},
       write: (vector, data) => vector.set(data),

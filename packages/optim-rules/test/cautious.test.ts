@@ -170,7 +170,7 @@ describe("refuses", () => {
     expect(() => arrayOptimizer(cautious(adan()), w)).not.toThrow();
   });
 
-  test("a rule that takes norms of its own, where the backend has none of what depends on a norm", () => {
-    expect(() => arrayOptimizer(cautious(lamb()), w)).toThrow(/Cautious\(LAMB\): .*nested norm/);
+  test("no rule that takes norms of its own, where the backend has norms of what depends on a norm", () => {
+    expect(() => arrayOptimizer(cautious(lamb()), w)).not.toThrow();
   });
 });

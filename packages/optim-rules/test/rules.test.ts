@@ -6,6 +6,10 @@ import { numbers } from "../../../test-support/numbers.ts";
 
 const plain = { clipValue: false, zeroNonFinite: false };
 const others = new Set([
+  // Rules for matrices: shaped-rules.test.ts.
+  "adafactor",
+  "came",
+  "muon",
   "cautious",
   "ema",
   "lookahead",
