@@ -10,6 +10,12 @@ import type { UpdateRule } from "@mm/optim-core/rule";
 import { type TfjsLoss, tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test } from "vitest";
+import type { Engine } from "@mm/optim-core/backend";
+import { createVariableOptimizer } from "../src/variable-optimizer.ts";
+import { inPlaceEngine } from "../src/in-place/engine.ts";
+import { arrayStorage } from "../src/in-place/arrays.ts";
+import { heapStorage } from "../src/in-place/heap.ts";
+import { opsEngine } from "../src/ops/engine.ts";
 import { linearLoss, paths, use } from "./backends.ts";
 
 type Wrapper = OptimWrapper<TfjsLoss, tf.Scalar>;
@@ -185,3 +191,39 @@ test("a compiler that fails in the middle of a step, at the program of the secon
   wrapper.dispose();
   free();
 });
+
+/** The engine of a path, without room for its third vector. */
+function cramped<V, G, S>(
+  engine: Engine<TfjsLoss, tf.Scalar, tf.Variable, V, G, S>,
+): Engine<TfjsLoss, tf.Scalar, tf.Variable, V, G, S> {
+  let left = 2;
+  return {
+    ...engine,
+    allocate(parameter, initial) {
+      left -= 1;
+      if (left === -1) throw new Fault("no room");
+      return engine.allocate(parameter, initial);
+    },
+  };
+}
+
+test.each(paths)(
+  "$name: gradients without room for an accumulator are freed, and the next backward starts anew",
+  async (path) => {
+    await use(path);
+    const { variables, loss, free } = model();
+    const storage = path.inPlace ? (heapStorage(tf.backend()) ?? arrayStorage(tf.backend())) : undefined;
+    const make = <V, G, S>(engine: Engine<TfjsLoss, tf.Scalar, tf.Variable, V, G, S>) =>
+      createVariableOptimizer("test", cramped(engine), sgd({ lr: 1 }), variables);
+    const optimizer = storage === undefined ? make(opsEngine()) : make(inPlaceEngine(storage));
+    const before = tf.memory().numTensors;
+    expect(() => optimizer.backward(loss, { returnLoss: true })).toThrow(Fault);
+    expect(await optimizer.readGradients()).toEqual({});
+    optimizer.backward(loss);
+    // Those of the backward that failed are not in the sum.
+    expect((await optimizer.readGradients())["b"]).toEqual(Float32Array.of(1, -1));
+    optimizer.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+    free();
+  },
+);

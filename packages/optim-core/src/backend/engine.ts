@@ -161,9 +161,11 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   differentiate(loss: Loss, request: GradientRequest<P, V, S>): Gradients<P, V, G, S, LossValue>;
   /**
    * Adds `scale` × gradient to `parameter.accumulator` (made beforehand); overwrites it when nothing is pending, which the caller marks
-   * after. Lets go of the gradient.
+   * after. Lets go of the gradient. What may fail is done by `differentiate`.
    */
   accumulate(parameter: Parameter<P, V, S>, gradient: G, request: GradientRequest<P, V, S>): void;
+  /** Lets go of a gradient that is not accumulated, since there is no room for its accumulator. Default: garbage collection does. */
+  discard?(gradient: G): void;
 
   readonly stages: StepStages<P, V, S>;
   /**

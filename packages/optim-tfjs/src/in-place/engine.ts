@@ -71,6 +71,7 @@ export function inPlaceEngine<V>(
     accumulate({ accumulator, pending }, gradient, request) {
       storage.accumulate(accumulator as V, gradient, scaleLeft(request), !pending);
     },
+    discard: (gradient) => gradient.dispose(),
 
     stages: {
       ...stages,

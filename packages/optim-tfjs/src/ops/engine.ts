@@ -66,6 +66,7 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
     },
     // It has been added, see `added`.
     accumulate: ({ accumulator }, sum) => (accumulator as TensorCell).take(sum),
+    discard: (sum) => sum.dispose(),
     createLossScaler: (settings) => new TfjsLossScaler(settings),
   };
 }

@@ -24,7 +24,13 @@ export function backward<Loss, LossValue, P, V, G, S>(
   const { value, gradients } = lifecycle.insideLoss(() => engine.differentiate(loss, request));
   if (parameters.length === 0) return value;
   if (gradients.length === 0) throw withoutGradient(value);
-  for (const [parameter] of gradients) parameter.accumulator ??= engine.allocate(parameter, 0);
+  try {
+    for (const [parameter] of gradients) parameter.accumulator ??= engine.allocate(parameter, 0);
+  } catch (error) {
+    for (const [, gradient] of gradients) engine.discard?.(gradient);
+    disposeLoss(value);
+    throw error;
+  }
   for (const [parameter, gradient] of gradients) {
     engine.accumulate(parameter, gradient, request);
     parameter.pending = true;
@@ -67,9 +73,13 @@ export function step<P, V, S>(parts: OptimizerParts<P, V, S>, options: StepOptio
   return true;
 }
 
-function withoutGradient(value: unknown): OptimError {
-  // Nobody gets it now. Losses that garbage collection does not free have a `dispose`.
+/** Nobody gets it now. Losses that garbage collection does not free have a `dispose`. */
+function disposeLoss(value: unknown): void {
   (value as { dispose?(): void } | null | undefined)?.dispose?.();
+}
+
+function withoutGradient(value: unknown): OptimError {
+  disposeLoss(value);
   return new OptimError("no-gradient", "backward: loss", {
     expected: "a gradient of at least one parameter that is not frozen",
     hint: "Ask for grad(name) inside the closure, or call wrapper.skip() where there is nothing to learn from",
