@@ -30,18 +30,18 @@ export function textsOf(
 function ruleOf(name: string, hyperparameters: string): UpdateRule {
   const factory = Object.hasOwn(rules, name) ? (rules as Readonly<Record<string, unknown>>)[name] : undefined;
   let rule: Partial<UpdateRule> | undefined;
-  if (typeof factory === "function" && !combinators.has(factory))
-    rule = (factory as (chosen: object) => Partial<UpdateRule>)(JSON.parse(hyperparameters) as object);
+  if (takesHyperparameters(factory)) rule = factory(JSON.parse(hyperparameters) as object);
   if (rule?.kind !== "update-rule")
     throw new Error(`no rule is called ${name}: packages/optim-rules/src/index.ts names them, as adamw`);
   return rule as UpdateRule;
 }
 
-/** These take a rule, or an optimizer, in place of hyperparameters. */
-const combinators: ReadonlySet<unknown> = new Set([
-  rules.cautious,
-  rules.ema,
-  rules.lookahead,
-  rules.sam,
-  rules.swa,
-]);
+/** Whether it takes hyperparameters, all of which have defaults. A combinator refuses them: it takes a rule, or an optimizer. */
+function takesHyperparameters(factory: unknown): factory is (chosen: object) => Partial<UpdateRule> {
+  if (typeof factory !== "function") return false;
+  try {
+    return (factory as (chosen: object) => Partial<UpdateRule> | undefined)({})?.kind === "update-rule";
+  } catch {
+    return false;
+  }
+}

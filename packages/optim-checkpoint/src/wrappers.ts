@@ -9,14 +9,14 @@ import {
   type PreparedLoad,
   type StateDictOptions,
 } from "@mm/optim-core";
-import { lengthOf, refuse } from "@mm/optim-core/backend";
+import { lengthOf, namedWrappers, refuse, type WrappersInput } from "@mm/optim-core/backend";
 import { OptimWrapperDict } from "@mm/optim-dict";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { SavedState } from "./state.ts";
 import { type TensorInput, tensorOf, toFloat32 } from "./tensor.ts";
 
 /** A wrapper, a dict, or any pairs of name and wrapper. */
-export type OptimWrappers = AnyOptimWrapper | Iterable<readonly [name: string, wrapper: AnyOptimWrapper]>;
+export type OptimWrappers = WrappersInput;
 
 export interface TakeCheckpointOptions extends Omit<Checkpoint, "optim">, StateDictOptions {
   /**
@@ -110,19 +110,9 @@ interface Whole {
   prepareLoad(state: SavedState | undefined, options: RestoreCheckpointOptions): PreparedLoad;
 }
 
-/** The wrappers by name. @throws OptimError `invalid-option` */
+/** The wrappers by name. @throws OptimError `invalid-wrapper` */
 export function membersOf(optim: OptimWrappers): readonly Member[] {
-  const given = Object(optim) as object;
-  if (Symbol.iterator in given) {
-    return Array.from(given as Exclude<OptimWrappers, AnyOptimWrapper>, ([name, wrapper]) => ({
-      name,
-      wrapper,
-    }));
-  }
-  if ((given as Partial<AnyOptimWrapper>).kind === "optim-wrapper") {
-    return [{ name: undefined, wrapper: given as AnyOptimWrapper }];
-  }
-  return refuse("invalid-option", "checkpoint", "a wrapper, a dict, or pairs of name and wrapper", optim);
+  return namedWrappers("checkpoint", optim).map(([name, wrapper]) => ({ name, wrapper }));
 }
 
 /** What saves and loads all of them. @throws OptimError what a dict refuses */

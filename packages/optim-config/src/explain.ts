@@ -1,6 +1,6 @@
 import type { AnyOptimWrapper } from "@mm/optim-core";
+import { namedWrappers, type WrappersInput } from "@mm/optim-core/backend";
 import { originsOf } from "./origin.ts";
-import { pairs, type Wrappers } from "./wrappers.ts";
 
 /** What holds for one parameter, as of the call. */
 export interface ExplainedParameter {
@@ -40,8 +40,8 @@ export interface Explanation extends ReadonlyArray<ExplainedParameter> {
  * console.log(formatExplanation(explain(optim)));
  * ```
  */
-export function explain(wrappers: Wrappers): Explanation {
-  const all = pairs(wrappers, "explain");
+export function explain(wrappers: WrappersInput): Explanation {
+  const all = namedWrappers("explain", wrappers);
   const rows = all.flatMap(([name, wrapper]) =>
     explainWrapper(wrapper).map((row) => (name === undefined ? row : { wrapper: name, ...row })),
   );

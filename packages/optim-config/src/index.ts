@@ -19,4 +19,4 @@ export type {
 export { optimWrapperDictSchema, optimWrapperSchema } from "./schema/config-schema.ts";
 export type { JsonSchema, JsonType } from "./schema/json-schema.ts";
 export { explain, type ExplainedParameter, type Explanation, formatExplanation } from "./explain.ts";
-export type { Wrappers } from "./wrappers.ts";
+export type { WrappersInput as Wrappers } from "@mm/optim-core/backend";

@@ -18,6 +18,19 @@ export function aspectsOfOptimizer(optimizer: AnyOptimizer): Aspects {
   return { ...aspectsOfLayout(optimizer), hyperparameters: exact([paramGroups, baseParamSettings]) };
 }
 
+/** What is known of a group before it is added: shapes are seen when the backend takes the parameters. */
+export function aspectsOfGroup(group: Parameters<AnyOptimizer["addParamGroup"]>[0]): Aspects {
+  const { params, rule, ...settings } = Object(group) as {
+    readonly params?: unknown;
+    readonly rule?: { readonly name?: unknown; readonly hyperparameters?: unknown };
+  };
+  return {
+    "names of added parameters": exact(Object.keys(Object(params) as object)),
+    "rule of an added group": exact([rule?.name, rule?.hyperparameters]),
+    "settings of an added group": exact(settings),
+  };
+}
+
 /** How a wrapper steps. `lossScaler` by its settings: its scale is state. */
 export function aspectsOfStep({ clipGrad, onNonFinite, gradNorm, lossScaler }: StepOptions): Aspects {
   return {

@@ -8,7 +8,7 @@ import {
 import { refuse } from "@mm/optim-core/backend";
 import { agreeSync, type Aspects } from "./agreement.ts";
 import { type ArenaMessage, arenaMessage, layoutOfGradients } from "./arena-message.ts";
-import { aspectsOfOptimizer, aspectsOfStep } from "./aspects.ts";
+import { aspectsOfGroup, aspectsOfOptimizer, aspectsOfStep } from "./aspects.ts";
 import { type Communicator, requireCommunicator } from "./communicator.ts";
 import { isLossy } from "./compressed.ts";
 import { requireOptimizer } from "./require-optimizer.ts";
@@ -104,6 +104,9 @@ export function distributed<O extends AnyOptimizer>(optimizer: O, communicator: 
       open = false;
     },
     addParamGroup(group: Parameters<AnyOptimizer["addParamGroup"]>[0]): void {
+      optimizer.guard("addParamGroup");
+      // Before it is added: a group that other ranks do not have is not taken back.
+      agreeAll(ours, aspectsOfGroup(group));
       optimizer.addParamGroup(group);
       agreeAll(ours, aspects());
       message = undefined;

@@ -5,6 +5,7 @@ import { localCommunicators } from "@mm/optim-distributed/testing";
 import { type Communicator, distributed } from "@mm/optim-distributed";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
+import { thrownBy } from "../../../test-support/refusal.ts";
 import { exchange, expected, refusals } from "./cases/exchanges.ts";
 
 const codesOf = async (calls: readonly Promise<unknown>[]): Promise<readonly unknown[]> =>
@@ -93,4 +94,33 @@ test("options are refused at once", () => {
   expect(() => localCommunicators(1, { timeout: 1 } as never)).toThrow(
     expect.objectContaining({ code: "unknown-option" }),
   );
+});
+
+test("a group that another rank does not add is not added here", () => {
+  let agrees = true;
+  // The other of two ranks: it says what we say, or something else.
+  const communicator: Communicator = {
+    kind: "communicator",
+    rank: 0,
+    size: 2,
+    allReduce: (buffer) => Promise.resolve(communicator.allReduceSync?.(buffer)),
+    allReduceSync(buffer) {
+      const half = buffer.length / 2;
+      buffer.set(buffer.subarray(0, half), half);
+      if (!agrees) buffer[half + 1] = (buffer[half + 1] as number) ^ 1;
+    },
+    broadcast: () => Promise.resolve(),
+    duplicate: () => communicator,
+    abort: () => {},
+    close: () => {},
+  };
+  const optimizer = distributed(wasmOptimizer(sgd(), { w: new Float32Array(1) }), communicator);
+  const group = { name: "late", params: { v: new Float32Array(2) }, lr: 0.5 };
+  agrees = false;
+  expect(thrownBy(() => optimizer.addParamGroup(group)).code).toBe("communication-mismatch");
+  expect(optimizer.parameters.map(({ name }) => name)).toEqual(["w"]);
+  agrees = true;
+  optimizer.addParamGroup(group);
+  expect(optimizer.parameters.map(({ name }) => name)).toEqual(["w", "v"]);
+  optimizer.dispose();
 });

@@ -23,6 +23,8 @@ export interface WebgpuRange {
 /** Where an optimizer finds a parameter: a whole buffer of float32, a range of one, or a range of an arena. */
 export type WebgpuParameter = GPUBuffer | WebgpuRange;
 
+const rangeKeys: readonly string[] = ["buffer", "offset", "length", "size", "dtype"];
+
 const bufferIds = /* @__PURE__ */ new WeakMap<GPUBuffer, number>();
 let bufferCount = 0;
 
@@ -59,6 +61,10 @@ function rangeOf(value: WebgpuParameter, where: string): ParameterRange {
   const { buffer, offset = 0, size, dtype = "float32" } = given;
   if (!isBuffer(buffer)) {
     return refuse("invalid-parameter", where, "a GPUBuffer, or { buffer, offset, length, dtype }", value);
+  }
+  const unknown = isBuffer(value) ? undefined : Object.keys(given).find((key) => !rangeKeys.includes(key));
+  if (unknown !== undefined) {
+    refuse("unknown-option", where, `one of ${rangeKeys.join(", ")}`, unknown);
   }
   const known = arenaRangeAt(buffer, offset);
   if (known !== undefined && given.length === undefined && (size ?? known.size) === known.size) {

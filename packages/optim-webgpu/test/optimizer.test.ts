@@ -204,6 +204,11 @@ describe("parameters", () => {
       "invalid-parameter",
       () => ({ w: { buffer: buffer(1, 2), length: 2, size: 4 } }),
     ],
+    [
+      "a key that is not known",
+      "unknown-option",
+      () => ({ w: { buffer: buffer(1, 2), offset: 4, lenght: 1 } }),
+    ],
     ["another dtype", "invalid-parameter", () => ({ w: { buffer: buffer(1), dtype: "bfloat16" } })],
     [
       "a buffer that cannot be read",

@@ -44,8 +44,20 @@ import { noise, repeatable } from "./numbers.ts";
 type Settings = { readonly [name: string]: HyperparameterValue };
 type Factory = (settings?: Settings) => UpdateRule;
 
-/** Every rule, and the combinators around one: their hyperparameters are tried out with those of what they combine. */
-const factories: readonly (readonly [name: string, factory: Factory])[] = [
+/** Numbers at the edges of what hyperparameters may be, largest first. */
+const largest = [1e30, 1, 1 - 2 ** -24];
+
+/**
+ * Of a rule that subtracts numbers of order 1 ÷ (1 − β₂) from each other. Where a device counts steps, and computes operation by operation what is one
+ * number a tensor, it has float32 alone for it: near 1 no digit of the difference is left.
+ */
+const cancelling = [1e30, 1, 0.999];
+
+/**
+ * Every rule, and the combinators around one: their hyperparameters are tried out with those of what they combine. A rule that cancels digits says
+ * how far it goes on such a device.
+ */
+const factories: readonly (readonly [name: string, factory: Factory, onDevice: readonly number[]])[] = [
   ["AdaBelief", adabelief],
   ["Adadelta", adadelta],
   ["Adagrad", adagrad],
@@ -66,11 +78,11 @@ const factories: readonly (readonly [name: string, factory: Factory])[] = [
   ["NAdam", nadam],
   ["NAdamW", nadamw],
   ["NovoGrad", novograd],
-  ["RAdam", radam],
+  ["RAdam", radam, cancelling],
   ["RMSprop", rmsprop],
   ["Rprop", rprop],
   ["schedule-free AdamW", scheduleFreeAdamw],
-  ["schedule-free RAdam", scheduleFreeRadam],
+  ["schedule-free RAdam", scheduleFreeRadam, cancelling],
   ["schedule-free SGD", scheduleFreeSgd],
   ["SGD", sgd],
   ["SGDW", sgdw],
@@ -81,23 +93,24 @@ const factories: readonly (readonly [name: string, factory: Factory])[] = [
   ["EMA of Adam", (settings?: Settings) => ema(adam(settings), settings)],
   ["SWA of SGD", (settings?: Settings) => swa(sgd(settings), settings)],
   ["Lookahead of SGD", (settings?: Settings) => lookahead(sgd(settings), settings)],
-].map(([name, factory]) => [name as string, factory as Factory]);
+].map(([name, factory, onDevice = largest]) => [
+  name as string,
+  factory as Factory,
+  onDevice as readonly number[],
+]);
 
-/** Numbers at the edges of what hyperparameters may be, largest first. */
-const largest = [1e30, 1, 1 - 2 ** -24];
-
-/**
- * RAdam subtracts numbers of order 1 ÷ (1 − β₂) from each other. Where a device counts steps, and computes operation by operation what is one number a
- * tensor, it has float32 alone for it: near 1 no digit of the difference is left.
- */
-function largestFor({ capabilities: { decides, inPlace } }: Kit, rule: string): readonly number[] {
-  return rule.endsWith("RAdam") && decides === "device" && !inPlace ? [1e30, 1, 0.999] : largest;
+/** The numbers that a rule is tried with on a device which computes in float32 alone what is one number a tensor. */
+function largestFor(
+  { capabilities: { decides, inPlace } }: Kit,
+  onDevice: readonly number[],
+): readonly number[] {
+  return decides === "device" && !inPlace ? onDevice : largest;
 }
 
-export const edgeTests: readonly KitTest[] = factories.map(([name, factory]): KitTest => ({
+export const edgeTests: readonly KitTest[] = factories.map(([name, factory, onDevice]): KitTest => ({
   name: `edges: ${name} with each hyperparameter at 0, at the largest that it takes, and switched`,
   needs: ["rules", "groups"],
-  run: (kit) => besideReference(kit, factory, largestFor(kit, name)),
+  run: (kit) => besideReference(kit, factory, largestFor(kit, onDevice)),
 }));
 
 const scales = {

@@ -52,6 +52,7 @@ export {
   type UniformSource,
   vectorOf,
 } from "./program/program.ts";
+export { namedWrappers, type WrappersInput } from "./named-wrappers.ts";
 export { halfToNumber } from "./program/half.ts";
 export { printProgram } from "./program/print.ts";
 export { masterSlot, pendingGradient } from "./program/reserved.ts";
