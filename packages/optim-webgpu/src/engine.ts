@@ -4,9 +4,10 @@ import { Accumulation, type WebgpuStepParameter } from "./accumulate.ts";
 import { Device } from "./device.ts";
 import { ErrorSink } from "./error-sink.ts";
 import { Latch } from "./latch.ts";
-import { largestBinding, requireBindings } from "./limits.ts";
+import { knownOperations, largestBinding, requireBindings, requireProducts } from "./limits.ts";
 import { LossScaleValue, type StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
 import { Masters } from "./masters.ts";
+import { MatrixRooms } from "./matrix-rooms.ts";
 import type { ParameterPort } from "./port.ts";
 import { DeviceState } from "./scalars.ts";
 import { type DType, Planes, type Vector, type WebgpuBinding } from "./storage.ts";
@@ -56,7 +57,8 @@ export class EngineCore<P> {
     this.latch = new Latch(device, this.#state);
     this.accumulation = new Accumulation(device, this.#planes, ({ name }) => this.dtypeOf(name) as DType);
     this.#masters = new Masters(device, port, this.#planes, this.accumulation);
-    this.#stages = new WebgpuStages(device, port, this.#state, this.latch, this.errors);
+    const rooms = new MatrixRooms<P>(this.#planes);
+    this.#stages = new WebgpuStages(device, port, this.#state, this.latch, this.errors, rooms.find);
   }
 
   /** scale × loss scale, as one float32: always this binding. */
@@ -96,9 +98,11 @@ export class EngineCore<P> {
     return {
       backend,
       capabilities,
+      operations: knownOperations,
       describe: (value, where) => port.describe(value, where),
       admit: (added, call) => this.#admit(added, call),
       prepareProgram: (program, masters) => requireBindings(gpu, who, program, masters),
+      reserve: (program, extents) => requireProducts(gpu, who, program, extents),
       allocate: (parameter, initial) => {
         this.#known.set(parameter.name, parameter);
         return this.#planes.allocate(parameter.name, initial);

@@ -1,4 +1,13 @@
-import { type Program, refuse } from "@mm/optim-core/backend";
+import {
+  type Extents,
+  firstOperations,
+  makingOf,
+  type Pass,
+  type Program,
+  refuse,
+} from "@mm/optim-core/backend";
+import { matricesOf } from "./kernel/index.ts";
+import { workBytes } from "./product-layout.ts";
 import { bindingAlignment } from "./usage.ts";
 
 /** The most bytes that one binding can reach, a multiple of the alignment. */
@@ -48,6 +57,13 @@ const listed = (limits: GPUSupportedLimits): string =>
 /** Storage bindings of the update kernel beside the slots: parameter, gradient, table. */
 const otherBindings = 3;
 
+/** Storage bindings of a pass beside those and the slots: the partials of reductions, and matrices that it reads and makes. */
+function bindingsOf(program: Program, pass: Pass): number {
+  if (pass.kind === "matrix") return matricesOf(program, makingOf(program, pass.matrix)).length + 1;
+  if (pass.kind === "total") return 0;
+  return matricesOf(program, pass).length + Number(pass.kind === "reduce");
+}
+
 /**
  * Refuses a program whose kernels bind more than the device does.
  *
@@ -57,10 +73,12 @@ const otherBindings = 3;
 export function requireBindings(
   { limits: { maxStorageBuffersPerShaderStage } }: GPUDevice,
   who: string,
-  { label, slots, reductions }: Program,
+  program: Program,
   masters: boolean,
 ): void {
-  const others = otherBindings + Number(masters) + Number(reductions.length > 0);
+  const { label, slots } = program;
+  const others =
+    otherBindings + Number(masters) + Math.max(...program.passes.map((pass) => bindingsOf(program, pass)));
   if (others + slots.length <= maxStorageBuffersPerShaderStage) return;
   refuse(
     "unsupported",
@@ -71,3 +89,37 @@ export function requireBindings(
     { hint: "Adapters offer more: give requestDevice() requiredLimits" },
   );
 }
+
+/**
+ * Refuses a matrix whose products are more than a kernel can bind.
+ *
+ * @throws OptimError `unsupported`
+ */
+export function requireProducts(
+  { limits }: GPUDevice,
+  who: string,
+  { label, matrices }: Program,
+  { rows, cols }: Extents,
+): void {
+  const most = largestBinding(limits);
+  const bytes = workBytes(rows, cols);
+  if (matrices.length === 0 || bytes <= most) return;
+  refuse(
+    "unsupported",
+    `${who}: ${label}`,
+    `matrices whose shorter side is at most ${Math.floor(Math.sqrt(most / 8))}, since this device binds ${most} bytes at once (${listed(limits)})`,
+    [rows, cols],
+    { hint: "Adapters offer more: give requestDevice() requiredLimits. Or divide the parameter" },
+  );
+}
+
+/** The operations that kernels of this package know. */
+export const knownOperations: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  ...firstOperations,
+  "sum",
+  "dot",
+  "largest",
+  "size",
+  "nested norm",
+  "orthogonalize",
+]);

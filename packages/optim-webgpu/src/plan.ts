@@ -7,13 +7,11 @@ import {
   header,
   type KernelSource,
   type NormKind,
-  normsKernel,
   partialWords,
   prepareKernel,
   prepareNormsKernel,
   record,
   staticWords,
-  updateKernel,
   workgroupSize,
   writeCode,
   writeStatics,
@@ -21,8 +19,17 @@ import {
 import { largestBinding } from "./limits.ts";
 import type { ParameterPort } from "./port.ts";
 import type { DeviceState } from "./scalars.ts";
+import { Products } from "./products.ts";
+import { type BatchPass, batchPasses } from "./batch-passes.ts";
 import { layOutStep, type StepLayout } from "./step-layout.ts";
-import { type Member, slotsOf, type WebgpuStepItem } from "./step-members.ts";
+import {
+  extentsOf,
+  type FindRoom,
+  type MatrixRoom,
+  type Member,
+  slotsOf,
+  type WebgpuStepItem,
+} from "./step-members.ts";
 import { dispatch, Table } from "./table.ts";
 import type { TileRun } from "./table-layout.ts";
 
@@ -30,14 +37,11 @@ interface Batch<P> {
   readonly first: Member<P>;
   readonly indices: readonly number[];
   readonly tiles: number;
-  readonly update: Kernel;
-  readonly norms: Kernel | undefined;
+  /** By pass of the program, none where a pass takes no dispatch of its own. */
+  readonly passes: readonly (BatchPass | undefined)[];
   readonly range: GPUBufferBinding;
-  /** By the buffer of the parameter. */
-  readonly groups: WeakMap<
-    GPUBuffer,
-    { readonly update: GPUBindGroup; readonly norms: GPUBindGroup | undefined }
-  >;
+  /** By the buffer of the parameter, by pass. */
+  readonly groups: WeakMap<GPUBuffer, (GPUBindGroup | undefined)[]>;
 }
 
 interface Check {
@@ -75,24 +79,28 @@ export class StepPlan<P> {
   readonly #checks: readonly Check[];
   readonly #partials: GPUBuffer;
   readonly #normPartials: GPUBuffer | undefined;
+  readonly #products: Products | undefined;
+  /** Of evaluations after passes, by their number less 1. */
+  readonly #evaluationRanges: readonly GPUBufferBinding[];
   /** Of a group and program, what the statics at this word were computed from. */
   readonly #versions = new Map<number, number>();
   readonly #kernels = new Map<string, Kernel>();
   readonly #checkGroups = new Map<Check, GPUBindGroup>();
   readonly #prepareGroups = new WeakMap<GPUBuffer, GPUBindGroup>();
-  #afterNormsGroup: GPUBindGroup | undefined;
+  readonly #evaluationGroups: GPUBindGroup[] = [];
 
   constructor(
     device: Device,
     port: ParameterPort<P>,
     state: DeviceState,
     items: readonly WebgpuStepItem<P>[],
+    roomFor: FindRoom<P>,
   ) {
     this.#device = device;
     this.#port = port;
     this.#state = state;
-    const layout = (this.#layout = layOutStep(port, items, largestBinding(device.gpu.limits)));
-    const { members, updates, checks, codes, statics, norms } = layout;
+    const layout = (this.#layout = layOutStep(port, items, largestBinding(device.gpu.limits), roomFor));
+    const { members, updates, checks, codes, statics, reductions, evaluations, products } = layout;
     const table = (this.table = new Table(device, "step", layout.table));
     this.records = members.map(({ parameter, program }, index) => ({
       index,
@@ -106,19 +114,21 @@ export class StepPlan<P> {
     }));
     this.#byParameter = new Map(this.records.map((planned) => [planned.parameter, planned]));
 
-    const ranges = table.bindRuns(
-      "step",
-      [...updates, ...checks].map(({ run }) => run),
-    );
+    const ranges = table.bindRuns("step", [
+      ...[...updates, ...checks].map(({ run }) => run),
+      ...Array.from({ length: evaluations }, (_, index) => ({ first: 0, count: 0, number: index + 1 })),
+    ]);
+    this.#evaluationRanges = ranges.slice(updates.length + checks.length);
     this.#checks = checks.map(({ buffer, groups }, index) => {
       return { buffer, groups, range: ranges[updates.length + index] as GPUBufferBinding };
     });
     this.#partials = device.createBuffer("partials", 4 * partialWords * layout.partialCount);
-    if (norms > 0) {
-      table.setWord(header.normStride, norms);
-      const size = 4 * partialWords * norms * layout.table.tileCount;
+    if (reductions > 0) {
+      table.setWord(header.normStride, reductions);
+      const size = 4 * partialWords * reductions * layout.table.tileCount;
       this.#normPartials = device.createBuffer("norm partials", size);
     }
+    if (products.length > 0) this.#products = new Products(device, table, products);
     this.#batches = updates.map(({ indices, run }, index) => {
       const first = members[indices[0] as number] as Member<P>;
       const { program, access } = first;
@@ -126,8 +136,7 @@ export class StepPlan<P> {
         first,
         indices,
         tiles: run.count,
-        update: device.kernel(updateKernel(program, access)),
-        norms: program.reductions.length > 0 ? device.kernel(normsKernel(program, access)) : undefined,
+        passes: batchPasses(device, program, access),
         range: ranges[index] as GPUBufferBinding,
         groups: new WeakMap(),
       };
@@ -146,8 +155,9 @@ export class StepPlan<P> {
     }
   }
 
-  get hasNorms(): boolean {
-    return this.#layout.norms > 0;
+  /** Whether scalars wait for what passes find. */
+  get evaluates(): boolean {
+    return this.#layout.evaluations > 0;
   }
 
   /** Whether it holds all of these as they are now. */
@@ -197,7 +207,7 @@ export class StepPlan<P> {
       const { group } = parameter;
       if (this.#versions.get(statics) === group.version) continue;
       this.#versions.set(statics, group.version);
-      writeStatics(program, group.values, this.table.floats, statics);
+      writeStatics(program, group.values, this.table.floats, statics, extentsOf(parameter.view));
       this.table.changed(statics, staticWords(program));
     }
   }
@@ -250,38 +260,30 @@ export class StepPlan<P> {
     dispatch(pass, Math.ceil(this.records.length / workgroupSize));
   }
 
-  recordNorms(pass: GPUComputePassEncoder): void {
-    for (const batch of this.#batches) {
-      if (batch.norms === undefined || !this.#isActive(batch)) continue;
-      pass.setPipeline(batch.norms.pipeline);
-      pass.setBindGroup(0, this.#groupsOf(batch).norms as GPUBindGroup);
-      dispatch(pass, batch.tiles);
+  /** The passes before the update, those that are as early as each other together, and what follows from them for the scalars. */
+  recordPasses(pass: GPUComputePassEncoder): void {
+    const most = Math.max(0, ...this.#batches.map(({ passes }) => passes.length - 1));
+    for (let at = 0; at < most; at += 1) {
+      let measures = false;
+      for (const batch of this.#batches) {
+        if (at >= batch.passes.length - 1) continue;
+        this.#recordPass(pass, batch, at);
+        measures ||= batch.passes[at]?.measures === true && this.#areActive(batch.indices);
+      }
+      this.#products?.record(pass, at, (indices) => this.#areActive(indices));
+      if (measures) this.#recordEvaluation(pass, at);
     }
-    const { registers, norms } = this.#layout;
-    const kernel = this.#kernel("norms", () => prepareNormsKernel(registers, norms));
-    this.#afterNormsGroup ??= this.#device.bind(kernel, [
-      { buffer: this.table.buffer },
-      { buffer: this.#state.buffer },
-      { buffer: this.#normPartials as GPUBuffer },
-    ]);
-    pass.setPipeline(kernel.pipeline);
-    pass.setBindGroup(0, this.#afterNormsGroup);
-    dispatch(pass, this.records.length);
   }
 
   recordUpdate(pass: GPUComputePassEncoder): void {
-    for (const batch of this.#batches) {
-      if (!this.#isActive(batch)) continue;
-      pass.setPipeline(batch.update.pipeline);
-      pass.setBindGroup(0, this.#groupsOf(batch).update);
-      dispatch(pass, batch.tiles);
-    }
+    for (const batch of this.#batches) this.#recordPass(pass, batch, batch.passes.length - 1);
   }
 
   destroy(): void {
     this.table.destroy();
     this.#partials.destroy();
     this.#normPartials?.destroy();
+    this.#products?.destroy();
   }
 
   /** Found without printing it anew. */
@@ -289,28 +291,51 @@ export class StepPlan<P> {
     return memo(this.#kernels, key, () => this.#device.kernel(print()));
   }
 
-  #isActive({ tiles, indices }: Batch<P>): boolean {
-    return tiles > 0 && indices.some((index) => this.records[index]?.active);
+  #areActive(indices: readonly number[]): boolean {
+    return indices.some((index) => this.records[index]?.active);
   }
 
-  #groupsOf({ first, update, norms, range, groups }: Batch<P>): {
-    readonly update: GPUBindGroup;
-    readonly norms: GPUBindGroup | undefined;
-  } {
-    const { parameter, window, accumulator, slots } = first;
+  #recordPass(pass: GPUComputePassEncoder, batch: Batch<P>, at: number): void {
+    const { tiles, indices, passes } = batch;
+    const one = passes[at];
+    if (one === undefined || tiles === 0 || !this.#areActive(indices)) return;
+    pass.setPipeline(one.kernel.pipeline);
+    pass.setBindGroup(0, this.#groupOf(batch, one, at));
+    dispatch(pass, tiles);
+  }
+
+  /** What scalars are, now that this pass of their programs is over. */
+  #recordEvaluation(pass: GPUComputePassEncoder, at: number): void {
+    const { registers, reductions, sums } = this.#layout;
+    const kernel = this.#kernel("norms", () => prepareNormsKernel(registers, reductions, sums));
+    this.#evaluationGroups[at] ??= this.#device.bind(kernel, [
+      { buffer: this.table.buffer },
+      { buffer: this.#state.buffer },
+      { buffer: this.#normPartials as GPUBuffer },
+      this.#evaluationRanges[at] as GPUBufferBinding,
+    ]);
+    pass.setPipeline(kernel.pipeline);
+    pass.setBindGroup(0, this.#evaluationGroups[at]);
+    dispatch(pass, this.records.length);
+  }
+
+  #groupOf(
+    { first, range, groups }: Batch<P>,
+    { kernel, read, made, partials }: BatchPass,
+    at: number,
+  ): GPUBindGroup {
+    const { parameter, window, accumulator, slots, matrices } = first;
     const { buffer } = this.#port.moves ? this.#port.resolve(parameter.value) : first.range;
-    return memo(groups, buffer, () => {
-      const bindings: GPUBufferBinding[] = [
-        { buffer, ...window },
-        { buffer: accumulator.buffer },
-        ...slots.map((slot) => ({ buffer: slot.buffer })),
-        { buffer: this.table.buffer },
-        range,
-      ];
-      return {
-        update: this.#device.bind(update, bindings),
-        norms: norms && this.#device.bind(norms, [...bindings, { buffer: this.#normPartials as GPUBuffer }]),
-      };
-    });
+    const known = memo(groups, buffer, (): (GPUBindGroup | undefined)[] => []);
+    return (known[at] ??= this.#device.bind(kernel, [
+      { buffer, ...window },
+      { buffer: accumulator.buffer },
+      ...slots.map((slot) => ({ buffer: slot.buffer })),
+      ...read.map((matrix) => ({ buffer: (matrices[matrix] as MatrixRoom)[0].buffer })),
+      ...(made === undefined ? [] : [{ buffer: (matrices[made.matrix] as MatrixRoom)[made.place].buffer }]),
+      { buffer: this.table.buffer },
+      range,
+      ...(partials ? [{ buffer: this.#normPartials as GPUBuffer }] : []),
+    ]));
   }
 }

@@ -3,13 +3,16 @@ import { batched } from "./batches.ts";
 import {
   checkWorkgroups,
   codeWords,
+  evaluationsOf,
+  hasSums,
   headerWords,
   partialsPerWorkgroup,
   recordWords,
   registersOf,
   staticWords,
 } from "./kernel/index.ts";
-import { type Member, membersOf, type WebgpuStepItem } from "./step-members.ts";
+import { layOutProducts, type ProductLayout } from "./product-layout.ts";
+import { type FindRoom, type Member, membersOf, type WebgpuStepItem } from "./step-members.ts";
 import type { ParameterPort } from "./port.ts";
 import { bytesPerElement } from "./storage.ts";
 import { joined, layOutTable, type TableLayout, type TileRun } from "./table-layout.ts";
@@ -23,7 +26,9 @@ export interface StepLayout<P> {
   readonly codes: ReadonlyMap<Program, number>;
   /** By record: word of the table where its program and group have their statics. */
   readonly statics: readonly number[];
-  /** By dispatch of `update` and `norms`: its records, and their tiles. */
+  /** The products of matrix routines: those that run at once. */
+  readonly products: readonly ProductLayout[];
+  /** By dispatch of `update` and of the passes before it: its records, and their tiles. */
   readonly updates: readonly { readonly indices: readonly number[]; readonly run: TileRun }[];
   /** By dispatch of `check`: the chunk of accumulators that it measures. Its run's number is that of its first partial. */
   readonly checks: readonly { readonly buffer: GPUBuffer; readonly groups: number; readonly run: TileRun }[];
@@ -31,21 +36,30 @@ export interface StepLayout<P> {
   readonly partialCount: number;
   /** Of the programs with most of them. */
   readonly registers: number;
-  readonly norms: number;
+  readonly reductions: number;
+  /** Whether any of them has a `sum` or a `dot` of a whole tensor. */
+  readonly sums: boolean;
+  /** How many passes come before the last evaluation of scalars. */
+  readonly evaluations: number;
 }
 
-/** @param most bytes of one binding */
+/**
+ * @param most bytes of one binding
+ * @param roomFor asked for programs with matrices only
+ */
 export function layOutStep<P>(
   port: Pick<ParameterPort<P>, "moves" | "resolve">,
   items: readonly WebgpuStepItem<P>[],
   most: number,
+  roomFor: FindRoom<P> = () => [],
 ): StepLayout<P> {
-  const lists = batched(membersOf(port, items, most), (member) => sharedBy(port, member));
+  const lists = batched(membersOf(port, items, most, roomFor), (member) => sharedBy(port, member));
   const members = lists.flat();
   const programs = [...new Set(members.map(({ program }) => program))];
   const { codes, statics, words } = layOutPrograms(programs, members);
+  const { products, words: jobs } = layOutProducts(members, most, headerWords + words);
   const table = layOutTable(
-    words,
+    words + jobs,
     Math.max(...programs.map(recordWords)),
     members.map(({ accumulator, range, window }) => ({
       planeStart: accumulator.place.start,
@@ -72,6 +86,7 @@ export function layOutStep<P>(
     table,
     codes,
     statics,
+    products,
     updates: lists.map((list) => {
       const indices = indicesOf(list);
       return { indices, run: runOf(indices) };
@@ -79,14 +94,16 @@ export function layOutStep<P>(
     checks,
     partialCount,
     registers: Math.max(...programs.map(registersOf)),
-    norms: Math.max(...programs.map(({ reductions }) => reductions.length)),
+    reductions: Math.max(...programs.map(({ reductions }) => reductions.length)),
+    sums: programs.some(hasSums),
+    evaluations: Math.max(...programs.map(evaluationsOf)),
   };
 }
 
 /** What two parameters of one dispatch have in common. */
 function sharedBy<P>(
   port: Pick<ParameterPort<P>, "moves">,
-  { accumulator, parameter, range, window, program, access, slots }: Member<P>,
+  { accumulator, parameter, range, window, program, access, slots, matrices }: Member<P>,
 ): readonly unknown[] {
   return [
     accumulator.buffer,
@@ -94,10 +111,14 @@ function sharedBy<P>(
     program,
     access,
     ...slots.map(({ buffer }) => buffer),
+    ...matrices.flat().map(({ buffer }) => buffer),
   ];
 }
 
-/** Code stands once for each program, statics for each program of a group, both between the header and the records. */
+/**
+ * Code stands once for each program, statics for each program of a group, and of a shape where it asks for that; both between the header and the
+ * records.
+ */
 function layOutPrograms<P>(
   programs: readonly Program[],
   members: readonly Member<P>[],
@@ -113,10 +134,17 @@ function layOutPrograms<P>(
     return at;
   };
   const codes = new Map(programs.map((program) => [program, take(codeWords(program))]));
-  const ofGroups = new Map<HyperparameterGroup, Map<Program, number>>();
+  const ofGroups = new Map<HyperparameterGroup, Map<Program, Map<string, number>>>();
   const statics = members.map(({ parameter, program }) => {
-    const ofGroup = memo(ofGroups, parameter.group, () => new Map<Program, number>());
-    return memo(ofGroup, program, () => take(staticWords(program)));
+    const ofGroup = memo(ofGroups, parameter.group, () => new Map<Program, Map<string, number>>());
+    const ofProgram = memo(ofGroup, program, () => new Map<string, number>());
+    return memo(ofProgram, shapeFor(program, parameter), () => take(staticWords(program)));
   });
   return { codes, statics, words: end - headerWords };
+}
+
+/** What of a parameter's shape the scalars of a program depend on: the same text for the same numbers. */
+export function shapeFor<P>({ scalars }: Program, { view }: Member<P>["parameter"]): string {
+  const asks = scalars.some(({ op }) => op === "size" || op === "rows" || op === "cols");
+  return asks ? `${view.rows} ${view.cols}` : "";
 }

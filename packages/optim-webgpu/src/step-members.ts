@@ -1,4 +1,10 @@
-import { masterSlot, type Program, type StepItem } from "@mm/optim-core/backend";
+import {
+  type Extents,
+  masterSlot,
+  type MatrixView,
+  type Program,
+  type StepItem,
+} from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import { batched } from "./batches.ts";
 import type { ParameterAccess } from "./kernel/index.ts";
@@ -16,11 +22,19 @@ export interface Member<P> {
   readonly accumulator: Vector;
   /** The master weights are the last. */
   readonly slots: readonly Vector[];
+  /** By matrix of the program. */
+  readonly matrices: readonly MatrixRoom[];
   readonly range: ParameterRange;
   readonly access: ParameterAccess;
   /** What it is bound by, shared with others in the same buffer. In bytes. */
   readonly window: Window;
 }
+
+/** Two vectors between which Newton–Schulz steps go to and fro. The result is in the first. */
+export type MatrixRoom = readonly [Vector, Vector];
+
+/** Room for the matrices of a program on a parameter, always the same. */
+export type FindRoom<P> = (item: WebgpuStepItem<P>) => readonly MatrixRoom[];
 
 interface Window {
   readonly offset: number;
@@ -36,6 +50,7 @@ export function membersOf<P>(
   port: Pick<ParameterPort<P>, "moves" | "resolve">,
   items: readonly WebgpuStepItem<P>[],
   most: number,
+  roomFor: FindRoom<P>,
 ): readonly Member<P>[] {
   const found = items.map((item) => ({ item, range: port.resolve(item.parameter.value) }));
   const windows = new Map<(typeof found)[number], Window>();
@@ -60,6 +75,7 @@ export function membersOf<P>(
       program,
       accumulator: parameter.accumulator as Vector,
       slots: slotsOf(item),
+      matrices: program.matrices.length > 0 ? roomFor(item) : [],
       range,
       access: accessOf(range),
       window: windows.get(each) as Window,
@@ -82,4 +98,9 @@ function accessOf({ offset, length, dtype, padded }: ParameterRange): ParameterA
 export function slotsOf<P>({ parameter, slots }: WebgpuStepItem<P>): readonly Vector[] {
   const master = parameter.slots.get(masterSlot);
   return master === undefined ? slots : [...slots, master];
+}
+
+/** Rows and columns as a rule sees them. */
+export function extentsOf({ rows, cols, transposed }: MatrixView): Extents {
+  return transposed ? { rows: cols, cols: rows } : { rows, cols };
 }

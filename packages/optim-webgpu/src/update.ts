@@ -28,7 +28,8 @@ import type { StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
 import { type PlannedRecord, StepPlan } from "./plan.ts";
 import type { ParameterPort } from "./port.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
-import type { WebgpuStepItem } from "./step-members.ts";
+import { shapeFor } from "./step-layout.ts";
+import { extentsOf, type FindRoom, type WebgpuStepItem } from "./step-members.ts";
 import type { Vector } from "./storage.ts";
 
 /** Plans that are kept: structures that alternate, as SAM's do, cost nothing. */
@@ -47,6 +48,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   readonly #state: DeviceState;
   readonly #latch: Latch;
   readonly #errors: ErrorSink;
+  readonly #roomFor: FindRoom<P>;
   /** The one that was used last is the first. */
   #plans: StepPlan<P>[] = [];
   /** Bound where a kernel has a binding and does not use it. */
@@ -61,12 +63,20 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #reported = { failed: 0 };
   #hasNorm = false;
 
-  constructor(device: Device, port: ParameterPort<P>, state: DeviceState, latch: Latch, errors: ErrorSink) {
+  constructor(
+    device: Device,
+    port: ParameterPort<P>,
+    state: DeviceState,
+    latch: Latch,
+    errors: ErrorSink,
+    roomFor: FindRoom<P>,
+  ) {
     this.#device = device;
     this.#port = port;
     this.#state = state;
     this.#latch = latch;
     this.#errors = errors;
+    this.#roomFor = roomFor;
     this.#unused = device.createBuffer("unused", 4 * 2 * scalerStateWords);
   }
 
@@ -103,7 +113,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       const lossScale = this.#lossScale;
       const plan = this.#planFor(items);
       const checks = request.finite || normType !== undefined;
-      const onDevice = request.finite || plan.hasNorms || items.some(isOnDevice);
+      const onDevice = request.finite || plan.evaluates || items.some(isOnDevice);
       const latching = lossScale === undefined ? undefined : this.#latch.change(lossScale, this.#latch.scale);
       if (onDevice) for (const { parameter } of items) this.#install(parameter);
 
@@ -121,7 +131,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       const pass = encoder.beginComputePass({ label: "optim step" });
       if (checks) plan.recordCheck(pass, normKind(normType), ignoreNonFinite);
       if (checks || onDevice) plan.recordPrepare(pass, onDevice, scaler, this.#latch.seed);
-      if (plan.hasNorms) plan.recordNorms(pass);
+      plan.recordPasses(pass);
       plan.recordUpdate(pass);
       pass.end();
       this.#device.submit([encoder.finish()]);
@@ -136,7 +146,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     this.#device.requireLive();
     this.#port.claim?.(items.map(({ parameter }) => parameter));
     this.#errors.watch("evaluation point", () => {
-      const plan = new StepPlan(this.#device, this.#port, this.#state, items);
+      const plan = new StepPlan(this.#device, this.#port, this.#state, items, this.#roomFor);
       const onDevice = items.some((item) => isDynamic(item.program) && isOnDevice(item));
       if (onDevice) for (const { parameter } of items) this.#install(parameter);
       this.#port.flush?.();
@@ -208,7 +218,14 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #planFor(items: readonly WebgpuStepItem<P>[]): StepPlan<P> {
     const known = this.#plans.find((plan) => plan.fits(items));
     const plan =
-      known ?? new StepPlan(this.#device, this.#port, this.#state, this.#plans[0]?.with(items) ?? items);
+      known ??
+      new StepPlan(
+        this.#device,
+        this.#port,
+        this.#state,
+        this.#plans[0]?.with(items) ?? items,
+        this.#roomFor,
+      );
     if (plan !== this.#plans[0]) this.#plans = [plan, ...this.#plans.filter((other) => other !== plan)];
     for (const old of this.#plans.splice(mostPlans)) old.destroy();
     return plan;
@@ -286,12 +303,15 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       const isSame =
         last?.planned.program === program &&
         last.planned.parameter.group === group &&
+        shapeFor(program, last.planned.parameter) === shapeFor(program, parameter) &&
         last.step === step &&
         program.scalarSlots.length === 0;
       const registers = isSame ? (last as { registers: Float64Array }).registers : registersFor(program);
       if (!isSame) {
         const scalarSlots = parameter.scalarSlots as Map<string, number>;
-        evaluateScalars(program, { hyperparameters: group.values, step, scalarSlots, sums: [] }, registers);
+        const extents = extentsOf(parameter.view);
+        const inputs = { hyperparameters: group.values, step, scalarSlots, sums: [], extents };
+        evaluateScalars(program, inputs, registers);
       }
       last = { planned, step, registers };
       writeUniforms(program, registers, factor, clipValue, table.floats, at);

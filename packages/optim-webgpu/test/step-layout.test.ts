@@ -186,7 +186,7 @@ describe("the table", () => {
     expect(layout.checks).toEqual([{ buffer: planes[0], groups: 5, run: { first: 0, count: 5, number: 0 } }]);
     expect(layout.partialCount).toBe(5 * 64);
     // LAMB's two norms are what the table has room for.
-    expect(layout.norms).toBe(2);
+    expect(layout.reductions).toBe(2);
     // A second chunk's partials follow; more than 128 tiles share 128 workgroups.
     const many = layOut([
       { range: { buffer, length: 200 * 1024 } },

@@ -5,7 +5,7 @@ export type { CopyOptions, GradientSource, HostGradients } from "../copy-gradien
 export type { WebgpuBackward, WebgpuLoss } from "../differentiate.ts";
 export type { EngineMembers, EngineOptions } from "../engine.ts";
 export { type ProgramKernel, programKernels } from "../kernel/program-kernels.ts";
-export type { ParameterAccess } from "../kernel/update.ts";
+export type { ParameterAccess } from "../kernel/elements.ts";
 export { requireRoom } from "../limits.ts";
 export type { StepScalar } from "../loss-scaler.ts";
 export { bufferPort, type WebgpuParameter, type WebgpuRange } from "../parameters.ts";

@@ -32,9 +32,9 @@ export function printNodes(
       case "param":
       case "grad":
       case "slot":
+      case "matrix":
         return load(node);
       case "reduced":
-      case "matrix":
         throw new Error(`${node.op} is none that this backend says it knows`);
       case "uniform":
         return `bitcast<f32>(table[record + ${record.uniforms + node.uniform}u])`;

@@ -1,9 +1,11 @@
 export * from "./accumulate.ts";
 export * from "./check.ts";
+export { elementBindings, matricesOf, type ParameterAccess } from "./elements.ts";
 export * from "./layout.ts";
-export * from "./norms.ts";
 export * from "./prepare.ts";
 export * from "./prepare-norms.ts";
+export * from "./products.ts";
+export * from "./reduce-pass.ts";
 export * from "./scalars.ts";
 export * from "./seed.ts";
 export type { KernelSource } from "./source.ts";

@@ -7,7 +7,7 @@ import type { Program } from "@mm/optim-core/backend";
  * - `table`: header, code of programs, statics, records, tiles. Written by the host, and in records by `prepare`.
  * - `state`: globals, then one block per parameter. Written by `prepare`; by the host at a load.
  * - `scaler`: the two states of a loss scaler. `seed`: one float32.
- * - `partials`: what `check` found. `normPartials`: what a norms pass found.
+ * - `partials`: what `check` found. `normPartials`: what a pass found that reduces per tensor.
  */
 
 /** A workgroup has this many threads in every kernel. */
@@ -56,7 +56,7 @@ export const header = {
   latches: 22,
   /** What the host multiplies the loss by, apart from the loss scale: seed = this × latched. */
   seedScale: 23,
-  /** Partials of a tile in `normPartials`: as many as the program with most norms has. */
+  /** Partials of a tile in `normPartials`: as many as the program with most reductions has. */
   normStride: 24,
   /** Always 0. Kernels rely on it. */
   zero: 25,
@@ -112,7 +112,7 @@ export const range = {
   /** Word of the table where its first tile is. */
   tiles: 0,
   tileCount: 1,
-  /** `check`: number of its first partial. `norms`: number of its first tile. */
+  /** `check`: number of its first partial. `reduce`: number of its first tile. `prepare norms`: which of the step's it is, from 1. */
   first: 2,
 } as const;
 export const rangeWords = 4;

@@ -172,7 +172,7 @@ const recordFunctions = (): string => wgsl`
     if (code == 0u) {
       table[record + ${record.uniforms}u] = bitcast<u32>(main);
     } else {
-      evaluate(record, main, table[code + ${codeBlock.norms}u] == 0u && table[${header.runs}u] == 0u);
+      evaluate(record, main, table[code + ${codeBlock.evaluations}u] == 0u && table[${header.runs}u] == 0u);
     }
   }
 `;

@@ -1,9 +1,12 @@
-import type { Program } from "@mm/optim-core/backend";
-import { normsKernel } from "./norms.ts";
+import type { Pass, Program } from "@mm/optim-core/backend";
+import type { ParameterAccess } from "./elements.ts";
 import { prepareNormsKernel } from "./prepare-norms.ts";
 import { prepareKernel } from "./prepare.ts";
-import { registersOf } from "./scalars.ts";
-import { type ParameterAccess, updateKernel } from "./update.ts";
+import { productKernel } from "./products.ts";
+import { perTensor, reduceKernel } from "./reduce-pass.ts";
+import { hasSums, registersOf } from "./scalars.ts";
+import type { KernelSource } from "./source.ts";
+import { makingKernel, updateKernel } from "./update.ts";
 
 /** A kernel that runs for a program. */
 export interface ProgramKernel {
@@ -15,7 +18,8 @@ export interface ProgramKernel {
 
 /**
  * The kernels that a step of a program runs, in their order: `prepare`, which computes the scalars of the rule where the device counts the
- * steps, as code in its table; for a rule with norms, those that measure them; and `update`. The check of the gradients, which comes before
+ * steps, as code in its table; the passes before the update, each with what follows it: `prepare norms` where scalars depend on what it found, and
+ * the three products of a Newton–Schulz step, which run once for each of them; and `update`. The check of the gradients, which comes before
  * them, knows no program.
  *
  * @param access how the parameter is bound: `"vec4"` where it begins at a multiple of 16 bytes and is of whole vectors or padded (an arena),
@@ -23,10 +27,25 @@ export interface ProgramKernel {
  */
 export function programKernels(program: Program, access: ParameterAccess = "vec4"): readonly ProgramKernel[] {
   const registers = registersOf(program);
-  const norms = program.reductions.length;
+  const passes = program.passes.flatMap((pass) => kernelsOf(program, pass, registers, access));
+  return [prepareKernel(registers), ...passes, updateKernel(program, access)].map(({ label, code }) => {
+    return { label, code };
+  });
+}
+
+function kernelsOf(
+  program: Program,
+  pass: Pass,
+  registers: number,
+  access: ParameterAccess,
+): readonly KernelSource[] {
+  if (pass.kind === "matrix") {
+    const products = (["gram", "square", "apply"] as const).map(productKernel);
+    return [makingKernel(program, pass.matrix, access), ...products];
+  }
+  if (pass.kind !== "reduce" || perTensor(program, pass).length === 0) return [];
   return [
-    prepareKernel(registers),
-    ...(norms > 0 ? [normsKernel(program, access), prepareNormsKernel(registers, norms)] : []),
-    updateKernel(program, access),
-  ].map(({ label, code }) => ({ label, code }));
+    reduceKernel(program, pass, access),
+    prepareNormsKernel(registers, program.reductions.length, hasSums(program)),
+  ];
 }

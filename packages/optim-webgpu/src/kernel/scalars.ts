@@ -1,5 +1,13 @@
 import type { HyperparameterRecord } from "@mm/optim-core";
-import { evaluateScalars, memo, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
+import {
+  evaluateScalars,
+  type Extents,
+  memo,
+  type Pass,
+  type Program,
+  type ScalarInstruction,
+  type TensorReduction,
+} from "@mm/optim-core/backend";
 import { pair, record, stateBlock } from "./layout.ts";
 import { wide } from "./wide.ts";
 
@@ -145,14 +153,42 @@ export const codeBlock = {
   instructions: 1,
   uniforms: 2,
   scalarSlots: 3,
-  norms: 4,
-  /** Two words an instruction, then one for each uniform, then one for each scalar slot. */
-  words: 5,
+  /** How often its uniforms are computed anew in a step, when passes have reduced something; the last time its step is counted. */
+  evaluations: 4,
+  /** Words from here to its kinds of reductions. */
+  kinds: 5,
+  /** Two words an instruction, then one for each uniform, one for each scalar slot, and the kind of each reduction. */
+  words: 6,
 } as const;
+
+/** Kinds of reductions by how their partials are put together. */
+export const reductionCodes = { norm: 0, sum: 1, largest: 2, none: 3 } as const;
+
+function reductionCode({ kind, per }: TensorReduction): number {
+  if (per !== "tensor") return reductionCodes.none;
+  return reductionCodes[kind === "dot" ? "sum" : kind];
+}
+
+/** Whether a pass finds numbers that scalars depend on. */
+function isMeasuring({ reductions }: Program, pass: Pass): boolean {
+  return pass.kind === "reduce" && pass.reductions.some((index) => reductions[index]?.per === "tensor");
+}
+
+/** Whether a program has a `sum` or a `dot` of a whole tensor. */
+export function hasSums({ reductions }: Program): boolean {
+  return reductions.some((reduction) => reductionCode(reduction) === reductionCodes.sum);
+}
+
+/** How many passes of a program come before the last evaluation of its scalars: the number of that evaluation. 0: `prepare` knows all. */
+export function evaluationsOf(program: Program): number {
+  return 1 + program.passes.map((pass) => isMeasuring(program, pass)).lastIndexOf(true);
+}
 
 export function codeWords(program: Program): number {
   const { instructions, uniforms, slots } = codeOf(program);
-  return codeBlock.words + 2 * instructions.length + uniforms.length + slots.length;
+  return (
+    codeBlock.words + 2 * instructions.length + uniforms.length + slots.length + program.reductions.length
+  );
 }
 
 /**
@@ -173,7 +209,8 @@ export function writeCode(
   words[at + codeBlock.instructions] = instructions.length;
   words[at + codeBlock.uniforms] = uniforms.length;
   words[at + codeBlock.scalarSlots] = slots.length;
-  words[at + codeBlock.norms] = program.reductions.length;
+  words[at + codeBlock.evaluations] = evaluationsOf(program);
+  words[at + codeBlock.kinds] = codeBlock.words + 2 * instructions.length + uniforms.length + slots.length;
   words.set(
     [
       // Absent operands are those that are there: they have the same exponent.
@@ -183,6 +220,7 @@ export function writeCode(
       ]),
       ...uniforms,
       ...slots.map((register, slot) => register | (wordOf(slot) << 16)),
+      ...program.reductions.map(reductionCode),
     ],
     at + codeBlock.words,
   );
@@ -193,15 +231,27 @@ export function staticWords(program: Program): number {
   return 2 * codeOf(program).statics.length;
 }
 
-/** Evaluates the statics in float64 and writes them, as pairs, from word `at` on. */
+/**
+ * Evaluates the statics in float64 and writes them, as pairs, from word `at` on.
+ *
+ * @param extents of the parameter, as the rule sees them
+ */
 export function writeStatics(
   program: Program,
   hyperparameters: HyperparameterRecord,
   words: Float32Array,
   at: number,
+  extents?: Extents,
 ): void {
   const registers = new Float64Array(program.scalars.length);
-  evaluateScalars(program, { hyperparameters, step: NaN, scalarSlots: new Map(), sums: [] }, registers);
+  const inputs = {
+    hyperparameters,
+    step: NaN,
+    scalarSlots: new Map(),
+    sums: [],
+    ...(extents && { extents }),
+  };
+  evaluateScalars(program, inputs, registers);
   for (const [index, item] of codeOf(program).statics.entries()) {
     const value = "constant" in item ? item.constant : (registers[item.register] as number);
     words.set(pair("log" in item && item.log ? logarithmOfSize(value) : value), at + 2 * index);

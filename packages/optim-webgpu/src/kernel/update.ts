@@ -1,147 +1,90 @@
-import type { Program } from "@mm/optim-core/backend";
-import { elementFunctions, printNodes } from "./elementwise.ts";
+import type { ElementPass, MatrixRoutine, Program } from "@mm/optim-core/backend";
+import { makingOf } from "@mm/optim-core/backend";
+import {
+  asVector,
+  elementBindings,
+  matricesOf,
+  type ParameterAccess,
+  printElements,
+  storeParameter,
+  storingLoop,
+  tileStart,
+} from "./elements.ts";
+import { elementFunctions } from "./elementwise.ts";
 import { halfFunctions } from "./half.ts";
-import { record, tile } from "./layout.ts";
-import { type Binding, type BindingKind, kernel, type KernelSource } from "./source.ts";
+import { kernel, type KernelSource } from "./source.ts";
 import { wgsl } from "./wgsl.ts";
 
-/**
- * How a parameter is bound. Planes (gradients and slots) are always `array<vec4f>`.
- *
- * - `vec4`: `array<vec4f>`: starts at a multiple of 4 elements, and its length is one or zeros follow that are its own (an arena).
- * - `scalar`: `array<f32>`, anything else.
- * - `packed`: float16, two in a word of `array<u32>`. Starts at an even element; a half after its end is left alone. The float32
- *   weights that the step computes on are one more slot, the last.
- */
-export type ParameterAccess = "vec4" | "scalar" | "packed";
+/** The update of all elements. Every program has one. */
+export function updateOf({ passes }: Program): Extract<ElementPass, { readonly kind: "update" }> {
+  return passes.find((pass) => pass.kind === "update" && pass.axes === 3) as Extract<
+    ElementPass,
+    { readonly kind: "update" }
+  >;
+}
 
 /**
  * One step of a program, a workgroup a tile. Where there are more tiles than a dimension has workgroups, dispatch two dimensions.
  *
- * Bindings: parameter, gradient, each slot (and the master weights), table, range.
+ * Bindings: parameter, gradient, each slot (and the master weights), the matrices that are read, table, range.
  */
 export function updateKernel(program: Program, access: ParameterAccess): KernelSource {
-  const { nodes, outputs } = program;
-  const next = [...outputs.slots, ...(access === "packed" ? [outputs.param] : [])];
-  const { scalars, vectors } = printElements(program, access, [outputs.param, ...outputs.slots]);
-  // What stays as it is need not be written.
-  const stored = [...next.keys()].filter((slot) => !isSlot(nodes[next[slot] as number], slot));
+  const { outputs, slots } = program;
+  const pass = updateOf(program);
+  // What stays as it is is not among the stores.
+  const stores = pass.stores
+    .filter(({ vector }) => vector >= 2)
+    .map(({ node, vector }) => ({ node, slot: vector - 2 }));
+  if (access === "packed") stores.push({ node: outputs.param, slot: slots.length });
+  const { scalars, vectors } = printElements(program, access, [
+    outputs.param,
+    ...stores.map(({ node }) => node),
+  ]);
   const turn = (masked: boolean): string => {
     const kept = (value: string): string => (masked ? `select(vec4f(), ${value}, own)` : value);
     return wgsl`
       ${vectors}
-      ${stored.map((slot) => `slot${slot}[at] = ${kept(asVector(program, next[slot] as number))};`).join("\n")}
+      ${stores.map(({ node, slot }) => `slot${slot}[at] = ${kept(asVector(program, node))};`).join("\n")}
       let next = ${asVector(program, outputs.param)};
       ${storeParameter[access](kept("next"), masked)}
     `;
   };
-  // Masks cost 8 % on a device without a GPU, and only the last vector of a parameter needs them.
   return kernel(
     `update ${program.label} ${access}`,
-    elementBindings(program, access, "storage"),
+    elementBindings(program, access, "storage", matricesOf(program, pass)),
     access === "packed" ? [elementFunctions(), halfFunctions()] : [elementFunctions()],
     wgsl`
       ${tileStart(scalars)}
-      let vectors = length / 4u;
-      for (var i = thread; i < vectors; i += 64u) {
-        let at = plane + i;
-        let element = start + 4u * i;
-        ${turn(false)}
-      }
-      let rest = length % 4u;
-      if (thread != 0u || rest == 0u) { return; }
-      let at = plane + vectors;
-      let element = start + 4u * vectors;
-      let own = vec4u(0, 1, 2, 3) < vec4u(rest);
-      ${turn(true)}
+      ${storingLoop(turn)}
     `,
   );
 }
 
-export const asVector = ({ axes }: Program, node: number): string =>
-  axes[node] === 3 ? `n${node}` : `vec4f(n${node})`;
-
-function isSlot(node: Program["nodes"][number] | undefined, slot: number): boolean {
-  return node?.op === "slot" && node.slot === slot;
-}
-
-/** The nodes, loading what they need. */
-export function printElements(
-  program: Program,
-  access: ParameterAccess,
-  wanted: readonly number[],
-): { readonly scalars: string; readonly vectors: string } {
-  return printNodes(program, wanted, (node) => {
-    if (node.op === "grad") return "grad[at]";
-    if (node.op === "slot") return `slot${node.slot}[at]`;
-    return access === "packed" ? `slot${program.slots.length}[at]` : loadParameter[access];
-  });
-}
-
-export function elementBindings(
-  program: Program,
-  access: ParameterAccess,
-  written: BindingKind,
-): readonly Binding[] {
-  const slots = program.slots.length + (access === "packed" ? 1 : 0);
-  return [
-    ["param", written, parameterTypes[access]],
-    ["grad", "read-only-storage", "array<vec4f>"],
-    ...Array.from({ length: slots }, (_, slot): Binding => [`slot${slot}`, written, "array<vec4f>"]),
-    ["table", "read-only-storage", "array<u32>"],
-    ["range", "uniform", "vec4u"],
-  ];
-}
-
-/** What a workgroup knows of its tile. Tiles of records that are not live are left. */
-export const tileStart = (scalars: string): string => wgsl`
-  let index = group.x + group.y * groups.x;
-  if (index >= range.y) { return; }
-  let tile = range.x + 4u * index;
-  let record = table[tile + ${tile.record}u];
-  if (table[record + ${record.live}u] == 0u) { return; }
-  let plane = table[tile + ${tile.planeStart}u] / 4u;
-  let start = table[tile + ${tile.paramStart}u];
-  let length = table[tile + ${tile.length}u];
-  ${scalars}
-`;
-
 /**
- * A loop over the tile, four elements a turn: those from element `4 * i` of the tile, vector `at` of the planes and element `element` of
- * the parameter; `own` of them are the parameter's.
+ * Makes the operand of a matrix routine, a workgroup a tile, as `updateKernel`.
+ *
+ * Bindings: as those of `updateKernel`, with the matrix that is made before table and range; all others are read-only.
  */
-export const tileLoop = (turn: string): string => wgsl`
-  for (var i = thread; 4u * i < length; i += 64u) {
-    let at = plane + i;
-    let element = start + 4u * i;
-    let own = vec4u(0, 1, 2, 3) < vec4u(length - 4u * i);
-    ${turn}
-  }
-`;
-
-const parameterTypes = { vec4: "array<vec4f>", scalar: "array<f32>", packed: "array<u32>" };
-
-const loadParameter = {
-  vec4: "param[element / 4u]",
-  scalar: "vec4f(param[element], param[element + 1u], param[element + 2u], param[element + 3u])",
-};
-
-const storeParameter: { readonly [A in ParameterAccess]: (next: string, masked: boolean) => string } = {
-  vec4: (next) => `param[element / 4u] = ${next};`,
-  scalar: (_, masked) =>
-    ["x", "y", "z", "w"]
-      .map((lane, index) => [`param[element + ${index}u] = next.${lane};`, lane] as const)
-      .map(([store, lane]) => (masked && lane !== "x" ? `if (own.${lane}) { ${store} }` : store))
-      .join("\n"),
-  packed: (_, masked) => wgsl`
-    let halves = toHalves(next);
-    let word = element / 2u;
-    ${masked ? storeSomeHalves : storeHalves}
-  `,
-};
-
-const storeHalves = `param[word] = (halves.y << 16u) | halves.x;
-param[word + 1u] = (halves.w << 16u) | halves.z;`;
-
-const storeSomeHalves = `param[word] = select(param[word] & 0xffff0000u, halves.y << 16u, own.y) | halves.x;
-if (own.z) { param[word + 1u] = (param[word + 1u] & 0xffff0000u) | halves.z; }`;
+export function makingKernel(program: Program, matrix: number, access: ParameterAccess): KernelSource {
+  const { of } = program.matrices[matrix] as MatrixRoutine;
+  const { scalars, vectors } = printElements(program, access, [of]);
+  const turn = (masked: boolean): string => wgsl`
+    ${vectors}
+    made[at] = ${masked ? `select(vec4f(), ${asVector(program, of)}, own)` : asVector(program, of)};
+  `;
+  return kernel(
+    `operand ${matrix} ${program.label} ${access}`,
+    elementBindings(
+      program,
+      access,
+      "read-only-storage",
+      matricesOf(program, makingOf(program, matrix)),
+      matrix,
+    ),
+    [elementFunctions()],
+    wgsl`
+      ${tileStart(scalars)}
+      ${storingLoop(turn)}
+    `,
+  );
+}

@@ -1,6 +1,8 @@
+import { add, defineUpdateRule, dot, largest, mul, norm, sum } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { programKernels } from "@mm/optim-webgpu/host";
 import { describe, expect, test } from "vitest";
+import { muon } from "../support/shaped-rules.ts";
 import { programOf } from "../../../../test-support/programs.ts";
 import {
   accumulateKernel,
@@ -61,7 +63,19 @@ function wronglyIndented(code: string): string[] {
   });
 }
 
+/** One of every reduction of a whole tensor. */
+const reducing = defineUpdateRule({
+  name: "reducing",
+  hyperparameters: { lr: 1 },
+  update: ({ param, grad }) => ({
+    param: mul(param, add(add(sum(grad), dot(param, grad)), add(largest(grad), norm(mul(grad, norm(grad)))))),
+  }),
+});
+
 const texts = [
+  ...(["vec4", "scalar", "packed"] as const).flatMap((access) =>
+    [reducing(), muon()].flatMap((rule) => programKernels(programOf(rule), access)),
+  ),
   ...[rules.adamw(), rules.lamb(), rules.nadam({ momentumDecay: 0.004 }), rules.sgd()].flatMap((rule) =>
     (["vec4", "scalar", "packed"] as const).flatMap((access) => programKernels(programOf(rule), access)),
   ),

@@ -1,4 +1,4 @@
-// optim norms LAMB adapts alwaysAdapt biasCorrected decays gradAveraging vec4
+// optim reduce LAMB adapts alwaysAdapt biasCorrected decays gradAveraging vec4
 
 @group(0) @binding(0) var<storage, read> param: array<vec4f>;
 @group(0) @binding(1) var<storage, read> grad: array<vec4f>;
@@ -49,6 +49,20 @@ fn signs(x: vec4f) -> vec4f {
 }
 
 var<workgroup> found: array<vec4u, 128>;
+
+fn sizeIn(begin: u32) -> u32 {
+  var size = 0u;
+  for (var i = 0u; i < 64u; i++) { size = max(size, found[begin + i].x); }
+  return size;
+}
+
+fn squaresIn(begin: u32) -> vec4u {
+  let size = sizeIn(begin);
+  let scale = scaleOf(size);
+  var sum = 0f;
+  for (var i = 0u; i < 64u; i++) { sum += squaresOf(found[begin + i], inverseOf(scale)); }
+  return partialOf(size, scale, sum);
+}
 
 @compute @workgroup_size(64) fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -122,14 +136,9 @@ var<workgroup> found: array<vec4u, 128>;
   found[0u + thread] = partialOf(largestOf(largest0), scale0, sumOf(sum0));
   found[64u + thread] = partialOf(largestOf(largest1), scale1, sumOf(sum1));
   workgroupBarrier();
-  if (thread >= 2u) { return; }
-  let begin = 64u * thread;
-  var size = 0u;
-  for (var i = 0u; i < 64u; i++) { size = max(size, found[begin + i].x); }
-  let scale = scaleOf(size);
-  var sum = 0f;
-  for (var i = 0u; i < 64u; i++) { sum += squaresOf(found[begin + i], inverseOf(scale)); }
-  normPartials[(range.z + index) * table[24u] + thread] = partialOf(size, scale, sum);
+  let first = (range.z + index) * table[24u];
+  if (thread == 0u) { normPartials[first + 0u] = squaresIn(0u); }
+  if (thread == 1u) { normPartials[first + 1u] = squaresIn(64u); }
 }
 
 
@@ -138,6 +147,7 @@ var<workgroup> found: array<vec4u, 128>;
 @group(0) @binding(0) var<storage, read_write> table: array<u32>;
 @group(0) @binding(1) var<storage, read_write> state: array<u32>;
 @group(0) @binding(2) var<storage, read> normPartials: array<vec4u>;
+@group(0) @binding(3) var<uniform> range: vec4u;
 
 fn sizeBits(x: vec4f) -> vec4u { return bitcast<vec4u>(x) & vec4u(0x7fffffffu); }
 
@@ -346,7 +356,7 @@ fn execute(record: u32, step: u32) -> u32 {
   let block = table[record + 4u];
   let first = table[code + 0u];
   for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
-  var word = code + 5u;
+  var word = code + 6u;
   let last = first + table[code + 1u];
   for (var i = first; i < last; i++) {
     let op = table[word] & 0xffffu;
@@ -401,12 +411,13 @@ fn evaluate(record: u32, factor: f32, counts: bool) {
 var<workgroup> sizes: array<u32, 64>;
 var<workgroup> sums: array<f32, 64>;
 
-fn takeNorm(thread: u32, record: u32, norm: u32) {
+fn take(thread: u32, record: u32, code: u32, k: u32) {
   let stride = table[24u];
   let first = table[record + 5u];
   let end = first + table[record + 6u];
+  let kind = table[code + table[code + 5u] + k];
   var size = 0u;
-  for (var i = first + thread; i < end; i += 64u) { size = max(size, normPartials[i * stride + norm].x); }
+  for (var i = first + thread; i < end; i += 64u) { size = max(size, normPartials[i * stride + k].x); }
   sizes[thread] = size;
   workgroupBarrier();
   for (var i = 0u; i < 64u; i++) { size = max(size, sizes[i]); }
@@ -414,17 +425,29 @@ fn takeNorm(thread: u32, record: u32, norm: u32) {
   let scale = scaleOf(size);
   let inverse = inverseOf(scale);
   var sum = 0f;
-  for (var i = first + thread; i < end; i += 64u) { sum += squaresOf(normPartials[i * stride + norm], inverse); }
+  for (var i = first + thread; i < end; i += 64u) {
+    let part = normPartials[i * stride + k];
+    sum += squaresOf(part, inverse);
+  }
   sums[thread] = sum;
   workgroupBarrier();
   sum = 0f;
   for (var i = 0u; i < 64u; i++) { sum += sums[i]; }
+  if (kind == 0u) { keepNorm(k, size, scale, sum); }
+  if (kind == 2u) { keep(k, number(bitcast<f32>(size)), 0); }
+}
+
+fn keep(k: u32, value: vec2f, level: i32) {
+  norms[k] = value;
+  normLevels[k] = level;
+}
+
+fn keepNorm(k: u32, size: u32, scale: f32, sum: f32) {
   let length = root(number(sum));
   // Not finite, ordinary, or beyond float32.
   let isWide = isFinite(size) && (sizeOf(length.x) >> 23u) + (bitcast<u32>(scale) >> 23u) > 381u;
   let ordinary = select(number(bitcast<f32>(size)), length * scale, isFinite(size));
-  norms[norm] = select(ordinary, length * (scale * powerOfTwo(-112)), isWide);
-  normLevels[norm] = i32(isWide);
+  keep(k, select(ordinary, length * (scale * powerOfTwo(-112)), isWide), i32(isWide));
 }
 
 @compute @workgroup_size(64) fn main(
@@ -436,11 +459,12 @@ fn takeNorm(thread: u32, record: u32, norm: u32) {
   let index = group.x + group.y * groups.x;
   let count = table[2u];
   let record = table[0u] + min(index, count - 1u) * table[1u];
-  for (var k = 0u; k < 2u; k++) { takeNorm(thread, record, k); }
   let code = table[record + 2u];
+  for (var k = 0u; k < 2u; k++) { take(thread, record, code, k); }
   if (thread != 0u || index >= count || table[record + 7u] == 0u || code == 0u) { return; }
-  if (table[code + 4u] == 0u) { return; }
-  evaluate(record, float(record + 9u), true);
+  let last = table[code + 4u];
+  if (range.z > last) { return; }
+  evaluate(record, float(record + 9u), range.z == last);
 }
 
 
