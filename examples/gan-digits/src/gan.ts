@@ -5,7 +5,7 @@ import { adam, adamw, sgd } from "@mm/optim-rules";
 import { createSchedulerDict, type SchedulerDict } from "@mm/optim-schedule";
 import { tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import type { Digits } from "./digits.ts";
-import type { Metrics } from "./metrics.ts";
+import { createFrames, type Frames } from "./frames.ts";
 import {
   createAverage,
   createDiscriminator,
@@ -54,14 +54,8 @@ function updateRule({ rule, momentum, weightDecay }: Settings, lr: number): Upda
   return sgd({ lr, momentum, weightDecay });
 }
 
-/** Ten samples, one of each class, always from the same latents. */
-export interface Frame {
-  readonly iteration: number;
-  readonly images: Float32Array;
-}
-
-/** A training run between two iterations. */
-export interface GanRun {
+/** Two networks, their optimizers, and all else that a training run changes. */
+export interface Gan {
   readonly settings: Settings;
   readonly digits: Digits;
   readonly random: Random;
@@ -69,25 +63,30 @@ export interface GanRun {
   readonly discriminator: Weights;
   /** The moving average of the generator that samples are drawn from. */
   readonly average: Weights;
+  readonly frames: Frames;
   readonly optim: GanOptim;
   readonly schedulers: SchedulerDict<"generator" | "discriminator">;
-  iteration: number;
-  seconds: number;
-  readonly history: Metrics[];
-  readonly frames: Frame[];
 }
 
-export function startRun(settings: Settings, digits: Digits): GanRun {
+export function createGan(settings: Settings, digits: Digits): Gan {
   const random = createRandom(settings.seed, "training");
   const generator = createGenerator(random);
   const discriminator = createDiscriminator(random);
   const average = createAverage(generator);
   const optimizers = prepareOptim(settings, generator, discriminator);
-  const start = { iteration: 0, seconds: 0, history: [], frames: [] };
-  return { settings, digits, random, generator, discriminator, average, ...optimizers, ...start };
+  return {
+    settings,
+    digits,
+    random,
+    generator,
+    discriminator,
+    average,
+    frames: createFrames(settings),
+    ...optimizers,
+  };
 }
 
-export function disposeRun({ optim, generator, discriminator, average }: GanRun): void {
+export function disposeGan({ optim, generator, discriminator, average }: Gan): void {
   optim.dispose();
   for (const weights of [generator, discriminator, average]) disposeWeights(weights);
 }

@@ -9,6 +9,8 @@ export interface Random {
   /** `count` independent standard normals. */
   normals(count: number): Float32Array;
   state(): readonly number[];
+  /** Goes on from a state. */
+  restore(state: readonly number[]): void;
 }
 
 /**
@@ -30,7 +32,8 @@ export function restoreRandom(state: readonly number[]): Random {
   return toRandom(xoroshiro128plusFromState(state));
 }
 
-function toRandom(generator: ReturnType<typeof xoroshiro128plus>): Random {
+function toRandom(begun: ReturnType<typeof xoroshiro128plus>): Random {
+  let generator = begun;
   return {
     integer: (end) => uniformInt(generator, 0, end - 1),
     normals(count) {
@@ -45,5 +48,8 @@ function toRandom(generator: ReturnType<typeof xoroshiro128plus>): Random {
       return values;
     },
     state: () => generator.getState(),
+    restore(state) {
+      generator = xoroshiro128plusFromState(state);
+    },
   };
 }

@@ -1,104 +1,84 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { checkpointStore } from "@mm/optim-checkpoint";
 import { openCheckpoints } from "@mm/optim-checkpoint/node";
 import { isOptimError } from "@mm/optim-core";
+import type { FoundRun } from "@mm/optim-train";
+import { jsonLinesFile, stopSignal } from "@mm/optim-train/node";
 import { startBackend } from "./backend.ts";
-import { findCheckpoint, resumeRun, savedRun, snapshot } from "./checkpoint.ts";
+import { findRun } from "./checkpoint.ts";
 import { type CommandLine, resumedSettings } from "./command-line.ts";
-import type { Digits } from "./digits.ts";
-import { loadDigits } from "./load-digits.ts";
 import { UsageError } from "./errors.ts";
 import { drawLosses } from "./figures/losses.ts";
 import { drawSamples } from "./figures/samples.ts";
-import { type GanRun, startRun } from "./gan.ts";
-import { openMetricsFile } from "./metrics.ts";
+import { createGan } from "./gan.ts";
+import { loadDigits } from "./load-digits.ts";
 import { createProgress } from "./progress.ts";
 import { assess, type Assessment } from "./quality.ts";
-import { completeSettings } from "./settings.ts";
-import { train } from "./train.ts";
+import { completeSettings, type Settings } from "./settings.ts";
+import { createTraining, train } from "./train.ts";
 
 /** Trains, and writes everything that is written. @returns whether all iterations are done: a person may have stopped it */
 export async function run(commandLine: CommandLine): Promise<boolean> {
-  const { out } = commandLine;
+  const { given, out, resume } = commandLine;
   await makeFolder(out);
-  const digits = loadDigits();
-  const { gan, stopBackend } = await prepare(commandLine, digits.training);
+  const saved = resume === undefined ? undefined : await findRun(resume);
+  const settings = saved ? resumedSettings(saved.settings, given, saved.iteration) : completeSettings(given);
+  const stopBackend = await startBackend(settings.tfjsBackend);
   try {
-    return await trainAndShow(gan, digits, commandLine);
+    return await trainAndShow(settings, commandLine, saved?.found);
   } finally {
     await stopBackend();
   }
 }
 
 async function trainAndShow(
-  gan: GanRun,
-  digits: ReturnType<typeof loadDigits>,
+  settings: Settings,
   { out, checkpointEvery }: CommandLine,
+  found: FoundRun | undefined,
 ): Promise<boolean> {
-  const metricsFile = openMetricsFile(join(out, "metrics.jsonl"), gan.settings, gan.history);
+  const digits = loadDigits();
+  const gan = createGan(settings, digits.training);
   const checkpoints = openCheckpoints(out);
-  /** The name of the file. A disk that is full ends no training. */
-  const save = async (): Promise<string | undefined> => {
-    try {
-      return await checkpoints.save(await snapshot(gan));
-    } catch (error) {
-      if (!isOptimError(error) || error.code !== "storage-error") throw error;
-      console.error(`not saved: ${error.message}`);
-      return undefined;
-    }
-  };
+  const metrics = jsonLinesFile(join(out, "metrics.jsonl"));
+  const progress = createProgress(process.stdout, settings.iterations);
+  const signal = stopSignal();
+  const training = createTraining(gan, {
+    signal,
+    to: [metrics, progress.sink],
+    store: checkpointStore(checkpoints),
+    saveEvery: checkpointEvery,
+    onSaveError: tellOfFullDisk,
+  });
+  if (found) await training.resume({ from: found });
+  await train(gan, training).finally(() => progress.stop());
+  signal.dispose();
 
-  const interruption = catchInterruption();
-  const progress = createProgress(process.stdout, { first: gan.iteration, last: gan.settings.iterations });
-  const done = await train(gan, {
-    signal: interruption.signal,
-    onMetrics(metrics) {
-      metricsFile.train(metrics);
-      progress.show(metrics);
-    },
-    onIteration: async () => {
-      if (gan.iteration % checkpointEvery === 0) await save();
-    },
-  }).finally(() => progress.stop());
-  const saved = await save();
-  interruption.stopCatching();
-  await writeFile(join(out, "samples.png"), await drawSamples(gan.frames));
-  await writeFile(join(out, "losses.png"), await drawLosses(gan.history));
+  await writeFile(join(out, "samples.png"), await drawSamples(gan.frames.all));
+  await writeFile(join(out, "losses.png"), await drawLosses(metrics.read()));
   const folder = nearest(out);
+  const [newest] = await checkpoints.list();
   console.log(
-    `${done ? "done" : "stopped"} after ${gan.iteration} iterations, ${gan.seconds.toFixed(1)} s of training`,
+    `${training.done ? "done" : "stopped"} after ${training.iteration} iterations, ${training.seconds.toFixed(1)} s of training`,
   );
-  if (!done) {
-    if (saved !== undefined) console.log(`go on with: --resume ${join(folder, saved)}`);
+  if (!training.done) {
+    if (newest !== undefined) console.log(`go on with: --resume ${join(folder, newest)}`);
     return false;
   }
 
-  const quality = await assess(gan.average, digits, gan.settings.seed);
-  metricsFile.quality(quality);
+  const quality = await assess(gan.average, digits, settings.seed);
+  await writeFile(join(out, "quality.json"), `${JSON.stringify(quality, undefined, 2)}\n`);
   console.log(describe("samples", "the asked class", quality.samples));
   console.log(describe("real digits, held out", "the true class", quality.heldOut));
-  console.log(
-    `written to ${folder}: samples.png, losses.png, metrics.jsonl${saved === undefined ? "" : `, ${saved}`}`,
-  );
+  const files = ["samples.png", "losses.png", "metrics.jsonl", "quality.json", ...(newest ? [newest] : [])];
+  console.log(`written to ${folder}: ${files.join(", ")}`);
   return true;
 }
 
-interface Prepared {
-  readonly gan: GanRun;
-  readonly stopBackend: () => Promise<void>;
-}
-
-async function prepare({ given, resume }: CommandLine, digits: Digits): Promise<Prepared> {
-  if (resume === undefined) {
-    const settings = completeSettings(given);
-    const stopBackend = await startBackend(settings.tfjsBackend);
-    return { gan: startRun(settings, digits), stopBackend };
-  }
-  const checkpoint = await findCheckpoint(resume);
-  const saved = savedRun(checkpoint);
-  const settings = resumedSettings(saved.settings, given, saved.iteration);
-  const stopBackend = await startBackend(settings.tfjsBackend);
-  return { gan: await resumeRun(settings, digits, checkpoint), stopBackend };
+/** A disk that is full ends no training. */
+function tellOfFullDisk(error: unknown): void {
+  if (!isOptimError(error) || error.code !== "storage-error") throw error;
+  console.error(`not saved: ${error.message}`);
 }
 
 /** The path as a person here would write it. */
@@ -115,16 +95,6 @@ async function makeFolder(out: string): Promise<void> {
       cause: error,
     });
   }
-}
-
-/** The first Ctrl-C lets the iteration in progress end, and a checkpoint be written; a second one ends the process at once. */
-function catchInterruption(): { readonly signal: AbortSignal; readonly stopCatching: () => void } {
-  const interruption = new AbortController();
-  const interrupt = () => interruption.abort();
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  for (const signal of signals) process.once(signal, interrupt);
-  const stopCatching = () => signals.forEach((signal) => process.off(signal, interrupt));
-  return { signal: interruption.signal, stopCatching };
 }
 
 function describe(what: string, label: string, { count, agreement, nearest, spread }: Assessment): string {

@@ -30,13 +30,13 @@ it("labels rows and columns of samples, and draws ink dark", async () => {
 });
 
 it("draws losses with titles, axes and labels", async () => {
-  const network = { loss: 1, lr: 0.1, gradNorm: 2 };
-  const history = [1, 2, 3].map((iteration) => ({
-    iteration,
-    generator: network,
-    discriminator: network,
-    seconds: 1,
-  }));
+  const metrics = {
+    "generator.loss": 1,
+    "generator.gradNorm": 2,
+    "discriminator.loss": 1,
+    "discriminator.gradNorm": 2,
+  };
+  const history = [1, 2, 3].map((step) => ({ step, ...metrics }));
   const png = PNG.sync.read(Buffer.from(await drawLosses(history)));
   expect([png.width, png.height]).toEqual([760, 520]);
   expect(ink(png, 12, 16, 60, 24)).toBeGreaterThan(30);

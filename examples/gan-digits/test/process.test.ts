@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { readCheckpoint, writeCheckpoint } from "@mm/optim-checkpoint/node";
+import type { MetricsLine } from "@mm/optim-train/node";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { SavedRun } from "../src/checkpoint.ts";
+import type { Quality } from "../src/quality.ts";
+import type { SavedRun } from "@mm/optim-train";
 
 const example = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
@@ -61,27 +63,24 @@ it(
     const { iteration } = (await readCheckpoint(join(out, first))).extra as SavedRun;
     expect(iteration).toBeGreaterThan(0);
     const before = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
-    expect(before.length).toBe(1 + iteration);
+    expect(before.length).toBe(iteration);
 
     const resumed = await run(["--out", out, "--resume", "--iterations", String(iteration + 3)]);
     expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
     const after = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
-    // The settings, where one number differs; the earlier iterations; three more; the quality.
-    expect(after.slice(1, before.length)).toEqual(before.slice(1));
-    expect(after.slice(before.length).map(summary)).toEqual(
-      ["train", "train", "train", "quality"].map((kind, i) => ({
-        kind,
-        ...(kind === "train" && { iteration: iteration + 1 + i }),
-      })),
+    // The earlier iterations, and three more.
+    expect(after.slice(0, before.length)).toEqual(before);
+    expect(after.slice(before.length).map((line) => (JSON.parse(line) as MetricsLine).step)).toEqual(
+      [1, 2, 3].map((more) => iteration + more),
     );
-    const { heldOut } = JSON.parse(after.at(-1) ?? "") as { heldOut: { agreement: number } };
+    const { heldOut } = JSON.parse(readFileSync(join(out, "quality.json"), "utf8")) as Quality;
     expect(heldOut.agreement).toBeGreaterThan(0.9);
 
     // No escape codes, no carriage returns, and each line whole.
     expect(stripVTControlCharacters(resumed.stdout)).toBe(resumed.stdout);
     expect(resumed.stdout).not.toContain("\r");
     expect(resumed.stdout.split("\n")[0]).toMatch(
-      /^\d+\/\d+ \| generator: loss [\d.]+, lr 0\.002, gradient norm [\d.]+ \| discriminator: .* \| \d+ it\/s, \d+ s left$/,
+      /^\d+\/\d+  generator\.loss [\d.]+  generator\.lr 0\.002  generator\.gradNorm [\d.]+  discriminator\.loss .* it\/s  \d+ s left$/,
     );
 
     // It saved again; where that one is damaged, the one before is found.
@@ -95,11 +94,6 @@ it(
     expect(readdirSync(out).filter((name) => name.includes("unfinished"))).toEqual([]);
   },
 );
-
-function summary(line: string): { kind: string; iteration?: number } {
-  const { kind, iteration } = JSON.parse(line) as { kind: string; iteration?: number };
-  return { kind, ...(iteration !== undefined && { iteration }) };
-}
 
 interface Ended {
   readonly code: number | null;

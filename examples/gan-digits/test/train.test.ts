@@ -3,21 +3,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Checkpoint } from "@mm/optim-checkpoint";
-import { writeCheckpoint } from "@mm/optim-checkpoint/node";
 import * as tf from "@tensorflow/tfjs-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startBackend } from "../src/backend.ts";
-import { findCheckpoint, resumeRun, snapshot } from "../src/checkpoint.ts";
 import { parseCommandLine } from "../src/command-line.ts";
 import { UsageError } from "../src/errors.ts";
-import { loadDigits } from "../src/load-digits.ts";
-import { disposeRun, type GanRun, startRun } from "../src/gan.ts";
+import { disposeGan, type Gan } from "../src/gan.ts";
+import { readWeights } from "../src/models.ts";
 import type { Settings } from "../src/settings.ts";
-import { train } from "../src/train.ts";
 import { shortSettings } from "./settings.ts";
+import { trained } from "./trained.ts";
 
-const { training } = loadDigits();
 const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
 beforeAll(() => startBackend("wasm"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -32,28 +28,37 @@ describe("a resumed run", () => {
   ];
 
   it.each(cases)("gives the bits of an uninterrupted one: %s", async (_, options) => {
+    const place = mkdtempSync(join(folder, "run-"));
     const settings = shortSettings(options);
-    const whole = startRun(settings, training);
-    expect(await train(whole)).toBe(true);
-
-    const first = startRun(settings, training);
-    expect(await train(first, stopAfter(4))).toBe(false);
+    const whole = await trained(settings);
+    const first = await trained(settings, { stopAfter: 4, folder: place });
     expect(first.iteration).toBe(4);
-    const second = await resumed(first);
-    expect(await train(second)).toBe(true);
-
-    expect(bits(await snapshot(second))).toEqual(bits(await snapshot(whole)));
-    expect(bits(await snapshot(first))).not.toEqual(bits(await snapshot(whole)));
-    for (const run of [whole, first, second]) disposeRun(run);
+    const second = await trained(settings, { resume: true, folder: place });
+    expect(await bits(second.gan)).toEqual(await bits(whole.gan));
+    expect(await bits(first.gan)).not.toEqual(await bits(whole.gan));
+    expect([...first.lines, ...second.lines]).toEqual(whole.lines);
+    for (const { gan } of [whole, first, second]) disposeGan(gan);
   });
 
-  it("logs what an uninterrupted one logs", async () => {
-    const settings = shortSettings({ accumulate: 2, logEvery: 1 });
-    const run = startRun(settings, training);
-    await train(run);
-    // Two iterations a step: every other one has a gradient norm.
-    expect(run.history.map(({ iteration }) => iteration)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-    expect(run.history.map(({ generator }) => generator.gradNorm !== undefined)).toEqual([
+  it("for more iterations than before gives the bits of one that was planned so, frames apart", async () => {
+    const place = mkdtempSync(join(folder, "run-"));
+    // 7 iterations end in mid-window, where the short window is stepped after the save.
+    const options = { accumulate: 3 };
+    const whole = await trained(shortSettings({ ...options, iterations: 11 }));
+    const first = await trained(shortSettings({ ...options, iterations: 7 }), { folder: place });
+    const second = await trained(shortSettings({ ...options, iterations: 11 }), {
+      resume: true,
+      folder: place,
+    });
+    const asPlanned = await bits(whole.gan);
+    expect({ ...(await bits(second.gan)), frames: asPlanned["frames"] }).toEqual(asPlanned);
+    for (const { gan } of [whole, first, second]) disposeGan(gan);
+  });
+
+  it("logs norms of the iterations that made a step", async () => {
+    const { gan, lines } = await trained(shortSettings({ accumulate: 2, logEvery: 1 }));
+    expect(lines.map(([iteration]) => iteration)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(lines.map(([, metrics]) => "generator.gradNorm" in metrics)).toEqual([
       false,
       true,
       false,
@@ -63,7 +68,7 @@ describe("a resumed run", () => {
       false,
       true,
     ]);
-    disposeRun(run);
+    disposeGan(gan);
   });
 });
 
@@ -77,18 +82,14 @@ describe("a run from a configuration file", () => {
   it("gives the bits of a run from code", async () => {
     const path = fileURLToPath(new URL("../optim.json", import.meta.url));
     const config = parseCommandLine(["--config", path])?.given.config as string;
-    const [fromCode, fromFile] = [
-      startRun(shortSettings(), training),
-      startRun(shortSettings({ config }), training),
-    ];
-    for (const run of [fromCode, fromFile]) expect(await train(run)).toBe(true);
-    expect(bits(await snapshot({ ...fromFile, settings: fromCode.settings }))).toEqual(
-      bits(await snapshot(fromCode)),
-    );
-    for (const run of [fromCode, fromFile]) disposeRun(run);
+    const fromCode = await trained(shortSettings());
+    const fromFile = await trained(shortSettings({ config }));
+    expect(await bits(fromFile.gan)).toEqual(await bits(fromCode.gan));
+    for (const { gan } of [fromCode, fromFile]) disposeGan(gan);
   });
 
   it("with schedules, resumed, gives the bits of an uninterrupted one", async () => {
+    const place = mkdtempSync(join(folder, "run-"));
     const half = { type: "linear", startFactor: 1, endFactor: 0, length: 8 };
     const path = file("scheduled.json", {
       wrappers: {
@@ -98,18 +99,15 @@ describe("a run from a configuration file", () => {
     });
     const config = parseCommandLine(["--config", path])?.given.config as string;
     const settings = shortSettings({ config });
-    const whole = startRun(settings, training);
-    expect(await train(whole)).toBe(true);
+    const whole = await trained(settings);
     // 0.5 × (1 − 8 ÷ 8) after 8 updates, and 8 ÷ 3 windows.
-    expect(whole.optim.getLr()).toEqual({ "generator.lr": [0], "discriminator.lr": [1e-3] });
+    expect(whole.gan.optim.getLr()).toEqual({ "generator.lr": [0], "discriminator.lr": [1e-3] });
 
-    const first = startRun(settings, training);
-    await train(first, stopAfter(4));
-    expect(first.optim.getLr()["generator.lr"]).toEqual([0.25]);
-    const second = await resumed(first);
-    await train(second);
-    expect(bits(await snapshot(second))).toEqual(bits(await snapshot(whole)));
-    for (const run of [whole, first, second]) disposeRun(run);
+    const first = await trained(settings, { stopAfter: 4, folder: place });
+    expect(first.gan.optim.getLr()["generator.lr"]).toEqual([0.25]);
+    const second = await trained(settings, { resume: true, folder: place });
+    expect(await bits(second.gan)).toEqual(await bits(whole.gan));
+    for (const { gan } of [whole, first, second]) disposeGan(gan);
   });
 
   it.each([
@@ -135,11 +133,10 @@ describe("a run from a configuration file", () => {
 
 it("steps the last window though it is short", async () => {
   // 7 micro-batches in windows of 3: steps after 3, 6 and 7.
-  const run = startRun(shortSettings({ iterations: 7, accumulate: 3 }), training);
-  await train(run);
-  const { generator, discriminator } = await run.optim.readMetrics();
+  const { gan } = await trained(shortSettings({ iterations: 7, accumulate: 3 }));
+  const { generator, discriminator } = await gan.optim.readMetrics();
   expect([generator.steps, discriminator.steps]).toEqual([3, 3]);
-  disposeRun(run);
+  disposeGan(gan);
 });
 
 it.each([
@@ -147,50 +144,40 @@ it.each([
   ["accumulating and clipping", { accumulate: 2, clipNorm: 0.5 }],
 ])("holds as many tensors after 40 iterations as after 6: %s", async (_, options) => {
   const atStart = tf.memory().numTensors;
-  const run = startRun(shortSettings({ iterations: 40, ...options }), training);
   const counts: string[] = [];
-  await train(run, {
-    onIteration: async ({ iteration }) => {
+  const { gan } = await trained(shortSettings({ iterations: 40, logEvery: 1, ...options }), {
+    onLine(iteration) {
       const { numTensors, numBytes } = tf.memory();
       if (iteration >= 6) counts.push(`${numTensors} tensors, ${numBytes} bytes`);
     },
   });
   expect(counts.length).toBe(35);
   expect(new Set(counts).size).toBe(1);
-  disposeRun(run);
+  disposeGan(gan);
   expect(tf.memory().numTensors).toBe(atStart);
 });
 
 it("keeps twelve frames, the last after the last iteration", async () => {
-  const run = startRun(shortSettings({ iterations: 121 }), training);
-  await train(run);
+  const { gan } = await trained(shortSettings({ iterations: 121 }));
   // 121 (i / 11)² = i²
-  expect(run.frames.map(({ iteration }) => iteration)).toEqual([
+  expect(gan.frames.all.map(({ iteration }) => iteration)).toEqual([
     0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 121,
   ]);
-  disposeRun(run);
+  disposeGan(gan);
 });
 
-function stopAfter(iterations: number): Parameters<typeof train>[1] {
-  const stop = new AbortController();
-  const onIteration = async ({ iteration }: GanRun) => {
-    if (iteration === iterations) stop.abort();
+/** All that the next iteration depends on, and what the figures show: tensors by a hash of their bytes, where −0 is not 0. */
+async function bits(gan: Gan): Promise<{ readonly [part: string]: unknown }> {
+  const { generator, discriminator, average, random, frames, optim, schedulers } = gan;
+  const state = {
+    weights: await Promise.all([generator, discriminator, average].map(readWeights)),
+    random: random.state(),
+    frames: frames.all,
+    optim: await optim.stateDict(),
+    schedulers: schedulers.stateDict(),
   };
-  return { signal: stop.signal, onIteration };
-}
-
-/** The run that goes on from a file. */
-async function resumed(run: GanRun): Promise<GanRun> {
-  const file = join(folder, "saved.safetensors");
-  await writeCheckpoint(file, await snapshot(run));
-  return resumeRun(run.settings, training, await findCheckpoint(file));
-}
-
-/** All of a checkpoint but the time it took; tensors by a hash of their bytes, where −0 is not 0. */
-function bits(checkpoint: Checkpoint): unknown {
-  const text = JSON.stringify(checkpoint, (key, value: unknown) => {
-    if (key === "seconds") return undefined;
-    return value instanceof Float32Array ? createHash("sha256").update(value).digest("hex") : value;
-  });
-  return JSON.parse(text);
+  const text = JSON.stringify(state, (_, value: unknown) =>
+    value instanceof Float32Array ? createHash("sha256").update(value).digest("hex") : value,
+  );
+  return JSON.parse(text) as { readonly [part: string]: unknown };
 }

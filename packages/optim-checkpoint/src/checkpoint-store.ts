@@ -1,6 +1,6 @@
 import type { LoadReport } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
-import type { Checkpoints } from "./checkpoints.ts";
+import type { Checkpoints, SkippedCheckpoint } from "./checkpoints.ts";
 import { fileNamed } from "./file-names.ts";
 import type { FileTensor, TensorInput } from "./tensor.ts";
 import {
@@ -31,6 +31,8 @@ export interface CheckpointStore<R> {
 export interface FoundRun<R> {
   /** Of its file. */
   readonly name: string;
+  /** Newer ones that are damaged, newest first. */
+  readonly skipped: readonly SkippedCheckpoint[];
   /** As it was saved: fields that were `undefined` are gone, and a Buffer is a Uint8Array. It came from a file: check what you need of it. */
   readonly run: R;
   /** Loads optimizers and parameters, all or nothing. @throws OptimError errors of `restoreCheckpoint` */
@@ -52,6 +54,7 @@ export function checkpointStore<R = unknown>(checkpoints: Checkpoints): Checkpoi
       const { checkpoint } = found;
       return {
         name: found.name,
+        skipped: found.skipped,
         run: withTensors(checkpoint.extra, checkpoint.tensors) as R,
         restore: (optim, options) => restoreCheckpoint(optim, checkpoint, options),
       };
@@ -61,7 +64,7 @@ export function checkpointStore<R = unknown>(checkpoints: Checkpoints): Checkpoi
 
 async function named(checkpoints: Checkpoints, name: string) {
   const file = /^checkpoint-\d+\.safetensors$/.test(name) ? name : fileNamed(name, "checkpointStore.find");
-  return { name: file, checkpoint: await checkpoints.read(file) };
+  return { name: file, checkpoint: await checkpoints.read(file), skipped: [] };
 }
 
 /** The key of the record that stands for a tensor. A key of the data that begins with `$` is written with one more. */

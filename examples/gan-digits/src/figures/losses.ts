@@ -2,7 +2,7 @@ import { LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TitleComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
-import type { Metrics } from "../metrics.ts";
+import type { MetricsLine } from "@mm/optim-train/node";
 import { renderPng } from "./png.ts";
 
 const networks = [
@@ -11,14 +11,14 @@ const networks = [
 ] as const;
 
 /** Losses above, gradient norms before clipping below, over iterations. */
-export function drawLosses(history: readonly Metrics[]): Promise<Uint8Array> {
+export function drawLosses(history: readonly MetricsLine[]): Promise<Uint8Array> {
   use([LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
   const chart = init(null, null, { renderer: "svg", ssr: true, width: 760, height: 520 });
   const panels = [
     { title: "Loss", of: "loss", top: 56, type: "value" },
     { title: "Gradient norm", of: "gradNorm", top: 308, type: "log" },
   ] as const;
-  const last = history.at(-1)?.iteration ?? 1;
+  const last = history.at(-1)?.step ?? 1;
   chart.setOption({
     animation: false,
     textStyle: { fontFamily: "DejaVu Sans" },
@@ -54,7 +54,7 @@ export function drawLosses(history: readonly Metrics[]): Promise<Uint8Array> {
         showSymbol: false,
         lineStyle: { width: 1.2 },
         data: history
-          .map((metrics) => [metrics.iteration, metrics[name][of]])
+          .map((metrics) => [metrics.step, metrics[`${name}.${of}`]])
           .filter(([, value]) => value !== undefined && Number.isFinite(value)),
       })),
     ),

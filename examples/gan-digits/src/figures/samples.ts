@@ -1,6 +1,6 @@
 import { PNG } from "pngjs";
 import { classes, pixels, side } from "../digits.ts";
-import type { Frame } from "../gan.ts";
+import type { Frame } from "../frames.ts";
 import { renderPng } from "./png.ts";
 
 const scale = 4;

@@ -4,16 +4,12 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decodeCheckpoint, encodeCheckpoint } from "@mm/optim-checkpoint";
 import { afterEach, beforeAll, expect, it } from "vitest";
 import { startBackend } from "../../src/backend.ts";
-import { resumeRun, snapshot } from "../../src/checkpoint.ts";
-import { disposeRun, startRun } from "../../src/gan.ts";
-import { loadDigits } from "../../src/load-digits.ts";
-import type { Metrics } from "../../src/metrics.ts";
+import { disposeGan } from "../../src/gan.ts";
 import type { Backend, Settings } from "../../src/settings.ts";
-import { train } from "../../src/train.ts";
 import { shortSettings } from "../settings.ts";
+import { type Trained, trained } from "../trained.ts";
 
 const example = fileURLToPath(new URL("../..", import.meta.url));
 // What runs as a process is the build; where it is up to date this does nothing.
@@ -22,7 +18,6 @@ beforeAll(() => {
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
 }, 120_000);
 
-const { training } = loadDigits();
 let stop: (() => Promise<void>) | undefined;
 afterEach(async () => {
   await stop?.();
@@ -37,12 +32,12 @@ it.each<[string, Partial<Settings>]>([
   ["plain", {}],
   ["accumulating and clipping", { accumulate: 2, clipNorm: 0.5 }],
 ])("on WebGPU the numbers follow those on wasm: %s", { timeout: 180_000 }, async (_, options) => {
-  const run = async (tfjsBackend: Backend): Promise<readonly Metrics[]> => {
+  const run = async (tfjsBackend: Backend): Promise<Trained["lines"]> => {
     stop = await startBackend(tfjsBackend);
-    const gan = startRun(shortSettings({ iterations: 10, logEvery: 1, tfjsBackend, ...options }), training);
-    await train(gan);
-    disposeRun(gan);
-    return gan.history;
+    const settings = shortSettings({ iterations: 10, logEvery: 1, tfjsBackend, ...options });
+    const { gan, lines } = await trained(settings);
+    disposeGan(gan);
+    return lines;
   };
   const onWasm = numbers(await run("wasm"));
   const onWebgpu = numbers(await run("webgpu"));
@@ -55,21 +50,13 @@ it.each<[string, Partial<Settings>]>([
 it("on WebGPU a resumed run gives the numbers of an uninterrupted one", { timeout: 180_000 }, async () => {
   stop = await startBackend("webgpu");
   const settings = shortSettings({ tfjsBackend: "webgpu", iterations: 6, logEvery: 1, accumulate: 4 });
-  const whole = startRun(settings, training);
-  await train(whole);
-  const first = startRun(settings, training);
-  const interruption = new AbortController();
-  await train(first, {
-    signal: interruption.signal,
-    onIteration: async ({ iteration }) => {
-      if (iteration === 3) interruption.abort();
-    },
-  });
-  const saved = encodeCheckpoint(await snapshot(first)).bytes();
-  const second = await resumeRun(settings, training, await decodeCheckpoint(saved));
-  await train(second);
-  expect(numbers(second.history)).toEqual(numbers(whole.history));
-  for (const run of [whole, first, second]) disposeRun(run);
+  const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
+  const whole = await trained(settings);
+  const first = await trained(settings, { stopAfter: 3, folder });
+  const second = await trained(settings, { resume: true, folder });
+  expect(numbers([...first.lines, ...second.lines])).toEqual(numbers(whole.lines));
+  for (const { gan } of [whole, first, second]) disposeGan(gan);
+  rmSync(folder, { recursive: true });
 });
 
 it("as a program stops on Ctrl-C, and leaves a checkpoint", { timeout: 180_000 }, async () => {
@@ -96,9 +83,9 @@ it("as a program stops on Ctrl-C, and leaves a checkpoint", { timeout: 180_000 }
 });
 
 /** Losses and norms of both networks, iteration by iteration. */
-const numbers = (history: readonly Metrics[]): number[] =>
-  history.flatMap(({ generator, discriminator }) =>
-    [generator.loss, generator.gradNorm, discriminator.loss, discriminator.gradNorm].filter(
-      (value) => value !== undefined,
+const numbers = (lines: Trained["lines"]): number[] =>
+  lines.flatMap(([, metrics]) =>
+    ["generator.loss", "generator.gradNorm", "discriminator.loss", "discriminator.gradNorm"].flatMap(
+      (name) => metrics[name] ?? [],
     ),
   );
