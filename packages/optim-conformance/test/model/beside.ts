@@ -5,7 +5,7 @@ import {
   type RestoreOptions,
 } from "@mm/optim-core";
 import type { AnyFactory } from "../../src/kit/kit.ts";
-import { type Call, initials, late, names, type Sequence } from "./calls.ts";
+import { type Call, initials, late, type Meanwhile, names, type Sequence } from "./calls.ts";
 import { Trained } from "./trained.ts";
 import {
   type Closure,
@@ -154,6 +154,8 @@ export class Beside {
         wrapper.zeroGrad();
         model.zeroGrad();
         return [{}, {}];
+      case "evaluating":
+        return this.#evaluate(made.meanwhile);
       case "lossFactor":
         return [valueOf(() => wrapper.lossFactor()), model.lossFactor()];
       case "readMetrics":
@@ -230,6 +232,20 @@ export class Beside {
         loss: ends ? (Number.isFinite(expectedLoss) ? expectedLoss : notFinite) : undefined,
       },
     ];
+  }
+
+  async #evaluate(meanwhile: Meanwhile): Promise<Pair> {
+    const { wrapper } = this.#trained;
+    let inside: Shown = {};
+    const outcome = await outcomeOfRead(() =>
+      wrapper.evaluating(async () => {
+        const refused = await outcomeOfRead(async () => this.#trained.meanwhile(meanwhile));
+        inside = { meanwhile: refused, ...(await wrapper.optimizer.readParameters()) };
+      }),
+    );
+    const received = { outcome, ...inside };
+    if (this.#staged !== undefined) return [received, { outcome: "refused: load-pending" }];
+    return [received, { outcome: "not updated", meanwhile: "refused: evaluating", ...this.#model.points }];
   }
 
   #addParamGroup(): Pair {

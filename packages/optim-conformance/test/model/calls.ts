@@ -7,6 +7,9 @@ export const initials = { a: [1, -2], b: [0.5, 0, 3] } satisfies Gradients;
 export const late = { name: "late", initial: [2], lr: 0.25 } as const;
 export const names = ["a", "b", late.name] as const;
 
+/** Calls that are refused while the model is evaluated. */
+export type Meanwhile = "updateParams" | "backward" | "step" | "skip" | "flush" | "stateDict" | "evaluating";
+
 /** One call, as plain data: a sequence that fails can be read, made smaller, and written down as a test. */
 export type Call =
   | {
@@ -29,6 +32,7 @@ export type Call =
         "skip" | "flush" | "zeroGrad" | "commit" | "cancel" | "addParamGroup" | "lossFactor" | "readMetrics";
     }
   | { readonly call: "save"; readonly pending: boolean }
+  | { readonly call: "evaluating"; readonly meanwhile: Meanwhile }
   | { readonly call: "loadStateDict" | "prepareLoad"; readonly restore: RestoreOptions }
   | { readonly call: "optimContext"; readonly run: "returns" | "throws" | "promises" }
   | { readonly call: "initializeCountStatus"; readonly initCounts?: number; readonly maxCounts?: number }
@@ -82,6 +86,7 @@ const closure: fc.Arbitrary<Closure> = fc.oneof(
       "freeze",
       "unfreeze",
       "prepareLoad",
+      "swapIn",
       "dispose",
     ),
   },
@@ -141,6 +146,21 @@ const call: fc.Arbitrary<Call> = fc.oneof(
     arbitrary: fc.record({
       call: fc.constant("optimContext" as const),
       run: fc.constantFrom("returns", "throws", "promises"),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      call: fc.constant("evaluating" as const),
+      meanwhile: fc.constantFrom<Meanwhile>(
+        "updateParams",
+        "backward",
+        "step",
+        "skip",
+        "flush",
+        "stateDict",
+        "evaluating",
+      ),
     }),
   },
   {

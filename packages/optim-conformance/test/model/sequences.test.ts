@@ -36,6 +36,8 @@ test.each([
 
 test.each<readonly [string, BrokenBackend["factory"]]>([
   ["lets a closure call it", withOptimizer(() => ({ guard: () => {} }))],
+  ["stays where a model was evaluated", withOptimizer(() => ({ swapOut: () => {} }))],
+  ["evaluates where it is", withOptimizer(() => ({ swapIn: () => {} }))],
   ["returns the promise of a context", withOptimizer(() => ({ context: (_, run) => run() }))],
   [
     "saves pending gradients that were to be left out",

@@ -5,12 +5,13 @@ import {
   type OptimWrapperOptions,
   type OptimWrapperStateDict,
 } from "@mm/optim-core";
-import { sgd } from "@mm/optim-rules";
+import { ema, sgd } from "@mm/optim-rules";
 import type { AnyFactory } from "../../src/kit/kit.ts";
 import type { LossClosure } from "../../src/index.ts";
-import { late } from "./calls.ts";
+import { late, type Meanwhile } from "./calls.ts";
 import {
   type Closure,
+  emaDecay,
   growthInterval,
   initialLossScale,
   type ModelOptions,
@@ -33,7 +34,7 @@ export class Trained {
     const { [late.name]: own, ...others } = this.#parameters;
     const lateGroup = { name: late.name, params: { [late.name]: own }, lr: late.lr };
     const groups = own === undefined ? [{ params: others }] : [{ params: others }, lateGroup];
-    const optimizer = factory.createOptimizer(sgd({ lr: 0.5, momentum }), groups);
+    const optimizer = factory.createOptimizer(ema(sgd({ lr: 0.5, momentum }), { emaDecay }), groups);
     const dynamic = { initScale: initialLossScale, growthInterval };
     this.#shared = options.precision === "shared" ? optimizer.createLossScaler(dynamic) : undefined;
     const scales = { static: initialLossScale, dynamic, shared: this.#shared };
@@ -68,6 +69,20 @@ export class Trained {
         gradient: Float32Array.from(gradient),
       })),
     );
+  }
+
+  /** What may not be called while the model is evaluated. */
+  meanwhile(call: Meanwhile): unknown {
+    const { wrapper } = this;
+    switch (call) {
+      case "updateParams":
+      case "backward":
+        return wrapper[call](this.loss({ a: [1, 1] }));
+      case "evaluating":
+        return wrapper.evaluating(() => 1);
+      default:
+        return wrapper[call]();
+    }
   }
 
   /** Ends an iteration: a shared scaler is the caller's to update. */

@@ -31,6 +31,7 @@ export type Reentry =
   | "freeze"
   | "unfreeze"
   | "prepareLoad"
+  | "swapIn"
   | "dispose";
 
 /** What becomes of a closure that is run: its gradients, or an error of its own or of a call that it makes. */
@@ -43,6 +44,8 @@ export type Outcome = "updated" | "not updated" | "threw" | `refused: ${string}`
 interface Contents {
   parameters: Record<string, readonly number[]>;
   momentum: Record<string, readonly number[]>;
+  /** Running averages of the parameters, from their first steps on. */
+  averages: Record<string, readonly number[]>;
   /** Steps of each parameter. */
   taken: Record<string, number>;
   /** Sums of the window, without a loss scale. */
@@ -72,6 +75,7 @@ export interface Saved extends Contents {
 export const initialLossScale = 64;
 export const growthInterval = 2;
 export const momentum = 0.5;
+export const emaDecay = 0.5;
 
 /**
  * A wrapper around gradient descent with momentum, in plain arithmetic, written from its documentation: windows that are divided by their weights, clipping,
@@ -99,6 +103,7 @@ export class WrapperModel {
     this.contents = {
       parameters: { ...parameters },
       momentum: {},
+      averages: {},
       taken: {},
       sums: {},
       frozen: [],
@@ -264,6 +269,11 @@ export class WrapperModel {
     if (Object.keys(this.contents.sums).length === 0) this.contents.isPlain = !this.#hasScale;
   }
 
+  /** The parameters at which the model is evaluated. */
+  get points(): Gradients {
+    return { ...this.contents.parameters, ...this.contents.averages };
+  }
+
   get isBoundary(): boolean {
     return this.#endsAt(this.contents.innerCount);
   }
@@ -368,8 +378,11 @@ export class WrapperModel {
       const moved = gradient.map((value, index) => momentum * (before?.[index] ?? 0) + clipped(value));
       contents.momentum[name] = moved;
       contents.taken[name] = (contents.taken[name] ?? 0) + 1;
-      contents.parameters[name] = (contents.parameters[name] ?? []).map(
-        (value, index) => value - (contents.lr[name] ?? 0) * (moved[index] as number),
+      const were = contents.parameters[name] ?? [];
+      const next = were.map((value, index) => value - (contents.lr[name] ?? 0) * (moved[index] as number));
+      contents.parameters[name] = next;
+      contents.averages[name] = (contents.averages[name] ?? were).map(
+        (value, index) => emaDecay * value + (1 - emaDecay) * (next[index] as number),
       );
     }
     contents.steps += 1;
