@@ -1,8 +1,15 @@
 // The part of `pnpm kernels` that knows packages.
-import { hyperparameterEntries, printProgram, structureOf, traceRule } from "@mm/optim-core/backend";
+import {
+  hyperparameterEntries,
+  printProgram,
+  type Program,
+  structureOf,
+  traceRule,
+} from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { programKernels } from "@mm/optim-webgpu/host";
+import { traceEvaluation } from "../packages/optim-core/src/backend/program/evaluation.ts";
 import { programText } from "../packages/optim-wasm/src/kernel/text.ts";
 
 export type TextKind = "program" | "wgsl" | "wat";
@@ -15,16 +22,18 @@ export function textsOf(
 ): readonly string[] {
   const { definition, hyperparameters: chosen } = ruleOf(name, hyperparameters);
   const structure = structureOf(definition, hyperparameterEntries(chosen));
+  const point = traceEvaluation(definition, structure);
   const program = traceRule(definition, structure, { clipValue: false, zeroNonFinite: false });
   const texts = {
-    program: () => printProgram(program),
-    wgsl: () =>
-      programKernels(program)
+    program: printProgram,
+    wgsl: (each: Program) =>
+      programKernels(each)
         .map(({ label, code }) => `// ${label}\n${code.trim()}\n`)
         .join("\n"),
-    wat: () => programText(program),
+    wat: programText,
   };
-  return kinds.map((kind) => texts[kind]());
+  const programs = point === undefined ? [program] : [program, point];
+  return kinds.flatMap((kind) => programs.map((each) => texts[kind](each)));
 }
 
 function ruleOf(name: string, hyperparameters: string): UpdateRule {

@@ -15,6 +15,14 @@ test("pnpm kernels prints a program, its shaders and its module, with the hyperp
   expect(stdout).toMatch(/\(module\n {2}\(import "env" "memory"/);
 });
 
+test("with the program of its evaluation point, where a rule has one", () => {
+  const { stdout, status } = kernels("scheduleFreeSgd");
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^SGDScheduleFree\n/);
+  // What is trained is put aside, and the slot that the point reads stays.
+  expect(stdout).toMatch(/\nSGDScheduleFree evaluation\n[^]*\nz = n\d+\ntrained = n\d+\n/);
+});
+
 test("a combinator is no rule, and is told so", () => {
   const { stderr, status } = kernels("ema");
   expect(status).toBe(2);
