@@ -8,7 +8,7 @@ import { registerArena } from "./storage.ts";
 export type Arena<Name extends string = string> = { readonly [K in Name]: Float32Array };
 
 export interface ArenaOptions {
-  /** Slots per parameter for which there is room: 2 for Adam, 3 with amsgrad, 1 for momentum. Default 4. */
+  /** Slots per parameter for which there is room: 2 for Adam, 3 with amsgrad, 1 for momentum; with an evaluation point one more. Default 4. */
   readonly slots?: number;
 }
 

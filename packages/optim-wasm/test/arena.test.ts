@@ -123,9 +123,11 @@ describe("an optimizer on an arena", () => {
       update: ({ param, grad, x }, { lr }) => ({ param: sub(param, mul(lr, grad)), x }),
       evaluate: ({ x }) => x,
     });
-    expect(thrownBy(() => wasmOptimizer(following(), createArena({ w: 3 }, { slots: 1 })))).toMatchObject({
-      code: "arena-full",
-    });
+    const tight = thrownBy(() => wasmOptimizer(following(), createArena({ w: 3 }, { slots: 1 })));
+    expect([tight.code, tight.message]).toEqual([
+      "arena-full",
+      expect.stringMatching(/at most 1 slots .*, got 2\. One of them keeps what was trained/),
+    ]);
     const arena = createArena({ w: 3 }, { slots: 2 });
     const wrapper = createOptimWrapper(wasmOptimizer(following(), arena));
     // What this optimizer may need it has, and another cannot take it away.

@@ -35,7 +35,8 @@ export function acceptStructure(
     const needed = Object.keys(definition.slots?.(whole) ?? {}).length + (point === undefined ? 0 : 1);
     if (needed > maxSlots) {
       const room = `at most ${maxSlots} slots per parameter (the option \`slots\` of the arena)`;
-      refuse("arena-full", place, room, needed);
+      const hint = "One of them keeps what was trained while the model is evaluated";
+      refuse("arena-full", place, room, needed, point === undefined ? {} : { hint });
     }
     const program = traceRule(definition, whole, plain);
     for (const each of point === undefined ? [program] : [program, point, traceReturn()]) {
