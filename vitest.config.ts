@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { aliases } from "./scripts/aliases.mjs";
@@ -29,15 +30,21 @@ const notRunEither = [
 // Tests run on the sources; `pnpm test:built` runs the same tests on what the build made of them.
 const built = process.env["TEST_STAGE"] === "built";
 const resolve = { alias: aliases(built ? "built" : "source") };
-// Long, and a build has no part in what they show: those of WebGPU's kernels read the sources of the package in any case.
+// Long, and a build has no part in what they show. A build erases types and nothing else: what can differ is which files there are, and what they
+// export. That the kit itself is whole on builds, those of the reference backend and of wasm show, whose arithmetic takes seconds.
 const notOfBuilds = [
   "examples/**",
-  "**/{kill,fuzz,growth,memory,faults,hosts,ranks}.test.ts",
+  "**/{kill,fuzz,growth,memory,faults,hosts,ranks,sequences}.test.ts",
+  "packages/optim-{tfjs,webgpu}/test/**/{conformance,edges,extremes,sam}.test.ts",
+  // Those of WebGPU's kernels read the sources of the package in any case.
   "packages/optim-webgpu/test/kernel/**",
 ];
 
-// A slow machine is no failure; what hangs still ends.
-const timeouts = { testTimeout: 30_000, hookTimeout: 30_000 };
+// A slow machine is no failure, nor is one that is shared with other files; what hangs still ends.
+const timeouts = { testTimeout: 60_000, hookTimeout: 60_000 };
+
+// By default one core is left to vitest itself: on a machine with two, files would run one after the other.
+const maxWorkers = Math.max(2, availableParallelism() - 1);
 
 const python = ["packages/*/test/python/**"];
 const hosts = ["packages/optim-distributed/test/mpi/hosts.test.ts"];
@@ -89,6 +96,8 @@ const browser = {
     browser: {
       enabled: true,
       headless: true,
+      // One page at a time: there is one adapter in software, which takes all cores.
+      fileParallelism: false,
       screenshotFailures: false,
       api: { host: "127.0.0.1" },
       provider: playwright({
@@ -130,5 +139,6 @@ export default defineConfig({
     projects: [node, documentation, ...(hasChromium ? [browser, page] : []), ...(hasMpi ? [mpi] : [])],
     reporters: ["default", new CountReporter(notRun, notRunEither)],
     passWithNoTests: true,
+    maxWorkers,
   },
 });
