@@ -193,6 +193,23 @@ describe("slots per row and per column", () => {
   });
 });
 
+test("what is one per row, and waits for a total, is that of the tensor itself", () => {
+  const rule = defineUpdateRule({
+    name: "RowsAndTotal",
+    shapes: "matrix",
+    hyperparameters: { lr: 1 },
+    update({ param, grad }) {
+      const rows = sum(grad, "row");
+      return { param: add(spread(param), add(rows, total(sum(rows)))) };
+    },
+  });
+  const [a, b] = [new Float32Array(4), new Float32Array(2)];
+  const optimizer = arrayOptimizer(rule(), [{ params: { a, b }, shapes: { a: [2, 2], b: [2, 1] } }]);
+  createOptimWrapper(optimizer).updateParams(gradients({ a: [1, 2, 3, 4], b: [10, 20] }));
+  // Rows of 3 and 7, of 10 and 20: 40 together.
+  expect([...a, ...b]).toEqual([43, 43, 47, 47, 50, 60]);
+});
+
 describe("what a shape decides", () => {
   test("a rule for matrices refuses a vector by its name, and says what to do", async () => {
     const error = await refusal(() =>

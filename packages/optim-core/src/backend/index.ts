@@ -72,5 +72,6 @@ export {
 } from "./step/host-loss-scaler.ts";
 export { hostCapabilities, hostStages } from "./step/host.ts";
 export { runStep } from "./step/pipeline.ts";
+export { type Barrier, type Totals, totalsOf } from "./step/totals.ts";
 export { unscaleFactor } from "./step/unscale.ts";
 export { hostUpdate, type ParameterAccess } from "./step/update.ts";

@@ -24,6 +24,10 @@ interface Frame<V> {
   readonly vectors: V[];
 }
 
+/** Whether passes of a program hand vectors on to later ones. */
+const handsOn = ({ reductions, matrices }: Program): boolean =>
+  matrices.length > 0 || reductions.some(({ per }) => per !== "tensor");
+
 /** What all items of a step have in common. */
 interface Factors {
   readonly factor: number;
@@ -121,7 +125,8 @@ export function hostUpdate<P, V>(
     const param = access.open(parameter);
     gather(item, frame, param);
     evaluate(item, frame, factors, totals);
-    for (let index = from; index < until; index += 1) {
+    // All tensors share the vectors that passes hand on: others have been there since the last sum.
+    for (let index = handsOn(program) ? 0 : from; index < until; index += 1) {
       const pass = program.passes[index] as Pass;
       run(item, frame, pass);
       if (pass.kind === "reduce") evaluate(item, frame, factors, totals);
@@ -133,11 +138,15 @@ export function hostUpdate<P, V>(
 
   return (items, factor, clipGrad, counts = true) => {
     const factors = { factor, clipValue: clipGrad?.type === "value" ? clipGrad.clipValue : 0 };
-    const totals = totalsOf(items, (item, from, until, known) => {
-      const { registers, sums } = advance(item, from, until, factors, known);
-      memo(held, item.parameter, () => new Float64Array(sums.length)).set(sums);
-      return registers;
-    });
+    const totals = totalsOf(
+      items,
+      (item, { from, until, operands }, known: Totals) => {
+        const { registers, sums } = advance(item, from, until, factors, known);
+        memo(held, item.parameter, () => new Float64Array(sums.length)).set(sums);
+        return operands.map((register) => registers[register] as number);
+      },
+      (a, b) => a + b,
+    );
     for (const item of items) {
       const { parameter, program } = item;
       const from = totals === undefined ? 0 : lastBarrier(program);
