@@ -6,16 +6,22 @@ import {
   hostCapabilities,
   HostLossScaler,
   hostStages,
+  type Outputs,
 } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 
 /** A loss that says what its gradients are: a parameter that it does not name has none. */
 export type GivenGradients = () => { readonly [name: string]: ArrayLike<number> };
 
-/** An optimizer over plain arrays, evaluated by core's reference: the least that runs a rule as users run it. */
+/**
+ * An optimizer over plain arrays, evaluated by core's reference: the least that runs a rule as users run it.
+ *
+ * @param outputs which dimension of a shape counts the outputs of a layer
+ */
 export function arrayOptimizer<H extends BaseHyperparameters, R extends BaseHyperparameters = H>(
   rule: UpdateRule<H>,
   parameters: ParametersInput<Float32Array, H>,
+  outputs: Outputs = "first",
 ): Optimizer<GivenGradients, undefined, H, R> {
   const kernels = arrayKernels();
   const copies = (vectors: readonly Float32Array[]): Promise<Float32Array[]> =>
@@ -26,7 +32,8 @@ export function arrayOptimizer<H extends BaseHyperparameters, R extends BaseHype
       backend: "array",
       capabilities: hostCapabilities,
       operations: allOperations,
-      describe: (value) => ({ shape: [value.length], identity: value }),
+      describe: (value) => ({ shape: [value.length], outputs, identity: value }),
+      reserve: (program, extents) => kernels.reserve(program, extents),
       allocate: (parameter, initial, length = parameter.length) => new Float32Array(length).fill(initial),
       allocateCopy: ({ value }) => value.slice(),
       release: () => {},

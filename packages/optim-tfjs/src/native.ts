@@ -9,11 +9,10 @@ import { hostCapabilities, packed, refuse } from "@mm/optim-core/backend";
 import { defineUpdateRule, type UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
-import { evaluateElements } from "./ops/elements.ts";
 import { OpsStages, opsStorage } from "./ops/engine.ts";
+import { createEvaluation } from "./ops/evaluation.ts";
 import type { OpsEngine, OpsItem } from "./ops/ops-engine.ts";
-import type { TensorCell } from "./ops/tensor-cell.ts";
-import { type StepFactors, uniformValues } from "./ops/update.ts";
+import type { StepFactors } from "./ops/update.ts";
 import { Latch } from "./scalar.ts";
 import { scoped } from "./scope.ts";
 import { readTensors, tensorOf, writeVariable } from "./transfer.ts";
@@ -109,14 +108,11 @@ const capabilities: Capabilities = /* @__PURE__ */ (() =>
 
 /** The gradient after unscaling and clipping: what the rule of {@link nativeRule} gives as its next parameter. */
 function handedOver(
-  { parameter, program }: OpsItem,
+  item: OpsItem,
   factors: Pick<StepFactors, "factor" | "clipGrad" | "constant">,
 ): tf.Tensor {
-  const param: tf.Tensor = parameter.value;
-  const grad = (parameter.accumulator as TensorCell).tensor;
-  const uniforms = uniformValues(program, [], factors);
-  const inputs = { param, grad, slots: [], uniforms, constant: factors.constant };
-  return evaluateElements(program, inputs, program.outputs.param)[program.outputs.param] as tf.Tensor;
+  const { node } = createEvaluation(item, { ...factors, step: () => Number.NaN });
+  return node(item.program.outputs.param) as tf.Tensor;
 }
 
 function nativeRule(native: NativeOptimizer, lr: number | undefined): UpdateRule<NativeHyperparameters> {

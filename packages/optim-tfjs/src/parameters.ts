@@ -126,7 +126,13 @@ function unwrapped(variable: TfjsVariable, where: string): tf.Variable {
   }
 }
 
-/** @throws OptimError `invalid-parameter` */
+/**
+ * As a matrix a variable has its last dimension for outputs: dense kernels are [inputs, outputs] and those of convolutions [height, width, inputs,
+ * outputs]. Where the last dimension counts something else, it is taken all the same: the multiplier of a depthwise kernel, the inputs of a transposed
+ * convolution, the features of an embedding.
+ *
+ * @throws OptimError `invalid-parameter`
+ */
 export function describeVariable(variable: tf.Variable, where: string): ParameterDescription {
   const { shape, dtype } = checkedVariable(variable, where);
   if (dtype !== "float32") {
@@ -134,7 +140,7 @@ export function describeVariable(variable: tf.Variable, where: string): Paramete
       hint: "Cast its value: tf.variable(tf.cast(value, 'float32'))",
     });
   }
-  return { shape: [...shape], identity: variable };
+  return { shape: [...shape], outputs: "last", identity: variable };
 }
 
 /** @throws OptimError `invalid-parameter` for what is no variable, or no longer one */

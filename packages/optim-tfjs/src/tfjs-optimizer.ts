@@ -35,8 +35,12 @@ const who = "tfjsOptimizer";
  * - tfjs-wasm: one fused SIMD kernel per variable, in place on tfjs's own heap. A step allocates no tensor.
  * - tfjs-cpu: the same kernels; each variable is copied into WebAssembly memory and back.
  * - tfjs-webgl with float32 textures: one draw per variable, which writes it and its state into new textures. Nothing waits for the
- *   device. Rules with norms (LAMB, LARS, NovoGrad) run by ops.
+ *   device. Rules of several passes (LAMB, LARS, NovoGrad, and those of matrices) run by ops.
  * - every other backend: one to two tfjs ops per operation of the rule. Nothing waits for the device, skipped steps included.
+ *
+ * To a rule that takes parameters as matrices a variable is its last dimension, the outputs of a layer, by all others: [inputs, outputs] of a dense
+ * kernel, [height, width, inputs, outputs] of a convolution's. Where the last dimension counts something else (the multiplier of a depthwise kernel,
+ * the inputs of a transposed convolution, the features of an embedding) give the variable a group with another rule.
  *
  * A group may follow a rule of its own: `[{ params: hidden, rule: sgd({ lr: 0.1, momentum: 0.9 }) }, { params: rest }]`. All groups share one
  * backward, one norm and one state.

@@ -98,8 +98,7 @@ test("the threaded build of tfjs-wasm imports its memory, which is shared, and e
     refCount: () => 1,
   };
   const storage = heapStorage(backend)!;
-  const parameter = { shape: [3], length: 3 } as never;
-  const accumulator = storage.allocate(parameter, 2);
+  const accumulator = storage.allocate(3, 2);
   storage.accumulate(accumulator, tf.tensor1d([1, 2, 3]), 0.5, false);
   expect([...storage.view(accumulator)]).toEqual([2.5, 3, 3.5]);
   expect(storage.view(accumulator).buffer).toBeInstanceOf(SharedArrayBuffer);

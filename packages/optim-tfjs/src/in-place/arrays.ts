@@ -63,7 +63,7 @@ class ArrayStorage<V> implements VariableStorage<V> {
     this.kernels = store.kernels;
   }
 
-  allocate({ length }: { readonly length: number }, initial: number): V {
+  allocate(length: number, initial: number): V {
     return this.#store.allocate(length, initial);
   }
 

@@ -38,13 +38,12 @@ export function inPlaceEngine<V>(
 
     reserve: (program, extents) => kernels.reserve(program, extents),
     operations: allOperations,
-    allocate: (parameter, initial, length = parameter.length) =>
-      storage.allocate(length === parameter.length ? parameter : { shape: [length], length }, initial),
+    allocate: (parameter, initial, length = parameter.length) => storage.allocate(length, initial),
     allocateCopy(parameter) {
       checkAlive([{ parameter }]);
       // Read first: views are for use at once.
       const values = parameter.value.dataSync<"float32">();
-      const vector = storage.allocate(parameter, 0);
+      const vector = storage.allocate(parameter.length, 0);
       storage.view(vector).set(values);
       return vector;
     },

@@ -83,8 +83,8 @@ class HeapStorage implements VariableStorage<Vector> {
     this.kernels = wasmKernels(memory, { shared: isShared(memory.buffer), room });
   }
 
-  allocate({ shape }: { readonly shape: readonly number[] }, initial: number): HeapVector {
-    const tensor = tf.keep(filled(shape, initial));
+  allocate(length: number, initial: number): HeapVector {
+    const tensor = tf.keep(filled([length], initial));
     return { ...this.#vector(tensor), tensor };
   }
 

@@ -1,4 +1,3 @@
-import type { Parameter } from "@mm/optim-core/backend";
 import type { ProgramKernels } from "@mm/optim-wasm/kernel";
 import type * as tf from "@tensorflow/tfjs-core";
 
@@ -8,8 +7,8 @@ import type * as tf from "@tensorflow/tfjs-core";
  */
 export interface VariableStorage<V> {
   readonly kernels: ProgramKernels<V>;
-  /** A vector of the parameter's length, filled with `initial`. */
-  allocate(place: Pick<HostParameter<V>, "shape" | "length">, initial: number): V;
+  /** A vector filled with `initial`. */
+  allocate(length: number, initial: number): V;
   release(vector: V): void;
   /** The elements of a vector, to use at once. */
   view(vector: V): Float32Array;
@@ -29,5 +28,3 @@ export interface VariableStorage<V> {
   /** Frees what is not a vector. */
   dispose?(): void;
 }
-
-type HostParameter<V> = Parameter<tf.Variable, V, number>;

@@ -123,7 +123,7 @@ const shortSum = 4096;
  * The sum of all elements in two passes, of rows and of their sums: a single running float32 sum of a million elements, which is what
  * tfjs-wasm takes, errs by 5e-4.
  */
-function sum(x: tf.Tensor): tf.Tensor {
+export function sum(x: tf.Tensor): tf.Tensor {
   if (x.size <= shortSum) return tf.sum(x);
   const columns = Math.floor(Math.sqrt(x.size));
   const rows = Math.floor(x.size / columns);

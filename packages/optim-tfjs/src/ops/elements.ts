@@ -1,44 +1,48 @@
 import type { ElementNode, Program } from "@mm/optim-core/backend";
 import type * as tf from "@tensorflow/tfjs-core";
 import { binary, maxWithScalar, minWithScalar, unary } from "./arithmetic.ts";
-import type { Constants, Value } from "./value.ts";
 import { select } from "./select.ts";
+import type { Constants, Value } from "./value.ts";
 
-/** What the elementwise part of a program reads: tensors of the parameter's shape, and uniforms. */
-export interface ElementInputs {
-  readonly param: tf.Tensor;
-  readonly grad: tf.Tensor;
-  readonly slots: readonly tf.Tensor[];
-  readonly uniforms: readonly Value[];
+/** What the elementwise part of a program reads, in shapes that broadcast to each other. */
+export interface ElementSources {
+  param(): tf.Tensor;
+  grad(): tf.Tensor;
+  slot(slot: number): tf.Tensor;
+  uniform(uniform: number): Value;
+  /** What a reduction per row or per column found. */
+  reduced(reduction: number): Value;
+  matrix(matrix: number): tf.Tensor;
   readonly constant: Constants;
 }
 
-/** The values of `program.nodes` up to and including `last`, one or two tfjs ops a node. Call it in a tidy. */
-export function evaluateElements(program: Program, inputs: ElementInputs, last: number): Value[] {
+/** The values of `program.nodes`, each computed when it is first asked for, by one or two tfjs ops. Ask in a tidy. */
+export function createNodes(program: Program, sources: ElementSources): (node: number) => Value {
   const values: Value[] = [];
-  for (const node of program.nodes.slice(0, last + 1)) values.push(evaluate(program, node, inputs, values));
-  return values;
+  const at = (index: number): Value =>
+    (values[index] ??= evaluate(program, program.nodes[index] as ElementNode, sources, at));
+  return at;
 }
 
 function evaluate(
   program: Program,
   node: ElementNode,
-  { param, grad, slots, uniforms, constant }: ElementInputs,
-  values: readonly Value[],
+  sources: ElementSources,
+  at: (node: number) => Value,
 ): Value {
-  const at = (operand: number): Value => values[operand] as Value;
+  const { constant } = sources;
   switch (node.op) {
     case "param":
-      return param;
     case "grad":
-      return grad;
+      return sources[node.op]();
     case "slot":
-      return slots[node.slot] as tf.Tensor;
+      return sources.slot(node.slot);
     case "reduced":
+      return sources.reduced(node.reduction);
     case "matrix":
-      throw new Error(`${node.op} is none that this backend says it knows`);
+      return sources.matrix(node.matrix);
     case "uniform":
-      return uniforms[node.uniform] as Value;
+      return sources.uniform(node.uniform);
     case "const":
       return constant(node.value);
     case "select":
@@ -50,7 +54,7 @@ function evaluate(
       return unary[node.op](at(node.a), constant);
     case "min":
     case "max": {
-      if (program.axes[node.b] === 3) return binary[node.op](at(node.a), at(node.b));
+      if (program.axes[node.b] !== 0) return binary[node.op](at(node.a), at(node.b));
       return (node.op === "min" ? minWithScalar : maxWithScalar)(at(node.a), at(node.b));
     }
     default:

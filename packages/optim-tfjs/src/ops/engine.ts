@@ -1,5 +1,6 @@
 import type { Capabilities, ClipGrad } from "@mm/optim-core";
 import {
+  allOperations,
   type Checked,
   type CheckRequest,
   type GradientRequest,
@@ -42,9 +43,12 @@ const capabilities: Capabilities = /* @__PURE__ */ (() =>
 /** Storage and differentiation in tensors: what every engine that steps by ops has in common. */
 export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilities" | "stages" | "dispose"> {
   return {
+    operations: allOperations,
     describe: describeVariable,
     ...namesAndFlags(),
-    allocate: ({ shape }, initial) => scoped(() => new TensorCell(filled(shape, initial))),
+    // A slot that is one per row or per column has elements of its own.
+    allocate: ({ shape, length: all }, initial, length = all) =>
+      scoped(() => new TensorCell(filled(length === all ? shape : [length], initial))),
     // Nobody writes into a tensor: a handle of its own on the data will do.
     allocateCopy(parameter) {
       checkAlive([{ parameter }]);

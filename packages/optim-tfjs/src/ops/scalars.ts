@@ -5,74 +5,75 @@ import { biasCorrection, binary, unary } from "./arithmetic.ts";
 import type { Value } from "./value.ts";
 
 /** What the scalar part of a rule reads, for one parameter and one step. */
-export interface ScalarInputs {
+export interface ScalarSources {
   readonly parameter: Parameter<tf.Variable, unknown, StepScalar>;
   /** The parameter's step count, this step included. */
-  readonly step: Value;
-  /** By norm number; empty for the first pass of a rule with norms. */
-  readonly norms: readonly tf.Tensor[];
+  step(): Value;
+  /** What a reduction per tensor found. */
+  reduced(reduction: number): Value;
+  /** Sums over all tensors of the rule, by register. */
+  readonly totals: ReadonlyMap<number, Value> | undefined;
 }
 
 /**
- * Evaluates the scalar part: in float64 on the host as far as the host knows the operands, and in scalar tensors from where one of them
- * is known to the device only. Call it in a tidy.
+ * The registers of a program, each computed when it is first asked for: in float64 on the host as far as the host knows the operands, and in
+ * scalar tensors from where one of them is known to the device only. Ask in a tidy.
+ *
+ * @param registers takes what was computed: another parameter whose scalars are the same may have it too
  */
-export function evaluateStepScalars(
+export function createRegisters(
   program: Program,
-  { parameter, step, norms }: ScalarInputs,
-): readonly Value[] {
-  const scalarSlots = new Map<string, number>();
-  for (const [name, value] of parameter.scalarSlots)
-    if (typeof value === "number") scalarSlots.set(name, value);
+  { parameter, step, reduced, totals }: ScalarSources,
+  registers: Value[],
+): (register: number) => Value {
+  const { rows, cols, transposed } = parameter.view;
   const inputs = {
     hyperparameters: parameter.group.values,
-    step: typeof step === "number" ? step : Number.NaN,
-    scalarSlots,
+    // These are read here.
+    step: Number.NaN,
+    scalarSlots: new Map<string, number>(),
     sums: [],
+    extents: transposed ? { rows: cols, cols: rows } : { rows, cols },
   };
-  const registers: Value[] = [];
-  for (const instruction of program.scalars) {
-    // From the registers themselves: an operand that depends on the device may have become a number all the same.
-    registers.push(
-      onDevice(instruction, registers, step, parameter.scalarSlots, norms) ??
-        evaluateScalar(instruction as HostInstruction, registers as readonly number[], inputs),
-    );
-  }
-  return registers;
+  const at = (index: number): Value => (registers[index] ??= compute(index));
+  const compute = (index: number): Value => {
+    const instruction = program.scalars[index] as ScalarInstruction;
+    switch (instruction.op) {
+      case "const":
+      case "hyper":
+      case "size":
+      case "rows":
+      case "cols":
+        return evaluateScalar(instruction, [], inputs);
+      case "step":
+        return step();
+      case "scalarSlot":
+        return scalarSlot(parameter.scalarSlots.get(instruction.name) as StepScalar, step());
+      case "reduced":
+        return reduced(instruction.reduction);
+      case "total":
+        return totals?.get(index) as Value;
+      default: {
+        const operands = operandsOf(instruction).map(at);
+        // From the registers themselves: an operand that depends on the device may have become a number all the same.
+        return operands.every((value) => typeof value === "number")
+          ? evaluateScalar(instruction, registers as readonly number[], inputs)
+          : onDevice(instruction, at);
+      }
+    }
+  };
+  return at;
 }
 
-type HostInstruction = Exclude<ScalarInstruction, { readonly op: "total" }>;
+/** Where the device counts the steps, it computes with a slot as with its own. */
+function scalarSlot(slot: StepScalar, step: Value): Value {
+  if (slot instanceof SharedScalar) return operand(slot);
+  return typeof step === "number" ? slot : tf.scalar(slot);
+}
 
-/** The value of an instruction that depends on the device; `undefined` where the host has it. */
-function onDevice(
-  instruction: ScalarInstruction,
-  registers: readonly Value[],
-  step: Value,
-  scalarSlots: ReadonlyMap<string, StepScalar>,
-  norms: readonly tf.Tensor[],
-): Value | undefined {
-  const at = (register: number): Value => registers[register] as Value;
-  switch (instruction.op) {
-    case "const":
-    case "hyper":
-      return undefined;
-    case "step":
-      return step;
-    case "scalarSlot": {
-      const slot = scalarSlots.get(instruction.name);
-      if (slot instanceof SharedScalar) return operand(slot);
-      return typeof step === "number" ? undefined : tf.scalar(slot as number);
-    }
-    case "reduced":
-      return norms[instruction.reduction];
-    case "size":
-    case "rows":
-    case "cols":
-    case "total":
-      throw new Error(`${instruction.op} is none that this backend says it knows`);
-    default:
-  }
-  if (operands(instruction).every((register) => typeof at(register) === "number")) return undefined;
+type Operation = Extract<ScalarInstruction, { readonly a: number }>;
+
+function onDevice(instruction: Operation, at: (register: number) => Value): Value {
   switch (instruction.op) {
     case "select": {
       const condition = at(instruction.condition);
@@ -92,12 +93,14 @@ function onDevice(
     case "abs":
     case "sign":
       return unary[instruction.op](at(instruction.a));
+    case "total":
+      throw new TypeError("a total is none of one parameter's own");
     default:
       return binary[instruction.op](at(instruction.a), at(instruction.b));
   }
 }
 
-function operands(instruction: Extract<ScalarInstruction, { readonly a: number }>): readonly number[] {
+function operandsOf(instruction: Operation): readonly number[] {
   if ("condition" in instruction) return [instruction.condition, instruction.a, instruction.b];
   return "b" in instruction ? [instruction.a, instruction.b] : [instruction.a];
 }

@@ -1,17 +1,15 @@
 import type { ClipGrad } from "@mm/optim-core";
-import { memo, type Program, type StepItem } from "@mm/optim-core/backend";
+import { memo, type Program, type ScalarInstruction, type Totals, totalsOf } from "@mm/optim-core/backend";
+import type { Axes } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
-import { operand, type StepScalar } from "../scalar.ts";
-import { filled } from "../transfer.ts";
 import { hasOwner } from "../owned.ts";
-import { pNorm } from "./arithmetic.ts";
-import type { Constants, Value } from "./value.ts";
-import { evaluateElements } from "./elements.ts";
-import { evaluateStepScalars } from "./scalars.ts";
+import { operand, type StepScalar } from "../scalar.ts";
+import { createEvaluation, type Evaluation } from "./evaluation.ts";
+import type { OpsItem } from "./ops-engine.ts";
 import { select } from "./select.ts";
+import { reshaped, shapesOf, spread } from "./shapes.ts";
 import type { TensorCell } from "./tensor-cell.ts";
-
-type Item = StepItem<tf.Variable, TensorCell, StepScalar>;
+import type { Constants, Value } from "./value.ts";
 
 /** What all items of one step have in common. */
 export interface StepFactors {
@@ -30,27 +28,31 @@ export interface StepFactors {
  * Update: each item's program as tfjs ops. A skipped step assigns what was there. Computes all of them, and returns what puts them in place,
  * which cannot fail: variables take a step together or not at all. Call both in one tidy.
  */
-export function prepareUpdates(items: readonly Item[], step: StepFactors): () => void {
+export function prepareUpdates(items: readonly OpsItem[], step: StepFactors): () => void {
   const counts = new Map<StepScalar, StepScalar>();
   const taken = step.finite && tf.greater(step.finite, 0.5);
-  const updates: Update[] = [];
+  const totals = totalsOf(
+    items,
+    (item, { operands }, known: Totals<Value>) => {
+      // No more is kept of it than that: a tensor is computed once more than it is held beside all others.
+      const { register } = evaluationOf(item, step, known);
+      return tf.tidy(() => operands.map(register));
+    },
+    (a, b) => tf.add(a, b),
+  );
   /** Tensors that have an owner when the step is done. */
   const given = new Set<tf.Tensor>();
   // Parameters of one group that took as many steps have the same scalars, unless they have scalars of their own.
-  let last: { readonly item: Item; readonly uniforms: readonly Value[] } | undefined;
-  for (const item of items) {
-    const { parameter, program } = item;
-    const shares =
-      last !== undefined &&
-      last.item.program === program &&
-      last.item.parameter.group === parameter.group &&
-      last.item.parameter.step === parameter.step &&
-      program.scalarSlots.length + program.reductions.length === 0;
-    const uniforms = shares ? last?.uniforms : undefined;
-    const update = computed(item, { ...step, taken, given }, uniforms);
-    updates.push(update);
-    last = { item, uniforms: update.uniforms };
-  }
+  let last: { readonly item: OpsItem; readonly registers: Value[] } | undefined;
+  const updates = items.map((item): Update => {
+    const shares = last !== undefined && haveSameScalars(last.item, item);
+    const registers: Value[] = shares ? (last?.registers ?? []) : [];
+    last = { item, registers };
+    const evaluation = evaluationOf(item, step, totals, registers);
+    // In the tidy around, for the next ones.
+    if (isCommon(item.program)) for (const index of item.program.uniforms.keys()) evaluation.uniform(index);
+    return tidied(() => computed(item, evaluation, { ...step, taken, given }));
+  });
   const next =
     step.counts !== false &&
     items.map(({ parameter }) =>
@@ -68,9 +70,48 @@ export function prepareUpdates(items: readonly Item[], step: StepFactors): () =>
   };
 }
 
+function evaluationOf(
+  item: OpsItem,
+  { factor, clipGrad, constant, finite }: StepFactors,
+  totals: Totals<Value> | undefined,
+  registers: Value[] = [],
+): Evaluation {
+  const { step: count } = item.parameter;
+  // A count is a number at first and after a load: where the device decides it computes with it as with its own, so that a run that
+  // was saved and loaded goes on to the bit.
+  const step = (): Value =>
+    typeof count === "number" && finite === undefined ? count + 1 : tf.add(operand(count), constant(1));
+  const known = totals?.of(item.program);
+  return createEvaluation(item, { factor, clipGrad, constant, step, totals: known, registers });
+}
+
+/** What makes scalars of a tensor its own. */
+const ofTensor: ReadonlySet<ScalarInstruction["op"]> = /* @__PURE__ */ new Set([
+  "scalarSlot",
+  "reduced",
+  "size",
+  "rows",
+  "cols",
+  "total",
+]);
+
+const common = /* @__PURE__ */ new WeakMap<Program, boolean>();
+
+/** Whether the scalars of a program depend on its group and the count of steps alone. */
+const isCommon = (program: Program): boolean =>
+  memo(common, program, () => !program.scalars.some(({ op }) => ofTensor.has(op)));
+
+function haveSameScalars(a: OpsItem, b: OpsItem): boolean {
+  return (
+    a.program === b.program &&
+    a.parameter.group === b.parameter.group &&
+    a.parameter.step === b.parameter.step &&
+    isCommon(a.program)
+  );
+}
+
 /** What a step will put in the place of a parameter and of its state. */
 interface Update {
-  readonly uniforms: readonly Value[];
   readonly param: tf.Tensor;
   readonly slots: readonly tf.Tensor[];
   readonly scalarSlots: readonly (readonly [name: string, scalar: StepScalar])[];
@@ -82,78 +123,50 @@ function nextCount(count: StepScalar, finite: tf.Tensor | undefined): Value {
   return typeof count === "number" ? count + 1 : tf.add(operand(count), 1);
 }
 
+/** Frees all but what the update needs. */
+function tidied(compute: () => Update): Update {
+  let update: Update | undefined;
+  tf.tidy(() => {
+    update = compute();
+    return [update.param, ...update.slots];
+  });
+  return update as Update;
+}
+
 function computed(
-  { parameter, program, slots }: Item,
-  factors: StepFactors & { readonly taken: tf.Tensor | undefined; readonly given: Set<tf.Tensor> },
-  known?: readonly Value[],
+  { parameter, program, slots }: OpsItem,
+  { node, register }: Evaluation,
+  {
+    own,
+    taken,
+    given,
+  }: Pick<StepFactors, "own"> & {
+    readonly taken: tf.Tensor | undefined;
+    readonly given: Set<tf.Tensor>;
+  },
 ): Update {
-  const { constant, own, taken, given } = factors;
-  const { value: variable, accumulator, shape, step: count } = parameter;
-  const tensors = {
-    param: variable as tf.Tensor,
-    grad: (accumulator as TensorCell).tensor,
-    slots: slots.map(({ tensor }) => tensor),
-    constant,
+  const shapes = shapesOf(program, parameter);
+  const decisions = new Map<string, tf.Tensor>();
+  const at = (index: number, axes: Axes, before: tf.Tensor): tf.Tensor => {
+    let value = reshaped(spread(node(index), shapes(axes)), before.shape);
+    if (taken !== undefined) {
+      const decision = memo(decisions, before.shape.join(), () => spread(taken, before.shape));
+      value = select(decision, value, before);
+    }
+    // A handle of its own where the next value was there before, in another slot or in the parameter, which lets go of it.
+    else if (hasOwner(value) || given.has(value)) value = tf.clone(value);
+    given.add(value);
+    return value;
   };
-  let registers: readonly Value[] = [];
-  const evaluate = (norms: readonly tf.Tensor[]): readonly Value[] => {
-    // A count is a number at first and after a load: where the device decides it computes with it as with its own, so that a run that
-    // was saved and loaded goes on to the bit.
-    const step = typeof count === "number" && taken === undefined ? count + 1 : tf.add(operand(count), 1);
-    registers = evaluateStepScalars(program, { parameter, step, norms });
-    return uniformValues(program, registers, factors);
+  return {
+    param: at(program.outputs.param, 3, parameter.value),
+    slots: program.outputs.slots.map((output, slot) =>
+      at(output, program.slotAxes[slot] as Axes, (slots[slot] as TensorCell).tensor),
+    ),
+    scalarSlots: program.scalarSlots.map((name, index) => {
+      const scalar = register(program.scalarOutputs[index] as number);
+      const before = operand(parameter.scalarSlots.get(name) as StepScalar);
+      return [name, own(taken === undefined ? scalar : select(taken, scalar, before))] as const;
+    }),
   };
-  let uniforms = known ?? evaluate([]);
-  if (program.reductions.length > 0) {
-    const measured = program.reductions.map(({ a }) => a);
-    const values = evaluateElements(program, { ...tensors, uniforms }, Math.max(...measured));
-    const norms = measured.map((node) => pNorm([spread(values[node] as Value, shape)], 2).norm);
-    uniforms = evaluate(norms);
-  }
-  const { param, next } = tf.tidy(() => {
-    const values = evaluateElements(program, { ...tensors, uniforms }, program.nodes.length - 1);
-    const decision = taken && spread(taken, shape);
-    const at = (node: number, before: tf.Tensor): tf.Tensor => {
-      let value = spread(values[node] as Value, shape);
-      if (decision !== undefined) value = select(decision, value, before);
-      // A handle of its own where the next value was there before, in another slot or in the parameter, which lets go of it.
-      else if (hasOwner(value) || given.has(value)) value = tf.clone(value);
-      given.add(value);
-      return value;
-    };
-    return {
-      param: at(program.outputs.param, tensors.param),
-      next: program.outputs.slots.map((node, slot) => at(node, tensors.slots[slot] as tf.Tensor)),
-    };
-  });
-  const scalarSlots = program.scalarSlots.map((name, index) => {
-    const scalar = registers[program.scalarOutputs[index] as number] as Value;
-    const before = operand(parameter.scalarSlots.get(name) as StepScalar);
-    return [name, own(taken === undefined ? scalar : select(taken, scalar, before))] as const;
-  });
-  return { uniforms, param, slots: next, scalarSlots };
-}
-
-/** One value per uniform of the program. */
-export function uniformValues(
-  program: Program,
-  registers: readonly Value[],
-  { factor, clipGrad, constant }: Pick<StepFactors, "factor" | "clipGrad" | "constant">,
-): Value[] {
-  const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
-  return program.uniforms.map((source) => {
-    const value =
-      source.from === "scalar"
-        ? (registers[source.register] as Value)
-        : source.from === "clipValue"
-          ? clipValue
-          : factor;
-    return typeof value === "number" ? constant(value) : value;
-  });
-}
-
-/** A value that may be the same for all elements, as a tensor of the parameter's shape. */
-function spread(value: Value, shape: readonly number[]): tf.Tensor {
-  if (typeof value === "number") return filled(shape, value);
-  return value.shape.length === shape.length ? value : tf.broadcastTo(value, [...shape]);
 }

@@ -13,11 +13,17 @@ import { RulePrograms } from "./programs.ts";
 import { samplersOf } from "./print.ts";
 import { drawStep } from "./step.ts";
 
+/** Whether a program is one pass over elements, whose scalars know nothing of the tensor. */
+const isDrawn = ({ passes, slotAxes, scalars }: Program): boolean =>
+  passes.length === 1 &&
+  slotAxes.every((axes) => axes === 3) &&
+  !scalars.some(({ op }) => op === "size" || op === "rows" || op === "cols");
+
 type Stages = StepStages<tf.Variable, TensorCell, StepScalar>;
 
 /**
  * The stages as draws of our own: one a parameter, and where the device decides one more for each accumulator, one that folds, and one
- * for each set of parameters with the same scalars. What cannot be drawn (a rule with norms; another backend is active) goes through
+ * for each set of parameters with the same scalars. What cannot be drawn (a rule of several passes, or that reads the size of a tensor; another backend is active) goes through
  * tfjs ops: any step may go either way, since both keep parameters and state in tensors of tfjs.
  */
 export class WebglStages implements Stages {
@@ -39,7 +45,7 @@ export class WebglStages implements Stages {
     const found = memo(this.#programs, program, () => {
       try {
         const programs = new RulePrograms(this.#canvas, program);
-        if (program.passes.length === 1 && samplersOf(program).length < this.#canvas.maxSamplers) {
+        if (isDrawn(program) && samplersOf(program).length < this.#canvas.maxSamplers) {
           programs.try();
           return programs;
         }
@@ -57,7 +63,11 @@ export class WebglStages implements Stages {
     const drawn =
       this.#canvas.active &&
       items.some(({ parameter }) => parameter.length > 0) &&
-      items.every(({ program }) => this.programsOf(program) !== undefined);
+      items.every(
+        ({ parameter, program }) =>
+          // A variable that its group gives another shape is read as it is.
+          parameter.shape.length === parameter.value.shape.length && this.programsOf(program) !== undefined,
+      );
     if (!drawn) return this.#ops.check(items, request);
     this.#step = {
       request,
