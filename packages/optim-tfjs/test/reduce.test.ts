@@ -41,7 +41,7 @@ async function reductionsOf(shape: [number, number], gradient: Float32Array, pat
   const { slots } = (await wrapper.stateDict()).optimizer.params[0]!;
   wrapper.dispose();
   w.dispose();
-  return slots as { readonly [slot: string]: Float32Array };
+  return slots;
 }
 
 describe.each(byOps)("$name: sums of many elements", (path) => {
@@ -123,7 +123,7 @@ describe.each(byOps)("$name: kernels of a step", (path) => {
       expect(count("BatchMatMul")).toBe(15);
       expect(count("Transpose")).toBe(turns);
       expect(products.map(([, , attributes]) => attributes)).toEqual(
-        Array(15).fill({ transposeA: false, transposeB: false }),
+        Array.from({ length: 15 }, () => ({ transposeA: false, transposeB: false })),
       );
       wrapper.dispose();
       w.dispose();
