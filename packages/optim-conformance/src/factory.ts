@@ -75,6 +75,12 @@ export interface OptimizerFactory<P, Loss extends LossClosure, LossValue> {
    */
   launches?(): number;
 
+  /**
+   * Which dimension of a parameter counts the outputs of a layer: `"last"` where `describe` says so (TensorFlow). Recorded matrices are turned for it.
+   * Default `"first"`.
+   */
+  readonly outputs?: "first" | "last";
+
   /** Default {@link defaultTolerance}. `"exact"`: every result is that of the reference backend, to the bit. */
   readonly tolerance?: Tolerance | "exact";
 }

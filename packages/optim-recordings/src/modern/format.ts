@@ -9,6 +9,8 @@ export interface ModernCase extends OptimizerCase {
   readonly source: string;
   /** Who counts the steps. `"group"`: a tensor without a gradient goes along. */
   readonly stepCounter: "tensor" | "group" | "optimizer" | "none";
+  /** In which precision matrices were orthogonalized. */
+  readonly newtonSchulz?: "float32" | "bfloat16";
   /** How far the authors' float32 strays from float64. */
   readonly maxAbsDiffVsFloat64: number;
   readonly special?: "schedulefree" | "sam" | "sophia" | "average" | "agc";

@@ -3,10 +3,13 @@ import type { NamedTensors, Optimizer, OptimizerStateDict } from "@mm/optim-core
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { ema, sam, samAscent, type SamAscentHyperparameters, swa } from "@mm/optim-rules";
 import { Checks } from "../checks.ts";
-import { decode, type GoldenGradients, type TorchOptions } from "../format.ts";
+import { decode, type GoldenData, type GoldenGradients, type TorchOptions } from "../format.ts";
 import type { Bench } from "../subject.ts";
 import { camelCase, ruleOf } from "../torch.ts";
 import type { ModernCase, ModernStep } from "./format.ts";
+import { type Layout, layoutFor } from "./layout.ts";
+import { Moves } from "./moves.ts";
+import { isBatch } from "./skipped.ts";
 import { translations } from "./translate.ts";
 
 /** One of our optimizers: the tensors that one rule drives, in groups as recorded. */
@@ -20,8 +23,9 @@ interface Part<Loss, LossValue> {
 interface PartGroup {
   /** Its place among the recorded groups. */
   readonly recorded: number;
-  readonly params: readonly string[];
-  readonly dimensions: number;
+  readonly params: string[];
+  /** Of the first of them; all have as many dimensions. */
+  readonly shape: readonly number[];
 }
 
 /** An optimizer of another library on given gradients. */
@@ -32,24 +36,32 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
   const { optimizer, groups, init, steps, checkpoint, finalStateDict, special, maxAbsDiffVsFloat64 } =
     recorded;
   const checks = new Checks();
+  const layout = layoutFor(factory, new Map(Object.entries(init).map(([name, { shape }]) => [name, shape])));
   const parameters = new Map(
     groups.flatMap(({ params }) =>
       params.map((name) => {
-        const { data, shape } = init[name] as ModernCase["init"][string];
-        return [name, factory.createParameter(decode(data), shape)] as const;
+        const { data } = init[name] as ModernCase["init"][string];
+        return [
+          name,
+          factory.createParameter(layout.toHost(name, decode(data)), layout.shapeOf(name)),
+        ] as const;
       }),
     ),
   );
   const options: TorchOptions[] = groups.map((group) => ({ ...optimizer.args, ...group.options }));
-  const ruleFor = (group: number, dimensions: number): UpdateRule => {
-    const rule = translated(recorded, options[group] as TorchOptions, dimensions);
+  const ruleFor = (group: number, shape: readonly number[]): UpdateRule => {
+    const rule = translated(recorded, options[group] as TorchOptions, shape);
     return special === "average" ? averaging(rule, recorded) : rule;
   };
   const create = (): Part<Loss, LossValue>[] =>
     partsOf(recorded, ruleFor).map(({ rule, groups: mine }) => {
-      const written = mine.map(({ recorded: group, params, dimensions }) => ({
+      const written = mine.map(({ recorded: group, params, shape }) => ({
         params: Object.fromEntries(params.map((name) => [name, parameters.get(name) as P])),
-        ...ruleFor(group, dimensions).hyperparameters,
+        // Hosts without shapes are told; the others have the same.
+        ...(rule.definition.shapes !== undefined && {
+          shapes: Object.fromEntries(params.map((name) => [name, layout.shapeOf(name)])),
+        }),
+        ...ruleFor(group, shape).hyperparameters,
       }));
       const base = factory.createOptimizer(rule, written);
       if (special !== "sam") return { optimizer: base, groups: mine };
@@ -65,19 +77,22 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
     const terms = mine
       .flatMap(({ params }) => params)
       .flatMap((name) => {
-        const data = grads[name] ?? null;
-        return data === null ? [] : [{ name, parameter: parameters.get(name) as P, gradient: decode(data) }];
+        const data = grads[name] ?? (takesNoneForZeros(optimizer.type) ? zeros(init[name]) : null);
+        if (data === null) return [];
+        const gradient = layout.toHost(name, decode(data));
+        return [{ name, parameter: parameters.get(name) as P, gradient }];
       });
     return terms.length === 0 ? undefined : factory.linearLoss(terms);
   };
 
+  const moved = new Moves(init);
   let parts = create();
   // Our averages follow a tensor's own updates: one that lacked a gradient is behind the authors' from there on.
   const lagging = new Set<string>();
   for (const [index, step] of steps.entries()) {
     if (checkpoint?.beforeStep === index) {
       const saved = await Promise.all(parts.map(({ optimizer: part }) => part.stateDict()));
-      compareSlots(checks, "checkpoint", saved, recorded, checkpoint.stateDict.state);
+      compareSlots(checks, "checkpoint", saved, recorded, layout, checkpoint.stateDict.state);
       for (const part of parts) part.optimizer.dispose();
       parts = create();
       for (const [place, state] of saved.entries()) await load(parts[place], state);
@@ -89,7 +104,7 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
           if (mine.recorded === group)
             Object.assign(
               part.optimizer.paramGroups[place] as object,
-              ruleFor(group, mine.dimensions).hyperparameters,
+              ruleFor(group, mine.shape).hyperparameters,
             );
     }
     for (const [name, data] of Object.entries(step.grads)) if (data === null) lagging.add(name);
@@ -112,18 +127,33 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
       await compareScalars(checks, `steps[${index}].scalars`, part, step);
       for (const name of part.groups.flatMap(({ params }) => params)) {
         const slack = 4 * maxAbsDiffVsFloat64;
-        checks.parameter(`steps[${index}].after.${name}`, after[name], step.after[name] ?? [], slack);
+        const found = layout.fromHost(name, after[name] as Float32Array);
+        const field = `steps[${index}].after.${name}`;
+        if (isRounded(recorded, part.optimizer)) moved.note(name, found, decode(step.after[name] ?? []));
+        else checks.parameter(field, found, step.after[name] ?? [], slack);
         const average = step.averaged?.[name];
         // Before its first average ours is the parameter, theirs what it was at first.
         if (average && !lagging.has(name) && index + 1 >= everyOf(recorded))
-          checks.parameter(`steps[${index}].averaged.${name}`, points[name], average, slack);
+          checks.parameter(
+            `steps[${index}].averaged.${name}`,
+            layout.fromHost(name, points[name] as Float32Array),
+            average,
+            slack,
+          );
         const point = step.eval?.[name];
-        if (point) checks.parameter(`steps[${index}].eval.${name}`, points[name], point, slack);
+        if (point)
+          checks.parameter(
+            `steps[${index}].eval.${name}`,
+            layout.fromHost(name, points[name] as Float32Array),
+            point,
+            slack,
+          );
       }
     }
   }
+  moved.check(checks);
   const states = await Promise.all(parts.map(({ optimizer: part }) => part.stateDict()));
-  compareSlots(checks, "finalStateDict", states, recorded, finalStateDict.state);
+  compareSlots(checks, "finalStateDict", states, recorded, layout, finalStateDict.state);
   for (const part of parts) part.optimizer.dispose();
   for (const parameter of parameters.values()) factory.disposeParameter?.(parameter);
   return checks;
@@ -168,10 +198,19 @@ async function compareScalars<Loss, LossValue>(
   }
 }
 
+/** Whether Newton–Schulz was computed in bfloat16. */
+const isRounded = ({ newtonSchulz }: ModernCase, { rule }: { readonly rule: string }): boolean =>
+  newtonSchulz === "bfloat16" && rule === "Muon";
+
+/** Keller Jordan's optimizers give a parameter without a gradient one of zeros. */
+const takesNoneForZeros = (type: string): boolean => /^(keller_muon|c_muon):/.test(type);
+const zeros = (tensor: ModernCase["init"][string] | undefined): GoldenData =>
+  Array<number>(tensor === undefined ? 0 : decode(tensor.data).length).fill(0);
+
 function translated(
   { optimizer: { type, args }, special }: ModernCase,
   options: TorchOptions,
-  dimensions: number,
+  shape: readonly number[],
 ): UpdateRule {
   if (special === "sam") {
     const { base_optimizer: base, rho: _rho, adaptive: _adaptive, ...others } = options;
@@ -179,25 +218,26 @@ function translated(
   }
   const translate = translations[type];
   if (translate === undefined) return ruleOf({ type, args: options });
-  return translate(options as never, { dimensions, args: args as never });
+  return translate(options as never, { shape, dimensions: shape.length, args: args as never });
 }
 
 /** The tensors by the rule that drives them: MARS is for matrices, and gives others to AdamW. */
 function partsOf(
-  { groups, init }: ModernCase,
-  ruleFor: (group: number, dimensions: number) => UpdateRule,
+  { groups, init, optimizer: { type } }: ModernCase,
+  ruleFor: (group: number, shape: readonly number[]) => UpdateRule,
 ): { readonly rule: UpdateRule; readonly groups: readonly PartGroup[] }[] {
   const parts = new Map<UpdateRule["definition"], { rule: UpdateRule; groups: PartGroup[] }>();
   for (const [recorded, { params }] of groups.entries()) {
-    const byDimensions = new Map<number, string[]>();
     for (const name of params) {
-      const dimensions = init[name]?.shape.length ?? 0;
-      byDimensions.set(dimensions, [...(byDimensions.get(dimensions) ?? []), name]);
-    }
-    for (const [dimensions, names] of byDimensions) {
-      const rule = ruleFor(recorded, dimensions);
+      const shape = init[name]?.shape ?? [];
+      if (isBatch(type, shape)) continue;
+      const rule = ruleFor(recorded, shape);
       const part = parts.get(rule.definition) ?? { rule, groups: [] };
-      part.groups.push({ recorded, params: names, dimensions });
+      const same = part.groups.find(
+        (each) => each.recorded === recorded && each.shape.length === shape.length,
+      );
+      if (same === undefined) part.groups.push({ recorded, params: [name], shape });
+      else same.params.push(name);
       parts.set(rule.definition, part);
     }
   }
@@ -280,12 +320,20 @@ const ownSlots: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "lrMax",
 ]);
 
+/** Names that transformers has for slots of PyTorch's Adafactor. */
+const otherNames: { readonly [slot: string]: string } = {
+  rowVar: "expAvgSqRow",
+  colVar: "expAvgSqCol",
+  variance: "expAvgSq",
+};
+
 /** Holds our slots to the recorded ones. */
 function compareSlots(
   checks: Checks,
   at: string,
   states: readonly OptimizerStateDict[],
-  { groups }: ModernCase,
+  { groups, init }: ModernCase,
+  layout: Layout,
   recorded: ModernCase["finalStateDict"]["state"],
 ): void {
   const order = groups.flatMap(({ params }) => params);
@@ -301,13 +349,15 @@ function compareSlots(
         // A slot that the authors do without: AdEMAMix's fast average where β₁ = 0.
         if (theirs.get(slot) === null) continue;
         const negated = theirs.get("negPreGrad");
-        const value = theirs.get(slot) ?? (slot === "prev" ? negated : undefined);
+        const value = theirs.get(slot) ?? (slot === "prev" ? negated : theirs.get(otherNames[slot] ?? ""));
         const data =
           typeof value === "object" && value !== null && "tensor" in value ? value.tensor : [value];
         const sign = slot === "prev" && value === negated ? -1 : 1;
+        const isWhole = values.length === (init[name]?.data as ArrayLike<number> | undefined)?.length;
+        const found = isWhole && values.length > 1 ? layout.fromHost(name, values as Float32Array) : values;
         checks.modernSlot(
           `${at}.${name}.${slot}`,
-          values,
+          found,
           data.map((x) => sign * Number(x)),
         );
       }

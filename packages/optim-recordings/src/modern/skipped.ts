@@ -15,9 +15,12 @@ const leftOut: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "dadaptation:DAdaptLion",
 ]);
 
+const batchOfMatrices = (shapes: readonly (readonly number[])[]): string | undefined =>
+  shapes.some(({ length }) => length === 3) ? "a batch of matrices" : undefined;
+
 /** Options whose formula no rule of ours has: when they are on, by class. */
 const withoutCounterpart: {
-  readonly [type: string]: (o: TorchOptions) => string | undefined;
+  readonly [type: string]: (o: TorchOptions, shapes: readonly (readonly number[])[]) => string | undefined;
 } = {
   "timm.optim.lamb:Lamb": (o) => (o["caution"] ? "caution before the trust ratio" : undefined),
   "timm.optim.adan:Adan": (o) => (o["caution"] ? "caution of the first average alone" : undefined),
@@ -28,11 +31,38 @@ const withoutCounterpart: {
       : undefined,
   "timm.optim.adopt:Adopt": (o) =>
     o["caution"] && o["weight_decay"] && !o["decoupled"] ? "caution after an L2 penalty" : undefined,
+  "keller_muon:SingleDeviceMuon": (_, shapes) => batchOfMatrices(shapes),
+  "keller_muon:SingleDeviceMuonWithAuxAdam": (o, shapes) =>
+    o["use_muon"] === true ? batchOfMatrices(shapes) : undefined,
+  "c_muon:SingleDeviceMuon": (_, shapes) => batchOfMatrices(shapes),
+  "timm.optim.muon:Muon": (o, shapes) =>
+    (o["algo"] ?? "muon") !== "muon"
+      ? "AdaMuon"
+      : o["conv_mode"] === "batched" && shapes.some(({ length }) => length > 2)
+        ? "a batch of matrices"
+        : undefined,
   "mars_author:MARS": (o) => (o["mars_type"] === "mars-shampoo" ? "matrix products" : undefined),
 };
 
+/** Classes that take a tensor of more than two dimensions for a batch of matrices, its last two dimensions; our rules for one matrix. */
+const batching: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "torch_main:Adafactor",
+  "hf_adafactor:Adafactor",
+  "came_pytorch:CAME",
+]);
+
+/** Whether the authors take a tensor for several matrices. It is then left out of a case, whose other tensors are followed. */
+export function isBatch(type: string, shape: readonly number[]): boolean {
+  return batching.has(type) && shape.length > 2;
+}
+
 /** Why a case is not run; `undefined` where it is. */
-export function reasonToSkip({ optimizer: { type, args }, groups, special }: ModernCase): string | undefined {
+export function reasonToSkip({
+  optimizer: { type, args },
+  groups,
+  init,
+  special,
+}: ModernCase): string | undefined {
   const because = (words: string): string => `${type}: ${words} (${decision})`;
   if (leftOut.has(type)) return because("left out");
   if (special === "agc") return because("no clipping by unit yet");
@@ -43,10 +73,11 @@ export function reasonToSkip({ optimizer: { type, args }, groups, special }: Mod
     return because("no adaptive ascent yet");
   if (type.includes(":") && type !== "sam:SAM" && !Object.hasOwn(translations, type))
     return because("not a rule yet");
-  for (const { options = {} } of groups) {
+  for (const { options = {}, params } of groups) {
     const all = { ...args, ...options };
+    const shapes = params.map((name) => init[name]?.shape ?? []);
     const words =
-      withoutCounterpart[type]?.(all) ??
+      withoutCounterpart[type]?.(all, shapes) ??
       (all["corrected_weight_decay"] ? "corrected_weight_decay" : undefined);
     if (words !== undefined) return because(words);
   }

@@ -1,11 +1,13 @@
 import type { UpdateRule } from "@mm/optim-core/rule";
 import {
   adabelief,
+  adafactor,
   adamw,
   adamwEpsilonHat,
   adan,
   ademamix,
   adopt,
+  came,
   cautious,
   lamb,
   laprop,
@@ -13,6 +15,8 @@ import {
   lion,
   mars,
   marsLion,
+  muon,
+  type MuonOptions,
   nadamw,
   novograd,
   scheduleFreeAdamw,
@@ -26,7 +30,7 @@ import type { TorchOptions } from "../format.ts";
 /** Our rule for a tensor, with hyperparameters made of what its group says over what the constructor was given. */
 type Translate = (
   options: Options,
-  tensor: { readonly dimensions: number; readonly args: Options },
+  tensor: { readonly dimensions: number; readonly shape: readonly number[]; readonly args: Options },
 ) => UpdateRule;
 
 /** Values of a recording, which the rule that takes them checks. */
@@ -96,6 +100,87 @@ export const translations: { readonly [type: string]: Translate } = {
       ...weighting(o),
       silentSgdPhase: flag(o, "silent_sgd_phase", true),
     }),
+  "keller_muon:SingleDeviceMuon": (o, { shape }) => kellerMuon(o, shape),
+  "c_muon:SingleDeviceMuon": (o, { shape }) => kellerMuon(o, shape, { cautious: true }),
+  "keller_muon:SingleDeviceMuonWithAuxAdam": (o, { shape }) =>
+    flag(o, "use_muon")
+      ? kellerMuon(o, shape)
+      : adamw({ lr: 3e-4, betas: [0.9, 0.95], eps: 1e-10, weightDecay: 0, ...common(o) }),
+  "torch_main:Muon": (o) =>
+    muon(
+      {
+        lr: 1e-3,
+        weightDecay: 0.1,
+        momentum: 0.95,
+        ...withoutEps(o),
+        nesterov: flag(o, "nesterov", true),
+      },
+      {
+        divisor: "max",
+        eps: number(o, "eps", 1e-7),
+        coefficients: [triple(o, "ns_coefficients") ?? [3.4445, -4.775, 2.0315]],
+        steps: number(o, "ns_steps", 5),
+        scale: scales[(o["adjust_lr_fn"] as string | null | undefined) ?? "original"] ?? "original",
+      },
+    ),
+  "timm.optim.muon:Muon": (o, { shape }) => {
+    const suits = flag(o, "use_muon", suitsTimm(shape)) && !flag(o, "use_fallback");
+    const given = { lr: 0.02, weightDecay: 0, momentum: 0.95, ...withoutEps(o) };
+    const eps = number(o, "eps", 1e-7);
+    if (!suits) {
+      const { momentum: _momentum, ...others } = given;
+      const lr = others.lr * number(o, "fallback_lr_scale", 1);
+      const rule = flag(o, "nesterov") ? nadamw : adamw;
+      return rule({ ...others, lr, betas: pair(o, "betas") ?? [0.9, 0.95], eps });
+    }
+    return muon(
+      { ...given, nesterov: flag(o, "nesterov") },
+      {
+        divisor: "max",
+        eps,
+        coefficients: timmCoefficients(o),
+        steps: number(o, "ns_steps", 5),
+        safety: number(o, "safety_factor", 1),
+        scale: scales[(o["adjust_lr_fn"] as string | undefined) ?? "match_rms_adamw"] ?? "matchRmsAdamW",
+      },
+    );
+  },
+  "torch_main:Adafactor": (o) => {
+    const { betas: _betas, eps: _eps, momentum: _momentum, ...others } = common(o);
+    const [eps1, eps2] = (o["eps"] as readonly [number | null, number] | undefined) ?? [null, 1e-3];
+    return adafactor({
+      ...others,
+      beta2Decay: number(o, "beta2_decay", -0.8),
+      eps: [eps1 ?? 2 ** -23, eps2],
+      clipThreshold: number(o, "d", 1),
+    });
+  },
+  "hf_adafactor:Adafactor": (o) => {
+    const { betas: _betas, eps: _eps, momentum: _momentum, lr, ...others } = common(o);
+    const relativeStep = flag(o, "relative_step", true);
+    return adafactor({
+      ...others,
+      // A relative step is at most 1e-2 there.
+      lr: relativeStep ? 1e-2 : (lr ?? 1e-2),
+      beta2Decay: number(o, "decay_rate", -0.8),
+      eps: pair(o, "eps") ?? [1e-30, 1e-3],
+      clipThreshold: number(o, "clip_threshold", 1),
+      beta1: number(o, "beta1", 0),
+      relativeStep,
+      scaleParameter: flag(o, "scale_parameter", true),
+      warmupInit: flag(o, "warmup_init"),
+      epsInAverage: true,
+      scaledDecay: true,
+    });
+  },
+  "came_pytorch:CAME": (o) => {
+    const { eps: _eps, momentum: _momentum, ...others } = common(o);
+    return came({
+      ...others,
+      eps: pair(o, "eps") ?? [1e-30, 1e-16],
+      clipThreshold: number(o, "clip_threshold", 1),
+    });
+  },
   "timm.optim.laprop:LaProp": (o) => timmCautious(o, laprop(common(o))),
   "timm.optim.sgdw:SGDW": (o) =>
     timmCautious(
@@ -161,6 +246,52 @@ export const translations: { readonly [type: string]: Translate } = {
     return marsLion({ ...rest, momentum: betas[0], gamma });
   },
 };
+
+const scales: { readonly [name: string]: "original" | "matchRmsAdamW" | "rmsToRms" } = {
+  original: "original",
+  match_rms_adamw: "matchRmsAdamW",
+  rms_to_rms: "rmsToRms",
+};
+
+/** Keller Jordan's k of a convolution is that of the sides of its kernel. */
+function kellerMuon(
+  o: TorchOptions,
+  shape: readonly number[],
+  more: { readonly cautious?: boolean } = {},
+): UpdateRule {
+  const [high = 1, wide = 1] = shape.slice(-2);
+  const scale = shape.length > 2 ? { scale: Math.sqrt(Math.max(1, high / wide)) } : {};
+  return muon({ lr: 0.02, weightDecay: 0, momentum: 0.95, ...withoutEps(o) }, { ...scale, ...more });
+}
+
+function withoutEps(o: TorchOptions): Omit<Common, "eps" | "betas"> {
+  const { eps: _eps, betas: _betas, ...others } = common(o);
+  return others;
+}
+
+/** What timm orthogonalizes unless it is told. */
+function suitsTimm(shape: readonly number[]): boolean {
+  const [first = 1, second = 1] = shape;
+  const rest = shape.slice(1).reduce((product, side) => product * side, 1);
+  const [short, long] = [Math.min(first, rest), Math.max(first, rest)];
+  return (
+    shape.filter((side) => side > 1).length > 1 &&
+    first > 1 &&
+    second > 1 &&
+    short >= 4 &&
+    long / short <= 128
+  );
+}
+
+function timmCoefficients(o: TorchOptions): NonNullable<MuonOptions["coefficients"]> {
+  const given = (o["ns_coefficients"] ?? "quintic") as unknown;
+  if (given === "original") return "jordan";
+  if (given === "polar_express") return "polarExpress";
+  return given === "quintic" ? "quintic" : [given as readonly [number, number, number]];
+}
+
+const triple = (o: TorchOptions, name: string): readonly [number, number, number] | undefined =>
+  (o[name] ?? undefined) as readonly [number, number, number] | undefined;
 
 interface Common {
   readonly lr?: number;
