@@ -1,7 +1,6 @@
 import { createOptimWrapper, OptimError } from "@mm/optim-core";
 import { add, defineUpdateRule, mul, sub } from "@mm/optim-core/rule";
 import { OptimWrapperDict } from "@mm/optim-dict";
-import { sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { arrayOptimizer } from "../../../test-support/array-optimizer.ts";
 import { refusal } from "../../../test-support/refusal.ts";
@@ -63,10 +62,15 @@ test("of real wrappers, one with an evaluation point and one without", async () 
     },
     evaluate: ({ x }) => x,
   });
+  const descent = defineUpdateRule({
+    name: "Descent",
+    hyperparameters: { lr: 1 },
+    update: ({ param, grad }, { lr }) => ({ param: sub(param, mul(lr, grad)) }),
+  });
   const [g, d] = [Float32Array.of(8), Float32Array.of(8)];
   const dict = new OptimWrapperDict({
     generator: createOptimWrapper(arrayOptimizer(slow(), { g })),
-    discriminator: createOptimWrapper(arrayOptimizer(sgd({ lr: 1 }), { d })),
+    discriminator: createOptimWrapper(arrayOptimizer(descent(), { d })),
   });
   dict.get("generator").updateParams(() => ({ g: [4] }));
   dict.get("discriminator").updateParams(() => ({ d: [4] }));
