@@ -10,8 +10,10 @@ const root = new URL("..", import.meta.url);
 /**
  * Bundles a program of `programs/` for Node into one file, which processes and threads can run. It stands in this package, where what is
  * not bundled is found.
+ *
+ * @param from the package whose program it is. Default: this one
  */
-export async function bundleProgram(name: string): Promise<string> {
+export async function bundleProgram(name: string, from: URL = root): Promise<string> {
   const result = (await build({
     configFile: false,
     logLevel: "silent",
@@ -20,7 +22,7 @@ export async function bundleProgram(name: string): Promise<string> {
       write: false,
       minify: false,
       target: "node20",
-      ssr: fileURLToPath(new URL(`test/programs/${name}.ts`, root)),
+      ssr: fileURLToPath(new URL(`test/programs/${name}.ts`, from)),
       rollupOptions: { external: [/^@tensorflow\//], output: { codeSplitting: false } },
     },
     ssr: { noExternal: [/^@mm\//], external: ["koffi"] },
