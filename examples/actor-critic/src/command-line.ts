@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "./errors.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 
@@ -8,6 +8,13 @@ export interface CommandLine {
   readonly settings: Settings;
   /** Folder of all that is written. */
   readonly out: string;
+  /** Whether to go on from the newest checkpoint there, with the settings that it was started with. */
+  readonly resume: boolean;
+}
+
+interface ParsedOptions extends Partial<Settings> {
+  readonly out?: string;
+  readonly resume?: boolean;
 }
 
 const defaultOut = fileURLToPath(new URL("../runs/latest", import.meta.url));
@@ -22,8 +29,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine | undefin
     if (error.exitCode === 0) return undefined;
     throw new UsageError(error.message.replace(/^error: /, ""), { cause: error });
   }
-  const { out = defaultOut, ...given } = program.opts<Partial<Settings> & { out?: string }>();
-  return { settings: { ...defaultSettings, ...given }, out: resolve(out) };
+  const { out = defaultOut, resume = false, ...given } = program.opts<ParsedOptions>();
+  return { settings: { ...defaultSettings, ...given }, out: resolve(out), resume };
 }
 
 function describe(): Command {
@@ -36,7 +43,16 @@ function describe(): Command {
     .option("--actor-lr <number>", `the actor's first learning rate (default: ${actorLr})`, aboveZero)
     .option("--critic-lr <number>", `the critic's first learning rate (default: ${criticLr})`, aboveZero)
     .option("--seed <number>", `same seed, same numbers (default: ${seed})`, whole(0, 2 ** 31 - 1))
-    .option("--out <folder>", "where the picture goes (default: runs/latest of this example)")
+    .option("--out <folder>", "where everything goes (default: runs/latest of this example)")
+    .addOption(
+      new Option("--resume", "go on from the newest checkpoint in the folder").conflicts([
+        "iterations",
+        "actorLr",
+        "criticLr",
+        "seed",
+      ]),
+    )
+    .addHelpText("after", "\nCtrl-C writes a checkpoint before it stops.")
     .configureOutput({ outputError: () => undefined }) // who catches the error prints it
     .exitOverride();
 }

@@ -3,7 +3,7 @@ import { parseCommandLine } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 import { run } from "./run.ts";
 
-const exitCodes = { done: 0, failed: 1, badOptions: 2 } as const;
+const exitCodes = { done: 0, failed: 1, badOptions: 2, interrupted: 130 } as const;
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   if (error instanceof UsageError) {
@@ -16,6 +16,6 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
 
 async function main(argv: readonly string[]): Promise<number> {
   const commandLine = parseCommandLine(argv);
-  if (commandLine !== undefined) await run(commandLine);
-  return exitCodes.done;
+  if (commandLine === undefined) return exitCodes.done;
+  return (await run(commandLine)) ? exitCodes.done : exitCodes.interrupted;
 }

@@ -6,7 +6,7 @@ import { wasmOptimizer } from "@mm/optim-wasm";
 import type { Network } from "./network.ts";
 import type { Settings } from "./settings.ts";
 
-type ActorCriticOptim = ReturnType<typeof createOptim>;
+export type ActorCriticOptim = ReturnType<typeof createOptim>;
 
 /** One rule, learning rate and clipping for the actor, others for the critic. */
 export function createOptim({ actorLr, criticLr }: Settings, actor: Network, critic: Network) {

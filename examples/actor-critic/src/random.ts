@@ -1,6 +1,6 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { xoroshiro128plus, xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 
 /** A stream of random numbers; the same seed gives the same numbers everywhere. */
 export interface Random {
@@ -9,6 +9,9 @@ export interface Random {
   normal(): number;
   /** The whole numbers 0 ≤ i < `count`, in any order. */
   permutation(count: number): Uint32Array;
+  state(): readonly number[];
+  /** Goes on from a state. */
+  restore(state: readonly number[]): void;
 }
 
 /** Streams of one seed: how the trained policy is judged does not depend on how long it was trained. */
@@ -17,7 +20,7 @@ export type Stream = "training" | "evaluation";
 const streams: readonly Stream[] = ["training", "evaluation"];
 
 export function createRandom(seed: number, stream: Stream): Random {
-  const generator = xoroshiro128plus(seed);
+  let generator = xoroshiro128plus(seed);
   // A jump is 2⁶⁴ numbers long: no two streams meet.
   for (let jumps = 0; jumps <= streams.indexOf(stream); jumps++) generator.jump();
   const uniform = () => uniformFloat64(generator);
@@ -32,6 +35,10 @@ export function createRandom(seed: number, stream: Stream): Random {
         [order[i], order[j]] = [order[j]!, order[i]!];
       }
       return order;
+    },
+    state: () => generator.getState(),
+    restore(state) {
+      generator = xoroshiro128plusFromState(state);
     },
   };
 }

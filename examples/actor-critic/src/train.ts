@@ -1,9 +1,11 @@
+import { createRun, plainState, type Run, type RunOptions, type Stateful } from "@mm/optim-train";
 import { estimate } from "./advantages.ts";
 import { policyLoss, takeBatch, valueLoss } from "./losses.ts";
+import { mean } from "./mean.ts";
 import { createNetwork, type Network } from "./network.ts";
-import { createOptim, createSchedulers } from "./optim.ts";
-import { createRandom } from "./random.ts";
-import { collect, createEnvironments } from "./rollout.ts";
+import { type ActorCriticOptim, createOptim, createSchedulers } from "./optim.ts";
+import { createRandom, type Random } from "./random.ts";
+import { collect, createEnvironments, type Environments } from "./rollout.ts";
 import type { Settings } from "./settings.ts";
 
 const environmentCount = 8;
@@ -13,60 +15,90 @@ const horizon = 128;
 const epochs = 6;
 const batchSize = 256;
 
-export interface Metrics {
+/** The returns of the episodes that ended in an iteration. */
+export interface Returns {
   readonly iteration: number;
-  /** Of the episodes that ended in this iteration. */
   readonly returns: readonly number[];
-  readonly actor: NetworkMetrics;
-  readonly critic: NetworkMetrics;
 }
 
-/** Loss and gradient norm (before clipping) of the last batch, and the learning rate that comes next. */
-interface NetworkMetrics {
-  readonly loss: number;
-  readonly lr: number;
-  readonly gradNorm: number;
+/** All that training changes. */
+export interface Learner {
+  readonly settings: Settings;
+  readonly random: Random;
+  readonly actor: Network;
+  readonly critic: Network;
+  readonly optim: ActorCriticOptim;
+  readonly schedulers: ReturnType<typeof createSchedulers>;
+  readonly environments: Stateful & { value: Environments };
+  readonly returns: Stateful & { value: Returns[] };
 }
 
-/** @returns the trained actor */
-export async function train(settings: Settings, onMetrics: (metrics: Metrics) => void): Promise<Network> {
+export function createLearner(settings: Settings): Learner {
   const random = createRandom(settings.seed, "training");
   // The actor begins undecided.
   const [actor, critic] = [createNetwork(random, 0.01), createNetwork(random, 1)];
   const optim = createOptim(settings, actor, critic);
   const updates = (settings.iterations * epochs * horizon * environmentCount) / batchSize;
-  const schedulers = createSchedulers(optim, updates);
-  const environments = createEnvironments(environmentCount, random);
+  return {
+    settings,
+    random,
+    actor,
+    critic,
+    optim,
+    schedulers: createSchedulers(optim, updates),
+    environments: plainState(createEnvironments(environmentCount, random)),
+    returns: plainState<Returns[]>([]),
+  };
+}
 
-  for (let iteration = 1; iteration <= settings.iterations; iteration++) {
-    const rollout = collect(actor, environments, horizon, random);
+/** A run that trains: what it saves, and what it goes on with. Every iteration is logged. */
+export function createTraining(
+  { optim, schedulers, settings, random, environments, returns }: Learner,
+  {
+    to = [],
+    ...options
+  }: Pick<RunOptions, "signal" | "store" | "saveEvery"> & Pick<NonNullable<RunOptions["log"]>, "to"> = {},
+): Run<ActorCriticOptim> {
+  return createRun({
+    optim,
+    schedulers,
+    until: settings.iterations,
+    info: { program: "actor-critic", settings },
+    state: {
+      random: {
+        stateDict: () => random.state(),
+        loadStateDict: (state) => random.restore(state as readonly number[]),
+      },
+      environments,
+      returns,
+    },
+    log: { every: 1, to },
+    ...options,
+  });
+}
+
+/** Trains until all iterations are done, or the run is stopped. */
+export async function train(
+  { actor, critic, environments, returns, random }: Learner,
+  run: Run<ActorCriticOptim>,
+): Promise<void> {
+  for await (const iteration of run) {
+    const rollout = collect(actor, environments.value, horizon, random);
     const estimates = estimate(critic, rollout);
-    const losses = { actor: Number.NaN, critic: Number.NaN };
-    for (const rows of batches()) {
+    for (const rows of batches(random)) {
       const batch = takeBatch(rollout, estimates, rows);
-      const acted = optim.get("actor").updateParams(policyLoss(actor, batch), { returnLoss: true });
-      const judged = optim.get("critic").updateParams(valueLoss(critic, batch), { returnLoss: true });
-      schedulers.get("actor").step(acted);
-      schedulers.get("critic").step(judged);
-      [losses.actor, losses.critic] = [acted.loss, judged.loss];
+      run.update("actor", policyLoss(actor, batch));
+      run.update("critic", valueLoss(critic, batch));
     }
-    const { actor: a, critic: c } = await optim.readMetrics();
-    const lr = optim.getLr();
-    onMetrics({
-      iteration,
-      returns: rollout.returns,
-      actor: { loss: losses.actor, lr: lr["actor.lr"][0]!, gradNorm: a.gradNorm! },
-      critic: { loss: losses.critic, lr: lr["critic.lr"][0]!, gradNorm: c.gradNorm! },
-    });
+    returns.value.push({ iteration, returns: rollout.returns });
+    if (rollout.returns.length > 0) run.log({ return: mean(rollout.returns) });
   }
-  optim.dispose();
-  return actor;
+}
 
-  function* batches(): Generator<Uint32Array> {
-    for (let epoch = 0; epoch < epochs; epoch++) {
-      const order = random.permutation(horizon * environmentCount);
-      for (let start = 0; start < order.length; start += batchSize)
-        yield order.subarray(start, start + batchSize);
-    }
+function* batches(random: Random): Generator<Uint32Array> {
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    const order = random.permutation(horizon * environmentCount);
+    for (let start = 0; start < order.length; start += batchSize)
+      yield order.subarray(start, start + batchSize);
   }
 }

@@ -20,5 +20,6 @@ it("lays what is given over the defaults", () => {
   expect(parseCommandLine(["--actor-lr", "1e-3", "--out", "/runs/a"])).toEqual({
     settings: { ...defaultSettings, actorLr: 1e-3 },
     out: "/runs/a",
+    resume: false,
   });
 });

@@ -12,15 +12,13 @@ function ink(png: PNG, left: number, top: number, width: number, height: number)
 }
 
 it("draws returns and learning rates, with titles", async () => {
-  const network = { loss: 1, lr: 0.1, gradNorm: 2 };
-  const history = [1, 2, 3, 4].map((iteration) => ({
+  const returns = [1, 2, 3, 4].map((iteration) => ({
     iteration,
     // In the third iteration no episode ended.
     returns: iteration === 3 ? [] : [100 * iteration, 20],
-    actor: network,
-    critic: network,
   }));
-  const png = PNG.sync.read(Buffer.from(await drawReturns(history)));
+  const lines = [1, 2, 3, 4].map((step) => ({ step, "actor.lr": 0.1, "critic.lr": 0.1 }));
+  const png = PNG.sync.read(Buffer.from(await drawReturns(returns, lines)));
   expect([png.width, png.height]).toEqual([760, 520]);
   expect(ink(png, 12, 12, 60, 24)).toBeGreaterThan(30);
   expect(ink(png, 12, 322, 120, 24)).toBeGreaterThan(60);
@@ -29,7 +27,7 @@ it("draws returns and learning rates, with titles", async () => {
 });
 
 it("draws a run in which no episode ended", async () => {
-  const network = { loss: 1, lr: 0.1, gradNorm: 2 };
-  const history = [{ iteration: 1, returns: [], actor: network, critic: network }];
-  expect(PNG.sync.read(Buffer.from(await drawReturns(history))).width).toBe(760);
+  const lines = [{ step: 1, "actor.lr": 0.1, "critic.lr": 0.1 }];
+  const png = PNG.sync.read(Buffer.from(await drawReturns([{ iteration: 1, returns: [] }], lines)));
+  expect(png.width).toBe(760);
 });

@@ -4,13 +4,14 @@ import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 import { episodeLimit } from "../cart-pole.ts";
 import { mean } from "../mean.ts";
-import type { Metrics } from "../train.ts";
+import type { MetricsLine } from "@mm/optim-train/node";
+import type { Returns } from "../train.ts";
 import { renderPng } from "./png.ts";
 
 const colors = { actor: "#1f6fb4", critic: "#d1620c", episode: "#9aa7b4" };
 
 /** Above, the return of every episode and the mean of each iteration; below, the learning rates. Over iterations. */
-export function drawReturns(history: readonly Metrics[]): Promise<Uint8Array> {
+export function drawReturns(history: readonly Returns[], lines: readonly MetricsLine[]): Promise<Uint8Array> {
   use([LineChart, ScatterChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
   const chart = init(null, null, { renderer: "svg", ssr: true, width: 760, height: 520 });
   const panels = [
@@ -69,7 +70,7 @@ export function drawReturns(history: readonly Metrics[]): Promise<Uint8Array> {
         color: colors[name],
         xAxisIndex: 1,
         yAxisIndex: 1,
-        data: history.map((metrics) => [metrics.iteration, metrics[name].lr]),
+        data: lines.map((metrics) => [metrics.step, metrics[`${name}.lr`]]),
       })),
     ],
   });
