@@ -106,3 +106,19 @@ test("clipping by value does not hide an overflow from the check, which is on th
   wrapper.updateParams(gradients({ a: [Number.POSITIVE_INFINITY] }));
   expect(a[0]).toBe(0);
 });
+
+test.each([
+  ["0.5 under a loss scale of 3e38, clipped to 1e-8: 3.3e-39 × 2e-8", 0.5, 3e38, 1e-8],
+  ["1e36 under 64, clipped to 0.1: 2^-6 × 1e-37", 1e36, 64, 0.1],
+  ["1e38, clipped to 1e-5: 1e-43, of which float32 has 6 bits", 1e38, undefined, 1e-5],
+  ["-1e38, clipped to 1e-10: 1e-48, of which it has none", -1e38, undefined, 1e-10],
+])("a factor below what float32 holds is no 0: %s", async (_, gradient, lossScale, maxNorm) => {
+  const { a, wrapper } = model({ lossScale, clipGrad: { maxNorm } });
+  wrapper.backward(gradients({ a: [gradient] }));
+  const before = await wrapper.optimizer.readGradients();
+  wrapper.step();
+  // −lr × gradient × maxNorm ÷ (|gradient| + 1e-6), where 1e-6 beside 0.5 is 2e-6
+  const expected = -Math.sign(gradient) * maxNorm;
+  expect(Math.abs((a[0] as number) / expected - 1)).toBeLessThan(3e-6);
+  expect(await wrapper.optimizer.readGradients()).toEqual(before);
+});

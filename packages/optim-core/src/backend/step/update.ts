@@ -31,6 +31,8 @@ const handsOn = ({ reductions, matrices }: Program): boolean =>
 /** What all items of a step have in common. */
 interface Factors {
   readonly factor: number;
+  /** A power of two that gradients are multiplied by first, where the factor alone would be too small for float32: see {@link splitFactor}. */
+  readonly before: number;
   readonly clipValue: number;
 }
 
@@ -123,6 +125,7 @@ export function hostUpdate<P, V>(
     if (before === undefined) frame.sums.fill(Number.NaN);
     else frame.sums.set(before);
     const param = access.open(parameter);
+    rescale(parameter, factors.before);
     gather(item, frame, param);
     evaluate(item, frame, factors, totals);
     // All tensors share the vectors that passes hand on: others have been there since the last sum.
@@ -132,12 +135,19 @@ export function hostUpdate<P, V>(
       if (pass.kind === "reduce") evaluate(item, frame, factors, totals);
     }
     frame.vectors.length = 0;
+    rescale(parameter, 1 / factors.before);
     if (until === program.passes.length) access.close?.(parameter, param);
     return frame;
   };
 
+  /** Gradients times a power of two, in place. */
+  const rescale = ({ accumulator }: Parameter<P, V, number>, scale: number): void => {
+    if (scale !== 1) kernels.accumulate(accumulator as V, accumulator as V, scale, true);
+  };
+
   return (items, factor, clipGrad, counts = true) => {
-    const factors = { factor, clipValue: clipGrad?.type === "value" ? clipGrad.clipValue : 0 };
+    const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
+    const factors = { ...splitFactor(factor), clipValue };
     const totals = totalsOf(
       items,
       (item, { from, until, operands }, known: Totals) => {
@@ -158,4 +168,15 @@ export function hostUpdate<P, V>(
       parameter.step += 1;
     }
   };
+}
+
+/**
+ * The factor, rounded to float32 once, in two parts. Below 2⁻¹²⁶ float32 has ever fewer digits and then none, where the product with a gradient near
+ * 3e38 is an ordinary number: a large loss scale, and a norm that is clipped to little.
+ */
+function splitFactor(factor: number): Pick<Factors, "factor" | "before"> {
+  const size = Math.abs(factor);
+  if (!(size < 2 ** -126) || size === 0) return { factor, before: 1 };
+  const shift = Math.min(126, Math.ceil(-126 - Math.log2(size)) + 1);
+  return { factor: factor * 2 ** shift, before: 2 ** -shift };
 }
