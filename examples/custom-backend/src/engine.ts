@@ -1,6 +1,13 @@
 import { numpy as np } from "@jax-js/jax";
 import { OptimError } from "@mm/optim-core";
-import { arrayKernels, type Engine, HostLossScaler, hostStages, packed } from "@mm/optim-core/backend";
+import {
+  allOperations,
+  arrayKernels,
+  type Engine,
+  HostLossScaler,
+  hostStages,
+  packed,
+} from "@mm/optim-core/backend";
 import { differentiate, type JaxLoss } from "./differentiate.ts";
 import { dataOf, Variable } from "./variable.ts";
 
@@ -23,6 +30,7 @@ export function jaxEngine(): Engine<JaxLoss, np.Array, Variable, Float32Array, n
       transfer: true,
       maxParameterLength: Number.POSITIVE_INFINITY,
     },
+    operations: allOperations,
 
     describe(value, where) {
       if (value instanceof Variable && value.array.refCount > 0 && value.array.dtype === np.float32)
@@ -34,7 +42,7 @@ export function jaxEngine(): Engine<JaxLoss, np.Array, Variable, Float32Array, n
     },
 
     // Vectors: accumulators and slots.
-    allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+    allocate: (parameter, initial, length = parameter.length) => new Float32Array(length).fill(initial),
     allocateCopy: ({ value }) => dataOf(value.array.ref).slice(),
     release() {},
     write: (vector, data) => vector.set(data),

@@ -27,6 +27,7 @@ export async function tfjsFactory(path: ExecutionPath): Promise<TfjsFactory> {
   return {
     name: path.name,
     ...(path.inPlace && { tolerance: "exact" }),
+    outputs: "last",
     createParameter(values, shape) {
       // Several paths may be tested in turn. A backend that is ready becomes the active one at once.
       void tf.setBackend(path.backend);

@@ -1,5 +1,6 @@
 import { OptimError } from "@mm/optim-core";
 import {
+  allOperations,
   arrayKernels,
   type Engine,
   hostCapabilities,
@@ -24,6 +25,7 @@ export function exampleEngine(): ExampleEngine {
     backend: "example",
     // All that a backend can do. Take back what yours cannot: the kit skips by it, and by nothing else.
     capabilities: hostCapabilities,
+    operations: allOperations,
 
     describe(value, where) {
       if (value instanceof Variable && value.data.length === lengthOf(value.shape))
@@ -35,7 +37,7 @@ export function exampleEngine(): ExampleEngine {
     },
 
     // Vectors: accumulators and slots.
-    allocate: ({ length }, initial) => new Float32Array(length).fill(initial),
+    allocate: (parameter, initial, length = parameter.length) => new Float32Array(length).fill(initial),
     allocateCopy: ({ value }) => value.data.slice(),
     release() {},
     write: (vector, data) => vector.set(data),

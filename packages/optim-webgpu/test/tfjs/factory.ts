@@ -9,6 +9,7 @@ export function tfjsFactory(
 ): OptimizerFactory<tf.Variable, TfjsLoss, tf.Scalar> {
   return {
     name,
+    outputs: "last",
     createParameter(values, shape) {
       const initial = tf.tensor(values, [...shape], "float32");
       const variable = tf.variable(initial);
