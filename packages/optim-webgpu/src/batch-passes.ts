@@ -1,71 +1,104 @@
-import type { Pass, Program } from "@mm/optim-core/backend";
-import { makingOf } from "@mm/optim-core/backend";
+import { makingOf, type Pass, type Program } from "@mm/optim-core/backend";
 import type { Device } from "./device.ts";
 import type { Kernel } from "./device-queue.ts";
 import {
+  alongUpdateKernel,
+  columnsKernel,
+  columnSumsKernel,
   makingKernel,
   matricesOf,
   type ParameterAccess,
+  perAxis,
   perTensor,
   reduceKernel,
+  type ReducePass,
+  rowsKernel,
   updateKernel,
-  updateOf,
+  type UpdatePass,
 } from "./kernel/index.ts";
 
-/** A pass over the elements of some parameters: its kernel, and what that binds beside parameter, gradient and slots. */
-export interface BatchPass {
+/** A dispatch over the tiles of some parameters: its kernel, and what that binds beside parameter, gradient and slots. */
+export interface BatchDispatch {
   readonly kernel: Kernel;
+  /** Whether it binds parameter, gradient and slots. */
+  readonly elements: boolean;
   /** Matrices that it reads. */
   readonly read: readonly number[];
   /** The one that it makes the operand of, and in which of the two vectors of its room. */
-  readonly made: { readonly matrix: number; readonly place: 0 | 1 } | undefined;
+  readonly made?: { readonly matrix: number; readonly place: 0 | 1 };
   /** Whether it binds the partials of reductions. */
   readonly partials: boolean;
+}
+
+/** A pass of a program: what it takes, one after the other. */
+export interface BatchPass {
+  readonly dispatches: readonly BatchDispatch[];
   /** Whether scalars depend on what it finds. */
   readonly measures: boolean;
 }
 
-/** By pass of a program; the last one is the update. */
-export function batchPasses(
-  device: Device,
-  program: Program,
-  access: ParameterAccess,
-): readonly (BatchPass | undefined)[] {
+/** By pass of a program; updates, which are the last ones, are one. */
+export function batchPasses(device: Device, program: Program, access: ParameterAccess): readonly BatchPass[] {
   const before = program.passes.filter(({ kind }) => kind !== "update");
-  const update: BatchPass = {
-    kernel: device.kernel(updateKernel(program, access)),
-    read: matricesOf(program, updateOf(program)),
-    made: undefined,
-    partials: false,
-    measures: false,
-  };
-  return [...before.map((pass) => passBefore(device, program, pass, access)), update];
+  const updates = program.passes.filter((pass) => pass.kind === "update");
+  return [
+    ...before.map((pass) => passBefore(device, program, pass, access)),
+    { dispatches: updates.map((pass) => updateOf(device, program, pass, access)), measures: false },
+  ];
 }
 
-function passBefore(
+function updateOf(
   device: Device,
   program: Program,
-  pass: Pass,
+  pass: UpdatePass,
   access: ParameterAccess,
-): BatchPass | undefined {
+): BatchDispatch {
+  const source = pass.axes === 3 ? updateKernel(program, access) : alongUpdateKernel(program, pass, access);
+  const read = pass.axes === 3 ? matricesOf(program, pass) : [];
+  return { kernel: device.kernel(source), elements: true, read, partials: false };
+}
+
+function passBefore(device: Device, program: Program, pass: Pass, access: ParameterAccess): BatchPass {
   if (pass.kind === "matrix") {
     const { matrix } = pass;
     const steps = program.matrices[matrix]?.coefficients.length ?? 0;
-    return {
+    const making: BatchDispatch = {
       kernel: device.kernel(makingKernel(program, matrix, access)),
+      elements: true,
       read: matricesOf(program, makingOf(program, matrix)),
       // Every step goes from one vector to the other, and the last one ends in the first.
       made: { matrix, place: steps % 2 === 0 ? 0 : 1 },
       partials: false,
-      measures: false,
     };
+    return { dispatches: [making], measures: false };
   }
-  if (pass.kind !== "reduce" || perTensor(program, pass).length === 0) return undefined;
+  if (pass.kind !== "reduce") return { dispatches: [], measures: false };
   return {
-    kernel: device.kernel(reduceKernel(program, pass, access)),
-    read: matricesOf(program, pass),
-    made: undefined,
-    partials: true,
-    measures: true,
+    dispatches: reducing(device, program, pass, access),
+    measures: perTensor(program, pass).length > 0,
   };
+}
+
+function reducing(
+  device: Device,
+  program: Program,
+  pass: ReducePass,
+  access: ParameterAccess,
+): readonly BatchDispatch[] {
+  const read = matricesOf(program, pass);
+  const all = { elements: true, read, partials: false };
+  const dispatches: BatchDispatch[] = [];
+  if (perTensor(program, pass).length > 0) {
+    const kernel = device.kernel(reduceKernel(program, pass, access));
+    dispatches.push({ ...all, kernel, partials: true });
+  }
+  if (perAxis(program, pass, "row").length > 0)
+    dispatches.push({ ...all, kernel: device.kernel(rowsKernel(program, pass, access)) });
+  if (perAxis(program, pass, "column").length > 0) {
+    dispatches.push(
+      { ...all, kernel: device.kernel(columnsKernel(program, pass, access)) },
+      { kernel: device.kernel(columnSumsKernel(program, pass)), elements: false, read: [], partials: false },
+    );
+  }
+  return dispatches;
 }

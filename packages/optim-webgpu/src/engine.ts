@@ -41,6 +41,8 @@ export class EngineCore<P> {
   readonly accumulation: Accumulation<P>;
   readonly port: ParameterPort<P>;
   readonly #planes: Planes;
+  /** Slots per row and per column. */
+  readonly #alongPlanes: Planes;
   readonly #state: DeviceState;
   readonly #stages: WebgpuStages<P>;
   readonly #masters: Masters<P>;
@@ -53,6 +55,7 @@ export class EngineCore<P> {
     this.port = port;
     this.errors = new ErrorSink(device);
     this.#planes = new Planes(device);
+    this.#alongPlanes = new Planes(device, "slots along axes");
     this.#state = new DeviceState(device);
     this.latch = new Latch(device, this.#state);
     this.accumulation = new Accumulation(device, this.#planes, ({ name }) => this.dtypeOf(name) as DType);
@@ -84,6 +87,7 @@ export class EngineCore<P> {
     this.latch.destroy();
     this.#state.destroy();
     this.#planes.dispose();
+    this.#alongPlanes.dispose();
   }
 
   /** The members of the engine that are the same for all. */
@@ -103,9 +107,10 @@ export class EngineCore<P> {
       admit: (added, call) => this.#admit(added, call),
       prepareProgram: (program, masters) => requireBindings(gpu, who, program, masters),
       reserve: (program, extents) => requireProducts(gpu, who, program, extents),
-      allocate: (parameter, initial) => {
+      allocate: (parameter, initial, length = parameter.length) => {
         this.#known.set(parameter.name, parameter);
-        return this.#planes.allocate(parameter.name, initial);
+        if (length === parameter.length) return this.#planes.allocate(parameter.name, initial);
+        return this.#alongPlanes.allocate(parameter.name, initial, length);
       },
       allocateCopy: (parameter) => {
         this.#known.set(parameter.name, parameter);
@@ -135,6 +140,11 @@ export class EngineCore<P> {
     });
     for (const { name, dtype } of vectors) this.#dtypes.set(name, dtype);
     this.#planes.reserve(vectors);
+    this.#alongPlanes.reserve(
+      added
+        .filter(({ group }) => [...group.everySlot.axes.values()].some((axes) => axes !== 3))
+        .map(({ name, view }) => ({ name, length: Math.max(view.rows, view.cols), dtype: "float32" })),
+    );
     this.#state.reserve(
       added.map(({ name, group }) => ({ name, scalarSlots: [...group.everySlot.scalarSlots] })),
     );

@@ -6,7 +6,7 @@ import {
   type Program,
   refuse,
 } from "@mm/optim-core/backend";
-import { matricesOf } from "./kernel/index.ts";
+import { hasScratch, matricesOf, perTensor } from "./kernel/index.ts";
 import { workBytes } from "./product-layout.ts";
 import { bindingAlignment } from "./usage.ts";
 
@@ -61,7 +61,8 @@ const otherBindings = 3;
 function bindingsOf(program: Program, pass: Pass): number {
   if (pass.kind === "matrix") return matricesOf(program, makingOf(program, pass.matrix)).length + 1;
   if (pass.kind === "total") return 0;
-  return matricesOf(program, pass).length + Number(pass.kind === "reduce");
+  const measures = pass.kind === "reduce" && perTensor(program, pass).length > 0;
+  return matricesOf(program, pass).length + Number(measures);
 }
 
 /**
@@ -78,7 +79,10 @@ export function requireBindings(
 ): void {
   const { label, slots } = program;
   const others =
-    otherBindings + Number(masters) + Math.max(...program.passes.map((pass) => bindingsOf(program, pass)));
+    otherBindings +
+    Number(masters) +
+    Number(hasScratch(program)) +
+    Math.max(...program.passes.map((pass) => bindingsOf(program, pass)));
   if (others + slots.length <= maxStorageBuffersPerShaderStage) return;
   refuse(
     "unsupported",
@@ -119,6 +123,10 @@ export const knownOperations: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "sum",
   "dot",
   "largest",
+  "sum per row",
+  "dot per row",
+  "largest per row",
+  "slot per row",
   "size",
   "nested norm",
   "orthogonalize",

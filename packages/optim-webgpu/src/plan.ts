@@ -3,8 +3,12 @@ import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { Device } from "./device.ts";
 import type { Kernel } from "./device-queue.ts";
 import {
+  along,
+  alongAt,
   checkKernel,
+  hasScratch,
   header,
+  isShaped,
   type KernelSource,
   type NormKind,
   partialWords,
@@ -20,7 +24,7 @@ import { largestBinding } from "./limits.ts";
 import type { ParameterPort } from "./port.ts";
 import type { DeviceState } from "./scalars.ts";
 import { Products } from "./products.ts";
-import { type BatchPass, batchPasses } from "./batch-passes.ts";
+import { type BatchDispatch, type BatchPass, batchPasses } from "./batch-passes.ts";
 import { layOutStep, type StepLayout } from "./step-layout.ts";
 import {
   extentsOf,
@@ -30,6 +34,7 @@ import {
   slotsOf,
   type WebgpuStepItem,
 } from "./step-members.ts";
+import type { Vector } from "./storage.ts";
 import { dispatch, Table } from "./table.ts";
 import type { TileRun } from "./table-layout.ts";
 
@@ -37,11 +42,10 @@ interface Batch<P> {
   readonly first: Member<P>;
   readonly indices: readonly number[];
   readonly tiles: number;
-  /** By pass of the program, none where a pass takes no dispatch of its own. */
-  readonly passes: readonly (BatchPass | undefined)[];
+  readonly passes: readonly BatchPass[];
   readonly range: GPUBufferBinding;
-  /** By the buffer of the parameter, by pass. */
-  readonly groups: WeakMap<GPUBuffer, (GPUBindGroup | undefined)[]>;
+  /** By the buffer of the parameter. */
+  readonly groups: WeakMap<GPUBuffer, Map<BatchDispatch, GPUBindGroup>>;
 }
 
 interface Check {
@@ -79,6 +83,8 @@ export class StepPlan<P> {
   readonly #checks: readonly Check[];
   readonly #partials: GPUBuffer;
   readonly #normPartials: GPUBuffer | undefined;
+  /** What reductions per row and column have found. */
+  readonly #scratch: GPUBuffer | undefined;
   readonly #products: Products | undefined;
   /** Of evaluations after passes, by their number less 1. */
   readonly #evaluationRanges: readonly GPUBufferBinding[];
@@ -128,6 +134,7 @@ export class StepPlan<P> {
       const size = 4 * partialWords * reductions * layout.table.tileCount;
       this.#normPartials = device.createBuffer("norm partials", size);
     }
+    if (layout.scratch > 0) this.#scratch = device.createBuffer("scratch", 4 * layout.scratch);
     if (products.length > 0) this.#products = new Products(device, table, products);
     this.#batches = updates.map(({ indices, run }, index) => {
       const first = members[indices[0] as number] as Member<P>;
@@ -152,6 +159,7 @@ export class StepPlan<P> {
       table.setWord(planned.at + record.state, state.blockOf(planned.parameter.name));
       table.setWord(planned.at + record.firstTile, first);
       table.setWord(planned.at + record.tileCount, count);
+      this.#describeShape(planned, layout);
     }
   }
 
@@ -283,12 +291,25 @@ export class StepPlan<P> {
     this.table.destroy();
     this.#partials.destroy();
     this.#normPartials?.destroy();
+    this.#scratch?.destroy();
     this.#products?.destroy();
   }
 
   /** Found without printing it anew. */
   #kernel(key: string, print: () => KernelSource): Kernel {
     return memo(this.#kernels, key, () => this.#device.kernel(print()));
+  }
+
+  /** Writes what kernels ask of the shape of a parameter and its slots per row and column. */
+  #describeShape({ index, at, program, parameter: { view } }: PlannedRecord<P>, layout: StepLayout<P>): void {
+    if (!isShaped(program)) return;
+    const words = at + alongAt(program);
+    this.table.setWord(words + along.rows, view.rows);
+    this.table.setWord(words + along.cols, view.cols);
+    this.table.setWord(words + along.scratch, layout.scratchStarts[index] as number);
+    const { slots } = layout.members[index] as Member<P>;
+    for (const slot of program.slots.keys())
+      this.table.setWord(words + along.slots + slot, (slots[slot] as Vector).place.start);
   }
 
   #areActive(indices: readonly number[]): boolean {
@@ -299,9 +320,11 @@ export class StepPlan<P> {
     const { tiles, indices, passes } = batch;
     const one = passes[at];
     if (one === undefined || tiles === 0 || !this.#areActive(indices)) return;
-    pass.setPipeline(one.kernel.pipeline);
-    pass.setBindGroup(0, this.#groupOf(batch, one, at));
-    dispatch(pass, tiles);
+    for (const each of one.dispatches) {
+      pass.setPipeline(each.kernel.pipeline);
+      pass.setBindGroup(0, this.#groupOf(batch, each));
+      dispatch(pass, tiles);
+    }
   }
 
   /** What scalars are, now that this pass of their programs is over. */
@@ -319,23 +342,26 @@ export class StepPlan<P> {
     dispatch(pass, this.records.length);
   }
 
-  #groupOf(
-    { first, range, groups }: Batch<P>,
-    { kernel, read, made, partials }: BatchPass,
-    at: number,
-  ): GPUBindGroup {
-    const { parameter, window, accumulator, slots, matrices } = first;
+  #groupOf({ first, range, groups }: Batch<P>, one: BatchDispatch): GPUBindGroup {
+    const { parameter, window, accumulator, slots, matrices, program } = first;
+    const { kernel, elements, read, made, partials } = one;
     const { buffer } = this.#port.moves ? this.#port.resolve(parameter.value) : first.range;
-    const known = memo(groups, buffer, (): (GPUBindGroup | undefined)[] => []);
-    return (known[at] ??= this.#device.bind(kernel, [
-      { buffer, ...window },
-      { buffer: accumulator.buffer },
-      ...slots.map((slot) => ({ buffer: slot.buffer })),
-      ...read.map((matrix) => ({ buffer: (matrices[matrix] as MatrixRoom)[0].buffer })),
-      ...(made === undefined ? [] : [{ buffer: (matrices[made.matrix] as MatrixRoom)[made.place].buffer }]),
-      { buffer: this.table.buffer },
-      range,
-      ...(partials ? [{ buffer: this.#normPartials as GPUBuffer }] : []),
-    ]));
+    const known = memo(groups, buffer, () => new Map<BatchDispatch, GPUBindGroup>());
+    return memo(known, one, () => {
+      const ofElements: GPUBufferBinding[] = [
+        { buffer, ...window },
+        { buffer: accumulator.buffer },
+        ...slots.map((slot) => ({ buffer: slot.buffer })),
+        ...read.map((matrix) => ({ buffer: (matrices[matrix] as MatrixRoom)[0].buffer })),
+        ...(made === undefined ? [] : [{ buffer: (matrices[made.matrix] as MatrixRoom)[made.place].buffer }]),
+      ];
+      return this.#device.bind(kernel, [
+        ...(elements ? ofElements : []),
+        ...(hasScratch(program) ? [{ buffer: this.#scratch as GPUBuffer }] : []),
+        { buffer: this.table.buffer },
+        range,
+        ...(partials ? [{ buffer: this.#normPartials as GPUBuffer }] : []),
+      ]);
+    });
   }
 }

@@ -4,11 +4,13 @@ import {
   checkWorkgroups,
   codeWords,
   evaluationsOf,
+  hasScratch,
   hasSums,
   headerWords,
   partialsPerWorkgroup,
   recordWords,
   registersOf,
+  scratchElements,
   staticWords,
 } from "./kernel/index.ts";
 import { layOutProducts, type ProductLayout } from "./product-layout.ts";
@@ -26,6 +28,9 @@ export interface StepLayout<P> {
   readonly codes: ReadonlyMap<Program, number>;
   /** By record: word of the table where its program and group have their statics. */
   readonly statics: readonly number[];
+  /** Elements that reductions per row and column take, and by record where its own begin. */
+  readonly scratch: number;
+  readonly scratchStarts: readonly number[];
   /** The products of matrix routines: those that run at once. */
   readonly products: readonly ProductLayout[];
   /** By dispatch of `update` and of the passes before it: its records, and their tiles. */
@@ -87,6 +92,7 @@ export function layOutStep<P>(
     codes,
     statics,
     products,
+    ...layOutScratch(members, table.runs),
     updates: lists.map((list) => {
       const indices = indicesOf(list);
       return { indices, run: runOf(indices) };
@@ -147,4 +153,18 @@ function layOutPrograms<P>(
 export function shapeFor<P>({ scalars }: Program, { view }: Member<P>["parameter"]): string {
   const asks = scalars.some(({ op }) => op === "size" || op === "rows" || op === "cols");
   return asks ? `${view.rows} ${view.cols}` : "";
+}
+
+function layOutScratch<P>(
+  members: readonly Member<P>[],
+  runs: readonly TileRun[],
+): Pick<StepLayout<P>, "scratch" | "scratchStarts"> {
+  let scratch = 0;
+  const scratchStarts = members.map(({ program, parameter }, index) => {
+    const start = scratch;
+    if (hasScratch(program))
+      scratch += scratchElements(program, parameter.view, (runs[index] as TileRun).count);
+    return start;
+  });
+  return { scratch, scratchStarts };
 }

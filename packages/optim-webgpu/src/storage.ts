@@ -95,9 +95,10 @@ export class Plane {
     return this.#chunks.get(chunk)?.taken.has(start) !== true;
   }
 
-  /** A vector, of which nothing is known but that its padding is zero. */
-  take(name: string): Vector {
-    const place = this.#planes.placeOf(name);
+  /** A vector, of which nothing is known but that its padding is zero. @param length at most its place's */
+  take(name: string, length?: number): Vector {
+    const whole = this.#planes.placeOf(name);
+    const place = length === undefined ? whole : { ...whole, length };
     const bytes = bytesPerElement[this.dtype];
     let chunk = this.#chunks.get(place.chunk);
     if (chunk === undefined) {
@@ -139,12 +140,14 @@ export class Plane {
 /** The vectors of one optimizer. */
 export class Planes {
   readonly device: Device;
+  readonly #label: string;
   readonly #places = new Map<string, Place>();
   readonly #chunkLengths = new Map<number, number>();
   readonly #planes: Plane[] = [];
 
-  constructor(device: Device) {
+  constructor(device: Device, label = "plane") {
     this.device = device;
+    this.#label = label;
   }
 
   /** Makes places for parameters. Those that come later get chunks of their own. */
@@ -165,16 +168,16 @@ export class Planes {
   }
 
   /** A vector filled with a value, in the first plane that has its place free. */
-  allocate(name: string, initial: number): Vector {
+  allocate(name: string, initial: number, length?: number): Vector {
     const place = this.placeOf(name);
     let plane = this.#planes.find((candidate) => candidate.isFree(place));
     if (plane === undefined) {
-      plane = new Plane(`plane ${this.#planes.length}`, this);
+      plane = new Plane(`${this.#label} ${this.#planes.length}`, this);
       this.#planes.push(plane);
     }
-    const vector = plane.take(name);
+    const vector = plane.take(name, length);
     const soiled = plane.soil(vector);
-    if (initial !== 0) this.write(vector, new Float32Array(place.length).fill(initial));
+    if (initial !== 0) this.write(vector, new Float32Array(vector.place.length).fill(initial));
     else if (soiled) this.#clear(vector);
     return vector;
   }

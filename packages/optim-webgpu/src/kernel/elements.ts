@@ -1,6 +1,14 @@
-import { type ElementPass, neededNodes, type Program, rootsOf } from "@mm/optim-core/backend";
+import {
+  type ElementPass,
+  neededNodes,
+  type Program,
+  rootsOf,
+  type TensorReduction,
+} from "@mm/optim-core/backend";
+import type { Axes } from "@mm/optim-core/rule";
+import { alongFunctions, isShaped, loadAlong, placeInTile, shapeOf } from "./along.ts";
 import { printNodes } from "./elementwise.ts";
-import { record, tile } from "./layout.ts";
+import { record, tile, tileElements } from "./layout.ts";
 import type { Binding, BindingKind } from "./source.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -15,20 +23,73 @@ import { wgsl } from "./wgsl.ts";
 export type ParameterAccess = "vec4" | "scalar" | "packed";
 
 export const asVector = ({ axes }: Program, node: number): string =>
-  axes[node] === 3 ? `n${node}` : `vec4f(n${node})`;
+  axes[node] === 0 ? `vec4f(n${node})` : `n${node}`;
 
-/** The nodes, loading what they need. */
+/**
+ * The nodes, loading what they need.
+ *
+ * @param from `"tile"`: four elements of a tile, at a whole vector of the planes; `"anywhere"`: those from `ordinal` of the tensor on
+ */
 export function printElements(
   program: Program,
   access: ParameterAccess,
   wanted: readonly number[],
+  from: "tile" | "anywhere" = "tile",
 ): { readonly scalars: string; readonly vectors: string } {
+  const plane = (name: string): string =>
+    from === "tile" ? `${name}[at]` : `${name}From(planeFirst + ordinal)`;
+  const parameter = from === "tile" ? loadParameter : loadParameterFrom;
   return printNodes(program, wanted, (node) => {
-    if (node.op === "grad") return "grad[at]";
-    if (node.op === "slot") return `slot${node.slot}[at]`;
-    if (node.op === "matrix") return `matrix${node.matrix}[at]`;
-    return access === "packed" ? `slot${program.slots.length}[at]` : loadParameter[access];
+    if (node.op === "grad") return plane("grad");
+    if (node.op === "slot" && program.slotAxes[node.slot] !== 3) return loadAlong(program, node);
+    if (node.op === "slot") return plane(`slot${node.slot}`);
+    if (node.op === "matrix") return plane(`matrix${node.matrix}`);
+    if (node.op === "reduced") return loadAlong(program, node);
+    return access === "packed" ? plane(`slot${program.slots.length}`) : parameter[access];
   });
+}
+
+/** What these reductions are of. */
+export function operandsOfReductions({ reductions }: Program, numbers: readonly number[]): readonly number[] {
+  return numbers.flatMap((index) => {
+    const { a, b } = reductions[index] as TensorReduction;
+    return [a, b];
+  });
+}
+
+/** Loads that the nodes of a shaped program need. */
+export function elementsFunctions(
+  program: Program,
+  access: ParameterAccess,
+  from: "tile" | "anywhere",
+  read: readonly number[] = [],
+): string {
+  if (!isShaped(program)) return "";
+  if (from === "tile") return alongFunctions(program);
+  const slots = [...program.slots.keys()].filter((slot) => program.slotAxes[slot] === 3);
+  if (access === "packed") slots.push(program.slots.length);
+  const vectors = [
+    ...(access === "vec4" ? ["param"] : []),
+    "grad",
+    ...slots.map((slot) => `slot${slot}`),
+    ...read.map((matrix) => `matrix${matrix}`),
+  ];
+  const loads = vectors.map(
+    (name) => wgsl`
+      fn ${name}From(at: u32) -> vec4f {
+        let end = at + 3u;
+        let first = ${name}[at / 4u];
+        let last = ${name}[end / 4u];
+        switch (at % 4u) {
+          case 0u: { return first; }
+          case 1u: { return vec4f(first.yzw, last.x); }
+          case 2u: { return vec4f(first.zw, last.xy); }
+          default: { return vec4f(first.w, last.xyz); }
+        }
+      }
+    `,
+  );
+  return [alongFunctions(program), ...loads].filter((text) => text !== "").join("\n\n");
 }
 
 /** The matrices of a program that a pass reads, in order. */
@@ -40,33 +101,54 @@ export function matricesOf(program: Program, pass: ElementPass): readonly number
   return [...new Set(read)].sort((a, b) => a - b);
 }
 
+/** What a kernel binds beside gradient, table and range. */
+export interface ElementBindings {
+  /** How parameter and slots are bound. */
+  readonly written: BindingKind;
+  /** Matrices that are read. */
+  readonly read: readonly number[];
+  /** Whether a matrix is made. */
+  readonly makes?: boolean;
+  /** How what reductions per row and column have found is bound, where a program has some. Default: to be read. */
+  readonly scratch?: BindingKind;
+}
+
 /**
- * Parameter, gradient, each slot (and the master weights), the matrices that are read, and the one that is made; table, range.
- *
- * @param written how parameter and slots are bound
+ * Parameter, gradient, each slot (and the master weights), the matrices that are read, the one that is made, what reductions per row and column
+ * have found; table, range.
  */
 export function elementBindings(
   program: Program,
   access: ParameterAccess,
-  written: BindingKind,
-  read: readonly number[],
-  made?: number,
+  { written, read, makes = false, scratch = "read-only-storage" }: ElementBindings,
 ): readonly Binding[] {
   const slots = program.slots.length + (access === "packed" ? 1 : 0);
   const plane = (name: string, kind: BindingKind): Binding => [name, kind, "array<vec4f>"];
   return [
     ["param", written, parameterTypes[access]],
     plane("grad", "read-only-storage"),
-    ...Array.from({ length: slots }, (_, slot) => plane(`slot${slot}`, written)),
+    ...Array.from({ length: slots }, (_, slot): Binding => {
+      const isAlong = slot < program.slots.length && program.slotAxes[slot] !== 3;
+      return isAlong ? [`slot${slot}`, written, "array<f32>"] : plane(`slot${slot}`, written);
+    }),
     ...read.map((matrix) => plane(`matrix${matrix}`, "read-only-storage")),
-    ...(made === undefined ? [] : [plane("made", "storage")]),
+    ...(makes ? [plane("made", "storage")] : []),
+    ...(hasScratch(program) ? [["scratch", scratch, "array<f32>"] as const] : []),
     ["table", "read-only-storage", "array<u32>"],
     ["range", "uniform", "vec4u"],
   ];
 }
 
+/** Whether a program has reductions per row or column. */
+export const hasScratch = ({ reductions }: Program): boolean =>
+  reductions.some(({ per }) => per !== "tensor");
+
 /** What a workgroup knows of its tile. Tiles of records that are not live are left. */
-export const tileStart = (scalars: string): string => wgsl`
+export const tileStart = (
+  program: Program,
+  scalars: string,
+  from: "tile" | "anywhere" = "tile",
+): string => wgsl`
   let index = group.x + group.y * groups.x;
   if (index >= range.y) { return; }
   let tile = range.x + 4u * index;
@@ -75,18 +157,37 @@ export const tileStart = (scalars: string): string => wgsl`
   let plane = table[tile + ${tile.planeStart}u] / 4u;
   let start = table[tile + ${tile.paramStart}u];
   let length = table[tile + ${tile.length}u];
+  ${shapeOf(program)}
+  ${from === "tile" ? "" : firstOfTensor}
   ${scalars}
 `;
+
+/** Where the tensor begins in the planes, and in the parameter's binding. */
+const firstOfTensor = `let planeFirst = 4u * plane - ${tileElements}u * turn;
+let paramFirst = start - ${tileElements}u * turn;`;
 
 /**
  * A loop over the tile, four elements a turn: those from element `4 * i` of the tile, vector `at` of the planes and element `element` of
  * the parameter; `own` of them are the parameter's.
  */
-export const tileLoop = (turn: string): string => wgsl`
+export const tileLoop = (program: Program, wanted: readonly number[], turn: string): string => wgsl`
   for (var i = thread; 4u * i < length; i += 64u) {
     let at = plane + i;
     let element = start + 4u * i;
     let own = vec4u(0, 1, 2, 3) < vec4u(length - 4u * i);
+    ${placeInTile(program, wanted, "i")}
+    ${turn}
+  }
+`;
+
+/** A loop over what is one per row (axes 1) or per column (2), of which a workgroup takes as many as a tile has elements. */
+export const vectorLoop = (axes: Axes, turn: string): string => wgsl`
+  let count = ${axes === 1 ? "rows" : "cols"};
+  let begin = min(${tileElements}u * turn, count);
+  let held = min(${tileElements}u, count - begin);
+  for (var i = thread; 4u * i < held; i += 64u) {
+    let ${axes === 1 ? "rowOf" : "colOf"} = begin + 4u * i + vec4u(0, 1, 2, 3);
+    let own = vec4u(0, 1, 2, 3) < vec4u(held - 4u * i);
     ${turn}
   }
 `;
@@ -96,11 +197,16 @@ export const tileLoop = (turn: string): string => wgsl`
  *
  * @param turn what is done, where `own` says which elements are the parameter's or all are
  */
-export const storingLoop = (turn: (masked: boolean) => string): string => wgsl`
+export const storingLoop = (
+  program: Program,
+  wanted: readonly number[],
+  turn: (masked: boolean) => string,
+): string => wgsl`
   let vectors = length / 4u;
   for (var i = thread; i < vectors; i += 64u) {
     let at = plane + i;
     let element = start + 4u * i;
+    ${placeInTile(program, wanted, "i")}
     ${turn(false)}
   }
   let rest = length % 4u;
@@ -108,6 +214,7 @@ export const storingLoop = (turn: (masked: boolean) => string): string => wgsl`
   let at = plane + vectors;
   let element = start + 4u * vectors;
   let own = vec4u(0, 1, 2, 3) < vec4u(rest);
+  ${placeInTile(program, wanted, "vectors")}
   ${turn(true)}
 `;
 
@@ -116,6 +223,12 @@ const parameterTypes = { vec4: "array<vec4f>", scalar: "array<f32>", packed: "ar
 const loadParameter = {
   vec4: "param[element / 4u]",
   scalar: "vec4f(param[element], param[element + 1u], param[element + 2u], param[element + 3u])",
+};
+
+const loadParameterFrom = {
+  vec4: "paramFrom(paramFirst + ordinal)",
+  scalar:
+    "vec4f(param[paramFirst + ordinal], param[paramFirst + ordinal + 1u], param[paramFirst + ordinal + 2u], param[paramFirst + ordinal + 3u])",
 };
 
 /** Stores `next` into the parameter. */

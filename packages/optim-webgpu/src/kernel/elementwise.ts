@@ -20,7 +20,7 @@ export function printNodes(
   wanted: readonly number[],
   load: (node: ElementNode) => string,
 ): PrintedNodes {
-  const varies = (index: number): boolean => axes[index] === 3;
+  const varies = (index: number): boolean => axes[index] !== 0;
   const vector = (index: number): string => (varies(index) ? `n${index}` : `vec4f(n${index})`);
   const isFactor = (index: number): boolean => {
     const node = nodes[index] as ElementNode;
@@ -33,9 +33,8 @@ export function printNodes(
       case "grad":
       case "slot":
       case "matrix":
-        return load(node);
       case "reduced":
-        throw new Error(`${node.op} is none that this backend says it knows`);
+        return load(node);
       case "uniform":
         return `bitcast<f32>(table[record + ${record.uniforms + node.uniform}u])`;
       case "const":

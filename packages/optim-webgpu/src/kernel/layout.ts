@@ -1,5 +1,3 @@
-import type { Program } from "@mm/optim-core/backend";
-
 /**
  * What lies where in the buffers that kernels share, in words of 4 bytes. Words hold u32, or float32 by their bits; a *pair* is two
  * float32 whose sum is the number.
@@ -69,7 +67,7 @@ export const headerWords = 32;
 export const normKinds = { none: 0, 1: 1, 2: 2, power: 3, inf: 4 } as const;
 export type NormKind = keyof typeof normKinds;
 
-/** Words of a record: one per parameter. Uniforms follow in the order of `Program.uniforms`. */
+/** Words of a record: one per parameter. Uniforms follow in the order of `Program.uniforms`, then what `along.ts` has. */
 export const record = {
   /** 1 where the parameter takes part in the step. */
   active: 0,
@@ -94,11 +92,6 @@ export const record = {
   factorRest: 8,
   uniforms: 9,
 } as const;
-
-/** Words that a record needs for a program. */
-export function recordWords(program: Program): number {
-  return record.uniforms + program.uniforms.length;
-}
 
 /**
  * Words of a tile: the word of its record, its first element in the plane chunk and in the parameter's binding, its length. The second

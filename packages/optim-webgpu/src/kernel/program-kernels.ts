@@ -5,6 +5,7 @@ import { prepareKernel } from "./prepare.ts";
 import { productKernel } from "./products.ts";
 import { perTensor, reduceKernel } from "./reduce-pass.ts";
 import { hasSums, registersOf } from "./scalars.ts";
+import { alongUpdateKernel, columnsKernel, columnSumsKernel, perAxis, rowsKernel } from "./shaped-passes.ts";
 import type { KernelSource } from "./source.ts";
 import { makingKernel, updateKernel } from "./update.ts";
 
@@ -28,9 +29,7 @@ export interface ProgramKernel {
 export function programKernels(program: Program, access: ParameterAccess = "vec4"): readonly ProgramKernel[] {
   const registers = registersOf(program);
   const passes = program.passes.flatMap((pass) => kernelsOf(program, pass, registers, access));
-  return [prepareKernel(registers), ...passes, updateKernel(program, access)].map(({ label, code }) => {
-    return { label, code };
-  });
+  return [prepareKernel(registers), ...passes].map(({ label, code }) => ({ label, code }));
 }
 
 function kernelsOf(
@@ -43,9 +42,15 @@ function kernelsOf(
     const products = (["gram", "square", "apply"] as const).map(productKernel);
     return [makingKernel(program, pass.matrix, access), ...products];
   }
-  if (pass.kind !== "reduce" || perTensor(program, pass).length === 0) return [];
-  return [
-    reduceKernel(program, pass, access),
-    prepareNormsKernel(registers, program.reductions.length, hasSums(program)),
-  ];
+  if (pass.kind === "update")
+    return [pass.axes === 3 ? updateKernel(program, access) : alongUpdateKernel(program, pass, access)];
+  if (pass.kind === "total") return [];
+  const kernels: KernelSource[] = [];
+  const measures = perTensor(program, pass).length > 0;
+  if (measures) kernels.push(reduceKernel(program, pass, access));
+  if (perAxis(program, pass, "row").length > 0) kernels.push(rowsKernel(program, pass, access));
+  if (perAxis(program, pass, "column").length > 0)
+    kernels.push(columnsKernel(program, pass, access), columnSumsKernel(program, pass));
+  if (measures) kernels.push(prepareNormsKernel(registers, program.reductions.length, hasSums(program)));
+  return kernels;
 }

@@ -1,12 +1,16 @@
 import type { ElementPass, Program, TensorReduction } from "@mm/optim-core/backend";
+import { isShaped } from "./along.ts";
 import {
   asVector,
   elementBindings,
+  elementsFunctions,
   matricesOf,
+  operandsOfReductions,
   type ParameterAccess,
   printElements,
   tileLoop,
   tileStart,
+  vectorLoop,
 } from "./elements.ts";
 import { elementFunctions } from "./elementwise.ts";
 import { header } from "./layout.ts";
@@ -33,37 +37,39 @@ export function reduceKernel(program: Program, pass: ReducePass, access: Paramet
     const [a, b] = [asVector(program, reduction.a), asVector(program, reduction.b)];
     return { ...measureOf[reduction.kind](place, a, b), index, place };
   });
-  const wanted = numbers.flatMap((index) => {
-    const { a, b } = program.reductions[index] as TensorReduction;
-    return [a, b];
-  });
+  const wanted = operandsOfReductions(program, numbers);
   const { scalars, vectors } = printElements(program, access, wanted);
   const each = (print: (measure: Measure) => string): string => measures.map(print).join("\n");
   const sums = numbers.some((index) => {
     const { kind } = program.reductions[index] as TensorReduction;
     return kind === "sum" || kind === "dot";
   });
+  const turn = wgsl`
+    ${vectors}
+    ${each(({ add }) => add)}
+  `;
   return kernel(
     `reduce ${program.label} ${access}`,
     [
-      ...elementBindings(program, access, "read-only-storage", matricesOf(program, pass)),
+      ...elementBindings(program, access, {
+        written: "read-only-storage",
+        read: matricesOf(program, pass),
+      }),
       ["normPartials", "storage", "array<vec4u>"] as const,
     ],
     [
       reductionFunctions(),
       ...(sums ? [sumFunctions()] : []),
       elementFunctions(),
+      ...(isShaped(program) ? [elementsFunctions(program, access, "tile")] : []),
       `var<workgroup> found: array<vec4u, ${64 * measures.length}>;`,
       foundFunctions(sums),
     ],
     wgsl`
-      ${tileStart(scalars)}
+      ${tileStart(program, scalars)}
       ${each(({ begin }) => begin)}
       for (var again = true; again;) {
-        ${tileLoop(wgsl`
-          ${vectors}
-          ${each(({ add }) => add)}
-        `)}
+        ${pass.axes === 3 ? tileLoop(program, wanted, turn) : vectorLoop(pass.axes, turn)}
         again = false;
         ${each(({ rescale }) => rescale)}
         if (again) { ${measures.map(({ restart }) => restart).join(" ")} }

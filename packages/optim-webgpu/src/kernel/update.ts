@@ -1,8 +1,10 @@
 import type { ElementPass, MatrixRoutine, Program } from "@mm/optim-core/backend";
 import { makingOf } from "@mm/optim-core/backend";
+import { isShaped } from "./along.ts";
 import {
   asVector,
   elementBindings,
+  elementsFunctions,
   matricesOf,
   type ParameterAccess,
   printElements,
@@ -36,10 +38,8 @@ export function updateKernel(program: Program, access: ParameterAccess): KernelS
     .filter(({ vector }) => vector >= 2)
     .map(({ node, vector }) => ({ node, slot: vector - 2 }));
   if (access === "packed") stores.push({ node: outputs.param, slot: slots.length });
-  const { scalars, vectors } = printElements(program, access, [
-    outputs.param,
-    ...stores.map(({ node }) => node),
-  ]);
+  const wanted = [outputs.param, ...stores.map(({ node }) => node)];
+  const { scalars, vectors } = printElements(program, access, wanted);
   const turn = (masked: boolean): string => {
     const kept = (value: string): string => (masked ? `select(vec4f(), ${value}, own)` : value);
     return wgsl`
@@ -51,11 +51,15 @@ export function updateKernel(program: Program, access: ParameterAccess): KernelS
   };
   return kernel(
     `update ${program.label} ${access}`,
-    elementBindings(program, access, "storage", matricesOf(program, pass)),
-    access === "packed" ? [elementFunctions(), halfFunctions()] : [elementFunctions()],
+    elementBindings(program, access, { written: "storage", read: matricesOf(program, pass) }),
+    [
+      elementFunctions(),
+      ...(access === "packed" ? [halfFunctions()] : []),
+      ...(isShaped(program) ? [elementsFunctions(program, access, "tile")] : []),
+    ],
     wgsl`
-      ${tileStart(scalars)}
-      ${storingLoop(turn)}
+      ${tileStart(program, scalars)}
+      ${storingLoop(program, wanted, turn)}
     `,
   );
 }
@@ -74,17 +78,15 @@ export function makingKernel(program: Program, matrix: number, access: Parameter
   `;
   return kernel(
     `operand ${matrix} ${program.label} ${access}`,
-    elementBindings(
-      program,
-      access,
-      "read-only-storage",
-      matricesOf(program, makingOf(program, matrix)),
-      matrix,
-    ),
-    [elementFunctions()],
+    elementBindings(program, access, {
+      written: "read-only-storage",
+      read: matricesOf(program, makingOf(program, matrix)),
+      makes: true,
+    }),
+    [elementFunctions(), ...(isShaped(program) ? [elementsFunctions(program, access, "tile")] : [])],
     wgsl`
-      ${tileStart(scalars)}
-      ${storingLoop(turn)}
+      ${tileStart(program, scalars)}
+      ${storingLoop(program, [of], turn)}
     `,
   );
 }

@@ -1,4 +1,4 @@
-import { add, defineUpdateRule, dot, largest, mul, norm, sum } from "@mm/optim-core/rule";
+import { add, defineUpdateRule, dot, largest, mul, norm, perColumn, perRow, sum } from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { programKernels } from "@mm/optim-webgpu/host";
 import { describe, expect, test } from "vitest";
@@ -72,9 +72,22 @@ const reducing = defineUpdateRule({
   }),
 });
 
+/** One of everything that is per row or column. */
+const shaped = defineUpdateRule({
+  name: "shaped",
+  shapes: "matrix",
+  hyperparameters: { lr: 1 },
+  slots: () => ({ byRow: perRow(), byColumn: perColumn() }),
+  update: ({ param, grad, byRow, byColumn }) => ({
+    param: mul(param, mul(norm(mul(grad, byRow)), add(byColumn, sum(sum(grad, "column"))))),
+    byRow: add(byRow, add(sum(grad, "row"), largest(grad, "row"))),
+    byColumn: add(byColumn, add(dot(param, grad, "column"), largest(grad, "column"))),
+  }),
+});
+
 const texts = [
   ...(["vec4", "scalar", "packed"] as const).flatMap((access) =>
-    [reducing(), muon()].flatMap((rule) => programKernels(programOf(rule), access)),
+    [reducing(), muon(), shaped()].flatMap((rule) => programKernels(programOf(rule), access)),
   ),
   ...[rules.adamw(), rules.lamb(), rules.nadam({ momentumDecay: 0.004 }), rules.sgd()].flatMap((rule) =>
     (["vec4", "scalar", "packed"] as const).flatMap((access) => programKernels(programOf(rule), access)),

@@ -4,7 +4,7 @@ import { createArena, webgpuOptimizer, type WebgpuParameters } from "@mm/optim-w
 import { expect } from "vitest";
 import { arrayOptimizer } from "../../../../test-support/array-optimizer.ts";
 import { ordinaryArray, randomNumbers } from "../../../../test-support/numbers.ts";
-import { readFloats } from "./read.ts";
+import { readFloats, storageBuffer } from "./read.ts";
 
 export type Shapes = { readonly [name: string]: readonly number[] };
 export type Values = { readonly [name: string]: Float32Array };
@@ -26,6 +26,18 @@ export function arenaWith(device: GPUDevice, values: Values): WebgpuParameters {
   for (const [name, { buffer, offset }] of Object.entries(arena))
     device.queue.writeBuffer(buffer, offset, values[name] as Float32Array<ArrayBuffer>);
   return arena;
+}
+
+/** Ranges of buffers that begin anywhere, with these values. */
+export function buffersWith(device: GPUDevice, values: Values): WebgpuParameters {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, { length }], index) => {
+      const before = 1 + (index % 4);
+      const all = new Float32Array(before + length);
+      all.set(values[name]!, before);
+      return [name, { buffer: storageBuffer(device, all), offset: 4 * before, length }];
+    }),
+  );
 }
 
 /** Makes of parameters the groups of an optimizer: the same on every backend. */
@@ -68,15 +80,17 @@ export async function besideReference(
     updates = 5,
     gradients = valuesFor,
     options = {},
+    home = "arena",
   }: {
     readonly updates?: number;
     readonly gradients?: (shapes: Shapes, random: () => number, update: number) => Values;
     readonly options?: OptimWrapperOptions;
+    readonly home?: "arena" | "buffers";
   } = {},
 ): Promise<Beside> {
   const random = randomNumbers(5);
   const values = valuesFor(shapes, random);
-  const arena = arenaWith(device, values);
+  const arena = home === "arena" ? arenaWith(device, values) : buffersWith(device, values);
   const mine = createOptimWrapper(webgpuOptimizer(base, groupsOf(arena) as never, { device }), options);
   const reference = createOptimWrapper(arrayOptimizer(base, groupsOf(values) as never), options);
   for (let update = 0; update < updates; update += 1) {
