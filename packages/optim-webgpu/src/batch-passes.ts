@@ -37,14 +37,23 @@ export interface BatchPass {
   readonly measures: boolean;
 }
 
-/** By pass of a program; updates, which are the last ones, are one. */
-export function batchPasses(device: Device, program: Program, access: ParameterAccess): readonly BatchPass[] {
-  const before = program.passes.filter(({ kind }) => kind !== "update");
+/**
+ * The passes of a program before the update, by stage, and the updates, as one.
+ *
+ * @param stages of the passes before the update
+ */
+export function batchPasses(
+  device: Device,
+  program: Program,
+  access: ParameterAccess,
+  stages: readonly number[],
+): { readonly before: readonly (BatchPass | undefined)[]; readonly update: BatchPass } {
+  const before: (BatchPass | undefined)[] = [];
+  for (const [index, stage] of stages.entries())
+    before[stage] = passBefore(device, program, program.passes[index] as Pass, access);
   const updates = program.passes.filter((pass) => pass.kind === "update");
-  return [
-    ...before.map((pass) => passBefore(device, program, pass, access)),
-    { dispatches: updates.map((pass) => updateOf(device, program, pass, access)), measures: false },
-  ];
+  const dispatches = updates.map((pass) => updateOf(device, program, pass, access));
+  return { before, update: { dispatches, measures: false } };
 }
 
 function updateOf(
@@ -72,7 +81,8 @@ function passBefore(device: Device, program: Program, pass: Pass, access: Parame
     };
     return { dispatches: [making], measures: false };
   }
-  if (pass.kind !== "reduce") return { dispatches: [], measures: false };
+  // Sums over tensors are no dispatch of a batch.
+  if (pass.kind !== "reduce") return { dispatches: [], measures: true };
   return {
     dispatches: reducing(device, program, pass, access),
     measures: perTensor(program, pass).length > 0,

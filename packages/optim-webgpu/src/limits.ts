@@ -130,4 +130,5 @@ export const knownOperations: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "size",
   "nested norm",
   "orthogonalize",
+  "total",
 ]);

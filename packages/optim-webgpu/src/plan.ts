@@ -6,6 +6,7 @@ import {
   along,
   alongAt,
   checkKernel,
+  evaluationsOf,
   hasScratch,
   header,
   isShaped,
@@ -25,6 +26,7 @@ import type { ParameterPort } from "./port.ts";
 import type { DeviceState } from "./scalars.ts";
 import { Products } from "./products.ts";
 import { type BatchDispatch, type BatchPass, batchPasses } from "./batch-passes.ts";
+import { Totals } from "./totals.ts";
 import { layOutStep, type StepLayout } from "./step-layout.ts";
 import {
   extentsOf,
@@ -42,7 +44,9 @@ interface Batch<P> {
   readonly first: Member<P>;
   readonly indices: readonly number[];
   readonly tiles: number;
-  readonly passes: readonly BatchPass[];
+  /** By stage. */
+  readonly before: readonly (BatchPass | undefined)[];
+  readonly update: BatchPass;
   readonly range: GPUBufferBinding;
   /** By the buffer of the parameter. */
   readonly groups: WeakMap<GPUBuffer, Map<BatchDispatch, GPUBindGroup>>;
@@ -85,6 +89,7 @@ export class StepPlan<P> {
   readonly #normPartials: GPUBuffer | undefined;
   /** What reductions per row and column have found. */
   readonly #scratch: GPUBuffer | undefined;
+  readonly #totals: Totals | undefined;
   readonly #products: Products | undefined;
   /** Of evaluations after passes, by their number less 1. */
   readonly #evaluationRanges: readonly GPUBufferBinding[];
@@ -122,19 +127,20 @@ export class StepPlan<P> {
 
     const ranges = table.bindRuns("step", [
       ...[...updates, ...checks].map(({ run }) => run),
-      ...Array.from({ length: evaluations }, (_, index) => ({ first: 0, count: 0, number: index + 1 })),
+      ...Array.from({ length: evaluations }, (_, stage) => ({ first: 0, count: 0, number: stage + 1 })),
     ]);
     this.#evaluationRanges = ranges.slice(updates.length + checks.length);
     this.#checks = checks.map(({ buffer, groups }, index) => {
       return { buffer, groups, range: ranges[updates.length + index] as GPUBufferBinding };
     });
     this.#partials = device.createBuffer("partials", 4 * partialWords * layout.partialCount);
-    if (reductions > 0) {
+    if (evaluations > 0) {
       table.setWord(header.normStride, reductions);
       const size = 4 * partialWords * reductions * layout.table.tileCount;
       this.#normPartials = device.createBuffer("norm partials", size);
     }
     if (layout.scratch > 0) this.#scratch = device.createBuffer("scratch", 4 * layout.scratch);
+    if (layout.totals.length > 0) this.#totals = new Totals(device, table, layout.totals, members);
     if (products.length > 0) this.#products = new Products(device, table, products);
     this.#batches = updates.map(({ indices, run }, index) => {
       const first = members[indices[0] as number] as Member<P>;
@@ -143,7 +149,7 @@ export class StepPlan<P> {
         first,
         indices,
         tiles: run.count,
-        passes: batchPasses(device, program, access),
+        ...batchPasses(device, program, access, layout.stages.get(program) as readonly number[]),
         range: ranges[index] as GPUBufferBinding,
         groups: new WeakMap(),
       };
@@ -151,7 +157,10 @@ export class StepPlan<P> {
     const groupOf = new Map(members.map(({ program, parameter }) => [program, parameter.group]));
     for (const [program, at] of codes) {
       const scalarSlots = groupOf.get(program)?.everySlot.scalarSlots ?? [];
-      writeCode(program, [...scalarSlots], table.words, at);
+      writeCode(program, [...scalarSlots], table.words, at, {
+        evaluations: evaluationsOf(program, layout.stages.get(program)),
+        totals: layout.places.get(program),
+      });
     }
     for (const [index, planned] of this.records.entries()) {
       const { first, count } = layout.table.runs[index] as TileRun;
@@ -270,21 +279,21 @@ export class StepPlan<P> {
 
   /** The passes before the update, those that are as early as each other together, and what follows from them for the scalars. */
   recordPasses(pass: GPUComputePassEncoder): void {
-    const most = Math.max(0, ...this.#batches.map(({ passes }) => passes.length - 1));
-    for (let at = 0; at < most; at += 1) {
+    const stages = Math.max(0, ...this.#batches.map(({ before }) => before.length));
+    for (let stage = 0; stage < stages; stage += 1) {
       let measures = false;
       for (const batch of this.#batches) {
-        if (at >= batch.passes.length - 1) continue;
-        this.#recordPass(pass, batch, at);
-        measures ||= batch.passes[at]?.measures === true && this.#areActive(batch.indices);
+        this.#recordPass(pass, batch, batch.before[stage]);
+        measures ||= batch.before[stage]?.measures === true && this.#areActive(batch.indices);
       }
-      this.#products?.record(pass, at, (indices) => this.#areActive(indices));
-      if (measures) this.#recordEvaluation(pass, at);
+      this.#products?.record(pass, stage, (indices) => this.#areActive(indices));
+      this.#totals?.record(pass, stage);
+      if (measures) this.#recordEvaluation(pass, stage);
     }
   }
 
   recordUpdate(pass: GPUComputePassEncoder): void {
-    for (const batch of this.#batches) this.#recordPass(pass, batch, batch.passes.length - 1);
+    for (const batch of this.#batches) this.#recordPass(pass, batch, batch.update);
   }
 
   destroy(): void {
@@ -293,6 +302,7 @@ export class StepPlan<P> {
     this.#normPartials?.destroy();
     this.#scratch?.destroy();
     this.#products?.destroy();
+    this.#totals?.destroy();
   }
 
   /** Found without printing it anew. */
@@ -316,9 +326,8 @@ export class StepPlan<P> {
     return indices.some((index) => this.records[index]?.active);
   }
 
-  #recordPass(pass: GPUComputePassEncoder, batch: Batch<P>, at: number): void {
-    const { tiles, indices, passes } = batch;
-    const one = passes[at];
+  #recordPass(pass: GPUComputePassEncoder, batch: Batch<P>, one: BatchPass | undefined): void {
+    const { tiles, indices } = batch;
     if (one === undefined || tiles === 0 || !this.#areActive(indices)) return;
     for (const each of one.dispatches) {
       pass.setPipeline(each.kernel.pipeline);
@@ -327,18 +336,18 @@ export class StepPlan<P> {
     }
   }
 
-  /** What scalars are, now that this pass of their programs is over. */
-  #recordEvaluation(pass: GPUComputePassEncoder, at: number): void {
+  /** What scalars are, now that this stage is over. */
+  #recordEvaluation(pass: GPUComputePassEncoder, stage: number): void {
     const { registers, reductions, sums } = this.#layout;
-    const kernel = this.#kernel("norms", () => prepareNormsKernel(registers, reductions, sums));
-    this.#evaluationGroups[at] ??= this.#device.bind(kernel, [
+    const kernel = this.#kernel("norms", () => prepareNormsKernel(registers, Math.max(1, reductions), sums));
+    this.#evaluationGroups[stage] ??= this.#device.bind(kernel, [
       { buffer: this.table.buffer },
       { buffer: this.#state.buffer },
       { buffer: this.#normPartials as GPUBuffer },
-      this.#evaluationRanges[at] as GPUBufferBinding,
+      this.#evaluationRanges[stage] as GPUBufferBinding,
     ]);
     pass.setPipeline(kernel.pipeline);
-    pass.setBindGroup(0, this.#evaluationGroups[at]);
+    pass.setBindGroup(0, this.#evaluationGroups[stage]);
     dispatch(pass, this.records.length);
   }
 

@@ -1,12 +1,13 @@
 import type { MatrixRoutine } from "@mm/optim-core/backend";
 import { batched } from "./batches.ts";
+import type { Stages } from "./total-layout.ts";
 import { jobWords } from "./kernel/index.ts";
 import type { MatrixRoom, Member } from "./step-members.ts";
 
 /** Matrices whose Newton–Schulz steps run at once: of one shape, in one chunk of the planes, as early as each other. */
 export interface ProductLayout {
-  /** Which pass of their programs it is. */
-  readonly at: number;
+  /** When it is. */
+  readonly stage: number;
   /** Members, by number. */
   readonly indices: readonly number[];
   /** Where the first of them lies; the others have the same buffers. */
@@ -32,16 +33,18 @@ export function layOutProducts<P>(
   members: readonly Member<P>[],
   most: number,
   begin: number,
+  stages: Stages,
 ): { readonly products: readonly ProductLayout[]; readonly words: number } {
   const routines = members.flatMap((member, index) =>
     member.program.passes.flatMap((pass, at) => {
       if (pass.kind !== "matrix" || member.parameter.length === 0) return [];
       const { coefficients } = member.program.matrices[pass.matrix] as MatrixRoutine;
-      return [{ member, index, at, room: member.matrices[pass.matrix] as MatrixRoom, coefficients }];
+      const stage = stages.get(member.program)?.[at] as number;
+      return [{ member, index, stage, room: member.matrices[pass.matrix] as MatrixRoom, coefficients }];
     }),
   );
-  const groups = batched(routines, ({ member: { parameter }, at, room, coefficients }) => [
-    at,
+  const groups = batched(routines, ({ member: { parameter }, stage, room, coefficients }) => [
+    stage,
     parameter.view.rows,
     parameter.view.cols,
     JSON.stringify(coefficients),
@@ -49,7 +52,7 @@ export function layOutProducts<P>(
   ]);
   let words = 0;
   const products = groups.flatMap((group) => {
-    const { at, member, room, coefficients } = group[0] as (typeof group)[number];
+    const { stage, member, room, coefficients } = group[0] as (typeof group)[number];
     const { rows, cols } = member.parameter.view;
     const turn = Math.max(1, Math.min(mostGroups, Math.floor(most / workBytes(rows, cols))));
     return Array.from({ length: Math.ceil(group.length / turn) }, (_, index): ProductLayout => {
@@ -57,7 +60,7 @@ export function layOutProducts<P>(
       const jobs = begin + words;
       words += jobWords * part.length;
       const starts = part.map((each) => each.room[0].place.start);
-      return { at, indices: part.map((each) => each.index), room, starts, rows, cols, coefficients, jobs };
+      return { stage, indices: part.map((each) => each.index), room, starts, rows, cols, coefficients, jobs };
     });
   });
   return { products, words };

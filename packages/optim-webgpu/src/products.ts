@@ -52,9 +52,13 @@ export class Products {
   }
 
   /** @param isActive whether any of these members takes part in the step */
-  record(pass: GPUComputePassEncoder, at: number, isActive: (indices: readonly number[]) => boolean): void {
+  record(
+    pass: GPUComputePassEncoder,
+    stage: number,
+    isActive: (indices: readonly number[]) => boolean,
+  ): void {
     for (const { layout, products } of this.#routines) {
-      if (layout.at !== at || !isActive(layout.indices)) continue;
+      if (layout.stage !== stage || !isActive(layout.indices)) continue;
       for (const { kernel, group, width, height } of products) {
         pass.setPipeline(kernel.pipeline);
         pass.setBindGroup(0, group);

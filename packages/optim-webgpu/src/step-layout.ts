@@ -17,6 +17,13 @@ import { layOutProducts, type ProductLayout } from "./product-layout.ts";
 import { type FindRoom, type Member, membersOf, type WebgpuStepItem } from "./step-members.ts";
 import type { ParameterPort } from "./port.ts";
 import { bytesPerElement } from "./storage.ts";
+import {
+  layOutStages,
+  layOutTotals,
+  type Stages,
+  type TotalsLayout,
+  type TotalsPlace,
+} from "./total-layout.ts";
 import { joined, layOutTable, type TableLayout, type TileRun } from "./table-layout.ts";
 
 /** All of a step's plan that is known without a device: which parameters share a dispatch, in which order, and where in the table what stands. */
@@ -31,6 +38,11 @@ export interface StepLayout<P> {
   /** Elements that reductions per row and column take, and by record where its own begin. */
   readonly scratch: number;
   readonly scratchStarts: readonly number[];
+  /** By program, when each of its passes before the update runs. */
+  readonly stages: Stages;
+  /** Sums over the tensors of rules, and by program where it finds them. */
+  readonly totals: readonly TotalsLayout[];
+  readonly places: ReadonlyMap<Program, TotalsPlace>;
   /** The products of matrix routines: those that run at once. */
   readonly products: readonly ProductLayout[];
   /** By dispatch of `update` and of the passes before it: its records, and their tiles. */
@@ -62,9 +74,11 @@ export function layOutStep<P>(
   const members = lists.flat();
   const programs = [...new Set(members.map(({ program }) => program))];
   const { codes, statics, words } = layOutPrograms(programs, members);
-  const { products, words: jobs } = layOutProducts(members, most, headerWords + words);
+  const stages = layOutStages(members);
+  const { products, words: jobs } = layOutProducts(members, most, headerWords + words, stages);
+  const { totals, places, words: sums } = layOutTotals(members, stages, headerWords + words + jobs);
   const table = layOutTable(
-    words + jobs,
+    words + jobs + sums,
     Math.max(...programs.map(recordWords)),
     members.map(({ accumulator, range, window }) => ({
       planeStart: accumulator.place.start,
@@ -92,6 +106,9 @@ export function layOutStep<P>(
     codes,
     statics,
     products,
+    stages,
+    totals,
+    places,
     ...layOutScratch(members, table.runs),
     updates: lists.map((list) => {
       const indices = indicesOf(list);
@@ -102,7 +119,7 @@ export function layOutStep<P>(
     registers: Math.max(...programs.map(registersOf)),
     reductions: Math.max(...programs.map(({ reductions }) => reductions.length)),
     sums: programs.some(hasSums),
-    evaluations: Math.max(...programs.map(evaluationsOf)),
+    evaluations: Math.max(...programs.map((program) => evaluationsOf(program, stages.get(program)))),
   };
 }
 

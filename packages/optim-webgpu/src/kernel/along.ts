@@ -19,9 +19,14 @@ export const along = { rows: 0, cols: 1, scratch: 2, slots: 3 } as const;
 /** Where these begin in a record. */
 export const alongAt = ({ uniforms }: Program): number => record.uniforms + uniforms.length;
 
+/** Where what a record adds to sums over tensors begins in it, pairs. */
+export function termsAt(program: Program): number {
+  return alongAt(program) + (isShaped(program) ? along.slots + program.slots.length : 0);
+}
+
 /** Words that a record needs for a program. */
 export function recordWords(program: Program): number {
-  return alongAt(program) + (isShaped(program) ? along.slots + program.slots.length : 0);
+  return termsAt(program) + 2 * program.scalars.filter(({ op }) => op === "total").length;
 }
 
 /** The reductions of a program per row, or per column, by number. */

@@ -1,7 +1,7 @@
 export * from "./accumulate.ts";
-export { along, alongAt, isShaped, recordWords, reductionsAlong, scratchElements } from "./along.ts";
+export { along, alongAt, isShaped, recordWords, scratchElements, termsAt } from "./along.ts";
 export * from "./check.ts";
-export { elementBindings, hasScratch, matricesOf, type ParameterAccess } from "./elements.ts";
+export { hasScratch, matricesOf, type ParameterAccess } from "./elements.ts";
 export * from "./layout.ts";
 export * from "./prepare.ts";
 export * from "./prepare-norms.ts";
@@ -11,5 +11,6 @@ export * from "./scalars.ts";
 export * from "./seed.ts";
 export * from "./shaped-passes.ts";
 export type { KernelSource } from "./source.ts";
+export * from "./totals.ts";
 export * from "./update.ts";
 export { wide } from "./wide.ts";

@@ -14,6 +14,8 @@ export function interpreter(registers: number, norms = 0): string {
   const room = 64 * Math.ceil(registers / 64) || 64;
   return wgsl`
     var<private> registers: array<vec2f, ${room}>;
+    // Word of the table where sums over tensors are.
+    var<private> totals: u32;
 
     fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
     fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
@@ -32,6 +34,7 @@ export function interpreter(registers: number, norms = 0): string {
       let code = table[record + ${record.code}u];
       let statics = table[record + ${record.statics}u];
       let block = table[record + ${record.state}u];
+      totals = table[code + ${codeBlock.totals}u];
       let first = table[code + ${codeBlock.statics}u];
       for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
       var word = code + ${codeBlock.words}u;
@@ -82,11 +85,25 @@ const writers = (): string => wgsl`
     }
   }
 
+  // Leaves in a record what it adds to sums over tensors, which stand behind the kinds of reductions in the code.
+  fn writeTerms(record: u32) {
+    let code = table[record + ${record.code}u];
+    let count = table[code + ${codeBlock.terms}u];
+    let sources = table[code + ${codeBlock.sources}u];
+    let at = record + table[code + ${codeBlock.termsAt}u];
+    for (var i = 0u; i < count; i++) {
+      let value = registers[table[code + sources + i]];
+      table[at + 2u * i] = bitcast<u32>(value.x);
+      table[at + 2u * i + 1u] = bitcast<u32>(value.y);
+    }
+  }
+
   // Computes the uniforms of a record; and where it counts, its next step count and scalar slots.
   fn evaluate(record: u32, factor: f32, counts: bool) {
     let block = table[record + ${record.state}u];
     let step = state[block] + 1u;
     let slots = writeUniforms(record, execute(record, step), factor);
+    writeTerms(record);
     if (!counts) { return; }
     state[block] = step;
     writeSlots(record, slots);
@@ -113,6 +130,7 @@ const results: { readonly [O in Exclude<keyof typeof opCodes, "norm">]: string }
   gt: "number(f32(isAbove(a, b)))",
   eq: "number(f32(a.x == b.x && a.y == b.y))",
   select: "select(b, a, c.x == 1f)",
+  total: "pairAt(totals + 2u * place)",
 };
 
 const cases = (): string =>

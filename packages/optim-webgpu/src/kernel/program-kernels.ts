@@ -7,6 +7,7 @@ import { perTensor, reduceKernel } from "./reduce-pass.ts";
 import { hasSums, registersOf } from "./scalars.ts";
 import { alongUpdateKernel, columnsKernel, columnSumsKernel, perAxis, rowsKernel } from "./shaped-passes.ts";
 import type { KernelSource } from "./source.ts";
+import { totalsKernel } from "./totals.ts";
 import { makingKernel, updateKernel } from "./update.ts";
 
 /** A kernel that runs for a program. */
@@ -44,7 +45,10 @@ function kernelsOf(
   }
   if (pass.kind === "update")
     return [pass.axes === 3 ? updateKernel(program, access) : alongUpdateKernel(program, pass, access)];
-  if (pass.kind === "total") return [];
+  if (pass.kind === "total") {
+    const norms = Math.max(1, program.reductions.length);
+    return [totalsKernel(), prepareNormsKernel(registers, norms, hasSums(program))];
+  }
   const kernels: KernelSource[] = [];
   const measures = perTensor(program, pass).length > 0;
   if (measures) kernels.push(reduceKernel(program, pass, access));

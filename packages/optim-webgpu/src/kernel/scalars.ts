@@ -8,6 +8,7 @@ import {
   type ScalarInstruction,
   type TensorReduction,
 } from "@mm/optim-core/backend";
+import { termsAt } from "./along.ts";
 import { pair, record, stateBlock } from "./layout.ts";
 import { wide } from "./wide.ts";
 
@@ -22,6 +23,8 @@ interface ScalarCode {
   readonly uniforms: readonly number[];
   /** By scalar slot: the register with its next value. */
   readonly slots: readonly number[];
+  /** By total: the register that is added up. */
+  readonly terms: readonly number[];
 }
 
 /** What the host sends because it depends on hyperparameters alone: a register of the program, or the logarithm of its size. */
@@ -51,6 +54,7 @@ export const opCodes = {
   gt: 17,
   eq: 18,
   select: 19,
+  total: 20,
 } as const;
 type OpCode = keyof typeof opCodes;
 
@@ -63,6 +67,7 @@ const codeOf = (program: Program): ScalarCode => memo(codes, program, () => lowe
 
 function lower(program: Program): ScalarCode {
   const { scalars } = program;
+  const totals = totalsOf(program);
   const statics: Static[] = [];
   const instructions: Instruction[] = [];
   // Statics have the first registers, and not all are known yet: instructions have negative ones until the end.
@@ -122,8 +127,9 @@ function lower(program: Program): ScalarCode {
       case "size":
       case "rows":
       case "cols":
+        throw new Error(`${instruction.op} is none that a device computes`);
       case "total":
-        throw new Error(`${instruction.op} is none that this backend says it knows`);
+        return emit("total", totals.indexOf(scalars.indexOf(instruction)));
       default:
         return emit(instruction.op, value(instruction.a), value(instruction.b));
     }
@@ -132,13 +138,20 @@ function lower(program: Program): ScalarCode {
     source.from === "scalar" ? value(source.register) : uniformCodes[source.from],
   );
   const slots = program.scalarOutputs.map(value);
+  const terms = totals.map((index) => value((scalars[index] as { readonly a: number }).a));
   const place = (at: number): number => (at < 0 ? statics.length - 1 - at : at);
   return {
     statics,
     instructions: instructions.map(([code, a = 0, b = 0, c = 0]) => [code, place(a), place(b), place(c)]),
     uniforms: uniforms.map(place),
     slots: slots.map(place),
+    terms: terms.map(place),
   };
+}
+
+/** The registers of a program that are sums over tensors, in the order in which they become known. */
+export function totalsOf({ passes }: Program): readonly number[] {
+  return passes.flatMap((pass) => (pass.kind === "total" ? pass.registers : []));
 }
 
 /** Registers that `prepare` needs for a program. */
@@ -157,8 +170,18 @@ export const codeBlock = {
   evaluations: 4,
   /** Words from here to its kinds of reductions. */
   kinds: 5,
-  /** Two words an instruction, then one for each uniform, one for each scalar slot, and the kind of each reduction. */
-  words: 6,
+  /** Word of the table where the sums over tensors are, pairs, and how many of them are this program's. */
+  totals: 6,
+  terms: 7,
+  /** Words from a record to what it adds to them, pairs. */
+  termsAt: 8,
+  /** Words from here to the registers of these. */
+  sources: 9,
+  /**
+   * Two words an instruction, then one for each uniform, one for each scalar slot, the kind of each reduction, and the register of each term of a
+   * sum over tensors.
+   */
+  words: 10,
 } as const;
 
 /** Kinds of reductions by how their partials are put together. */
@@ -171,6 +194,7 @@ function reductionCode({ kind, per }: TensorReduction): number {
 
 /** Whether a pass finds numbers that scalars depend on. */
 function isMeasuring({ reductions }: Program, pass: Pass): boolean {
+  if (pass.kind === "total") return true;
   return pass.kind === "reduce" && pass.reductions.some((index) => reductions[index]?.per === "tensor");
 }
 
@@ -179,15 +203,25 @@ export function hasSums({ reductions }: Program): boolean {
   return reductions.some((reduction) => reductionCode(reduction) === reductionCodes.sum);
 }
 
-/** How many passes of a program come before the last evaluation of its scalars: the number of that evaluation. 0: `prepare` knows all. */
-export function evaluationsOf(program: Program): number {
-  return 1 + program.passes.map((pass) => isMeasuring(program, pass)).lastIndexOf(true);
+/**
+ * The number of the last evaluation of a program's scalars, the stage of the pass before it plus 1. 0: `prepare` knows all.
+ *
+ * @param stages of its passes before the update. Default: one after the other
+ */
+export function evaluationsOf(program: Program, stages?: readonly number[]): number {
+  const last = program.passes.map((pass) => isMeasuring(program, pass)).lastIndexOf(true);
+  return 1 + (last < 0 ? last : (stages?.[last] ?? last));
 }
 
 export function codeWords(program: Program): number {
   const { instructions, uniforms, slots } = codeOf(program);
   return (
-    codeBlock.words + 2 * instructions.length + uniforms.length + slots.length + program.reductions.length
+    codeBlock.words +
+    2 * instructions.length +
+    uniforms.length +
+    slots.length +
+    program.reductions.length +
+    totalsOf(program).length
   );
 }
 
@@ -195,32 +229,49 @@ export function codeWords(program: Program): number {
  * Writes the code of a program, from word `at` on.
  *
  * @param scalarSlots those that its rule has in any structure, in the order in which blocks of `state` hold them
+ * @param step what depends on the other programs of a step
  */
 export function writeCode(
   program: Program,
   scalarSlots: readonly string[],
   words: Uint32Array,
   at: number,
+  {
+    evaluations = evaluationsOf(program),
+    totals = { block: 0, places: [] },
+  }: {
+    readonly evaluations?: number;
+    readonly totals?: { readonly block: number; readonly places: readonly number[] } | undefined;
+  } = {},
 ): void {
-  const { statics, instructions, uniforms, slots } = codeOf(program);
+  const { statics, instructions, uniforms, slots, terms } = codeOf(program);
+  const operandOf = (code: OpCode, a: number): number => {
+    if (code === "scalarSlot") return wordOf(a);
+    return code === "total" ? (totals.places[a] as number) : a;
+  };
   const wordOf = (slot: number): number =>
     stateBlock.scalarSlots + 2 * scalarSlots.indexOf(program.scalarSlots[slot] as string);
   words[at + codeBlock.statics] = statics.length;
   words[at + codeBlock.instructions] = instructions.length;
   words[at + codeBlock.uniforms] = uniforms.length;
   words[at + codeBlock.scalarSlots] = slots.length;
-  words[at + codeBlock.evaluations] = evaluationsOf(program);
   words[at + codeBlock.kinds] = codeBlock.words + 2 * instructions.length + uniforms.length + slots.length;
+  words[at + codeBlock.evaluations] = evaluations;
+  words[at + codeBlock.totals] = totals.block;
+  words[at + codeBlock.terms] = terms.length;
+  words[at + codeBlock.termsAt] = termsAt(program);
+  words[at + codeBlock.sources] = (words[at + codeBlock.kinds] as number) + program.reductions.length;
   words.set(
     [
       // Absent operands are those that are there: they have the same exponent.
       ...instructions.flatMap(([code, a = 0, b = a, c = b]) => [
-        opCodes[code] | ((code === "scalarSlot" ? wordOf(a) : a) << 16),
+        opCodes[code] | (operandOf(code, a) << 16),
         b | (c << 16),
       ]),
       ...uniforms,
       ...slots.map((register, slot) => register | (wordOf(slot) << 16)),
       ...program.reductions.map(reductionCode),
+      ...terms,
     ],
     at + codeBlock.words,
   );

@@ -48,7 +48,7 @@ export const wideRegisters = (registers: number, norms: number): string => wgsl`
         value = registers[chosen];
         level = levels[chosen];
       }
-      case ${opCodes.step}u, ${opCodes.scalarSlot}u, ${opCodes.sign}u, ${opCodes.gt}u, ${opCodes.eq}u: { level = 0; }
+      case ${opCodes.step}u, ${opCodes.scalarSlot}u, ${opCodes.total}u, ${opCodes.sign}u, ${opCodes.gt}u, ${opCodes.eq}u: { level = 0; }
       default: {}
     }
     registers[i] = value;

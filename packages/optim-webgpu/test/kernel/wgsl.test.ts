@@ -1,4 +1,15 @@
-import { add, defineUpdateRule, dot, largest, mul, norm, perColumn, perRow, sum } from "@mm/optim-core/rule";
+import {
+  add,
+  defineUpdateRule,
+  dot,
+  largest,
+  mul,
+  norm,
+  perColumn,
+  perRow,
+  sum,
+  total,
+} from "@mm/optim-core/rule";
 import * as rules from "@mm/optim-rules";
 import { programKernels } from "@mm/optim-webgpu/host";
 import { describe, expect, test } from "vitest";
@@ -72,7 +83,7 @@ const reducing = defineUpdateRule({
   }),
 });
 
-/** One of everything that is per row or column. */
+/** One of everything that is per row or column, and a sum over tensors. */
 const shaped = defineUpdateRule({
   name: "shaped",
   shapes: "matrix",
@@ -80,7 +91,7 @@ const shaped = defineUpdateRule({
   slots: () => ({ byRow: perRow(), byColumn: perColumn() }),
   update: ({ param, grad, byRow, byColumn }) => ({
     param: mul(param, mul(norm(mul(grad, byRow)), add(byColumn, sum(sum(grad, "column"))))),
-    byRow: add(byRow, add(sum(grad, "row"), largest(grad, "row"))),
+    byRow: add(byRow, mul(total(sum(grad)), add(sum(grad, "row"), largest(grad, "row")))),
     byColumn: add(byColumn, add(dot(param, grad, "column"), largest(grad, "column"))),
   }),
 });

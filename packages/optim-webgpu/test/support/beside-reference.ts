@@ -65,11 +65,13 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
 export interface Beside {
   readonly parameters: number;
   readonly slots: number;
+  /** Of scalar slots, relative to the reference's. */
+  readonly scalars: number;
 }
 
 /**
  * Updates an arena on the device and arrays in core's reference with the same gradients, and gives how far they are from each other at the end.
- * Step counts and scalar slots' names have to be the same.
+ * Step counts have to be the same.
  */
 export async function besideReference(
   device: GPUDevice,
@@ -104,7 +106,7 @@ export async function besideReference(
     }
   }
   const [found, expected] = await Promise.all([mine.optimizer.stateDict(), reference.optimizer.stateDict()]);
-  let [parameters, slots] = [0, 0];
+  let [parameters, slots, scalars] = [0, 0, 0];
   for (const [name, binding] of Object.entries(arena)) {
     const expectedValues = values[name]!;
     const all = await readFloats(device, binding as GPUBufferBinding);
@@ -119,7 +121,11 @@ export async function besideReference(
     expect([entry.name, entry.step]).toEqual([wanted.name, wanted.step]);
     for (const [name, slot] of Object.entries(wanted.slots))
       slots = Math.max(slots, largestDifference(entry.slots[name]!, slot));
+    for (const [name, value] of Object.entries(wanted.scalarSlots)) {
+      const difference = Math.abs(entry.scalarSlots[name]! - value);
+      scalars = Math.max(scalars, difference === 0 ? 0 : difference / Math.abs(value));
+    }
   }
   mine.dispose();
-  return { parameters, slots };
+  return { parameters, slots, scalars };
 }

@@ -11,26 +11,38 @@ import { useTfjs } from "../support/tfjs.ts";
 
 beforeAll(useTfjs);
 
-/** Of a square matrix it does not matter which dimension counts the outputs, but to what is per row. */
+/** A kernel of a dense layer is [inputs, outputs] in tfjs; a rule sees outputs by inputs, as the reference's arrays have it. */
+const [inputs, outputs] = [12, 30];
+
+const transposed = (values: Float32Array): Float32Array =>
+  Float32Array.from(values, (_, at) => values[(at % inputs) * outputs + Math.floor(at / inputs)]!);
+
 test.each([
   ["Muon", muon({ lr: 0.25 }) as UpdateRule],
   ["Adafactor", adafactor() as UpdateRule],
 ])("%s on variables of tfjs as in the reference", async (_, rule) => {
   const random = randomNumbers(6);
-  const side = 21;
-  const [start, gradient] = [ordinaryArray(random, side * side), ordinaryArray(random, side * side)];
-  const w = tf.variable(tf.tensor2d(start.slice(), [side, side]));
-  const factor = tf.tensor2d(gradient, [side, side]);
-  const expected = start.slice();
+  const [start, gradient] = [
+    ordinaryArray(random, inputs * outputs),
+    ordinaryArray(random, inputs * outputs),
+  ];
+  const w = tf.variable(tf.tensor2d(start.slice(), [inputs, outputs]));
+  const factor = tf.tensor2d(gradient, [inputs, outputs]);
+  const expected = transposed(start);
   const mine = createOptimWrapper(tfjsOptimizer(rule, { w }));
   const reference = createOptimWrapper(
-    arrayOptimizer(rule, [{ params: { w: expected }, shapes: { w: [side, side] } }] as never),
+    arrayOptimizer(rule, [{ params: { w: expected }, shapes: { w: [outputs, inputs] } }]),
   );
   for (let update = 0; update < 3; update += 1) {
-    mine.updateParams(() => tf.sum(tf.mul(w, factor)) as tf.Scalar);
-    reference.updateParams((() => ({ w: gradient })) as never);
+    mine.updateParams(() => tf.sum<tf.Scalar>(tf.mul(w, factor)));
+    reference.updateParams(() => ({ w: transposed(gradient) }));
   }
-  // As on buffers. Adafactor's estimate, rowVar·colVar ÷ mean, is the same of the transposed matrix but for rounding.
-  expect(largestDifference(await w.data(), expected)).toBeLessThanOrEqual(1e-5);
+  // As on buffers.
+  expect(largestDifference(transposed((await w.data()) as Float32Array), expected)).toBeLessThanOrEqual(1e-5);
+  const [found, wanted] = await Promise.all([mine.optimizer.stateDict(), reference.optimizer.stateDict()]);
+  for (const slot of ["rowVar", "colVar"]) {
+    const [own, others] = [found.params[0]!.slots[slot], wanted.params[0]!.slots[slot]];
+    expect(largestDifference(own ?? [], others ?? [])).toBeLessThanOrEqual(1e-5);
+  }
   mine.dispose();
 });

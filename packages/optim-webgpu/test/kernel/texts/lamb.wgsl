@@ -269,6 +269,8 @@ fn isAbove(a: vec2f, b: vec2f) -> bool { return a.x > b.x || (a.x == b.x && a.y 
 fn signOf(x: vec2f) -> vec2f { return select(select(number(select(1f, -1f, x.x < 0f)), x, isNan(x)), number(0f), x.x == 0f); }
 
 var<private> registers: array<vec2f, 64>;
+// Word of the table where sums over tensors are.
+var<private> totals: u32;
 
 fn float(word: u32) -> f32 { return bitcast<f32>(table[word]); }
 fn pairAt(word: u32) -> vec2f { return vec2f(float(word), float(word + 1u)); }
@@ -294,6 +296,7 @@ fn compute(op: u32, place: u32, step: u32, block: u32, a: vec2f, b: vec2f, c: ve
     case 17u: { return number(f32(isAbove(a, b))); } // gt
     case 18u: { return number(f32(a.x == b.x && a.y == b.y)); } // eq
     case 19u: { return select(b, a, c.x == 1f); } // select
+    case 20u: { return pairAt(totals + 2u * place); } // total
     default: { return a; }
   }
 }
@@ -336,7 +339,7 @@ fn computeWide(i: u32, op: u32, place: u32, step: u32, block: u32, b: u32, c: u3
       value = registers[chosen];
       level = levels[chosen];
     }
-    case 0u, 1u, 14u, 17u, 18u: { level = 0; }
+    case 0u, 1u, 20u, 14u, 17u, 18u: { level = 0; }
     default: {}
   }
   registers[i] = value;
@@ -354,9 +357,10 @@ fn execute(record: u32, step: u32) -> u32 {
   let code = table[record + 2u];
   let statics = table[record + 3u];
   let block = table[record + 4u];
+  totals = table[code + 6u];
   let first = table[code + 0u];
   for (var i = 0u; i < first; i++) { registers[i] = pairAt(statics + 2u * i); }
-  var word = code + 6u;
+  var word = code + 10u;
   let last = first + table[code + 1u];
   for (var i = first; i < last; i++) {
     let op = table[word] & 0xffffu;
@@ -398,11 +402,25 @@ fn writeSlots(record: u32, at: u32) {
   }
 }
 
+// Leaves in a record what it adds to sums over tensors, which stand behind the kinds of reductions in the code.
+fn writeTerms(record: u32) {
+  let code = table[record + 2u];
+  let count = table[code + 7u];
+  let sources = table[code + 9u];
+  let at = record + table[code + 8u];
+  for (var i = 0u; i < count; i++) {
+    let value = registers[table[code + sources + i]];
+    table[at + 2u * i] = bitcast<u32>(value.x);
+    table[at + 2u * i + 1u] = bitcast<u32>(value.y);
+  }
+}
+
 // Computes the uniforms of a record; and where it counts, its next step count and scalar slots.
 fn evaluate(record: u32, factor: f32, counts: bool) {
   let block = table[record + 4u];
   let step = state[block] + 1u;
   let slots = writeUniforms(record, execute(record, step), factor);
+  writeTerms(record);
   if (!counts) { return; }
   state[block] = step;
   writeSlots(record, slots);
