@@ -60,13 +60,26 @@ const settings: readonly (readonly [string, OptimWrapperOptions])[] = [
 ];
 const length = 9;
 
+/** What a rule takes: a vector, a matrix or either. */
+function shapesFor({ definition }: UpdateRule): readonly number[][] {
+  const [vector, matrix] = [[length], [3, 3]];
+  if (definition.shapes === undefined) return [vector];
+  return definition.shapes === "matrix" ? [matrix] : [matrix, vector];
+}
+
 /** Five steps, of which the third is skipped where it can be. */
-async function train(path: (typeof paths)[number], rule: UpdateRule, options: OptimWrapperOptions) {
+async function train(
+  path: (typeof paths)[number],
+  rule: UpdateRule,
+  options: OptimWrapperOptions,
+  shape: number[],
+) {
   const random = randomNumbers(5);
   const initial = ordinaryArray(random, length);
-  const w = tf.variable(tf.tensor1d(initial.slice()));
+  const w = tf.variable(tf.tensor(initial.slice(), shape));
   const ours = createOptimWrapper(tfjsOptimizer(rule, { w }, path.options), options);
-  const reference = createOptimWrapper(arrayOptimizer(rule, { w: initial.slice() }), options);
+  const groups = [{ params: { w: initial.slice() }, shapes: { w: shape } }];
+  const reference = createOptimWrapper(arrayOptimizer(rule, groups, "last"), options);
   const skips = Object.keys(options).length > 0;
   for (let step = 0; step < 5; step += 1) {
     const gradient = ordinaryArray(random, length);
@@ -98,8 +111,11 @@ describe.each(paths.filter(({ inPlace }) => !inPlace))("$name: hyperparameters a
   test.each(settings)("%s: as the reference", async (_, options) => {
     await use(path);
     const wrong: string[] = [];
-    for (const [name, rule] of [...cases, ...combined]) {
-      const { found, expected, metrics, expectedMetrics } = await train(path, rule, options);
+    const shaped = [...cases, ...combined].flatMap(([name, rule]) =>
+      shapesFor(rule).map((shape) => [`${name}, of ${shape.length} dimensions`, rule, shape] as const),
+    );
+    for (const [name, rule, shape] of shaped) {
+      const { found, expected, metrics, expectedMetrics } = await train(path, rule, options, shape);
       expect({ name, steps: metrics.steps, skipped: metrics.skipped }).toEqual({
         name,
         steps: expectedMetrics.steps,
