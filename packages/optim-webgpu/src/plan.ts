@@ -27,7 +27,7 @@ import type { DeviceState } from "./scalars.ts";
 import { Products } from "./products.ts";
 import { type BatchDispatch, type BatchPass, batchPasses } from "./batch-passes.ts";
 import { Totals } from "./totals.ts";
-import { layOutStep, type StepLayout } from "./step-layout.ts";
+import { layOutStep, shapeFor, type StepLayout } from "./step-layout.ts";
 import {
   extentsOf,
   type FindRoom,
@@ -67,6 +67,8 @@ export interface PlannedRecord<P> {
   readonly at: number;
   readonly code: number;
   readonly statics: number;
+  /** What of the parameter's shape the scalars depend on: see `shapeFor`. */
+  readonly shape: string;
   item: WebgpuStepItem<P> | undefined;
   active: boolean;
 }
@@ -84,6 +86,8 @@ export class StepPlan<P> {
   readonly #layout: StepLayout<P>;
   readonly #byParameter: ReadonlyMap<WebgpuStepParameter<P>, PlannedRecord<P>>;
   readonly #batches: readonly Batch<P>[];
+  /** How many come before the update. */
+  readonly #stages: number;
   readonly #checks: readonly Check[];
   readonly #partials: GPUBuffer;
   readonly #normPartials: GPUBuffer | undefined;
@@ -120,6 +124,7 @@ export class StepPlan<P> {
       at: table.recordAt(index),
       code: codes.get(program) as number,
       statics: statics[index] as number,
+      shape: shapeFor(program, parameter),
       item: undefined,
       active: false,
     }));
@@ -154,6 +159,7 @@ export class StepPlan<P> {
         groups: new WeakMap(),
       };
     });
+    this.#stages = Math.max(0, ...this.#batches.map(({ before }) => before.length));
     const groupOf = new Map(members.map(({ program, parameter }) => [program, parameter.group]));
     for (const [program, at] of codes) {
       const scalarSlots = groupOf.get(program)?.everySlot.scalarSlots ?? [];
@@ -279,8 +285,7 @@ export class StepPlan<P> {
 
   /** The passes before the update, those that are as early as each other together, and what follows from them for the scalars. */
   recordPasses(pass: GPUComputePassEncoder): void {
-    const stages = Math.max(0, ...this.#batches.map(({ before }) => before.length));
-    for (let stage = 0; stage < stages; stage += 1) {
+    for (let stage = 0; stage < this.#stages; stage += 1) {
       let measures = false;
       for (const batch of this.#batches) {
         this.#recordPass(pass, batch, batch.before[stage]);

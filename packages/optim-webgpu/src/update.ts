@@ -28,7 +28,6 @@ import type { StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
 import { type PlannedRecord, StepPlan } from "./plan.ts";
 import type { ParameterPort } from "./port.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
-import { shapeFor } from "./step-layout.ts";
 import { extentsOf, type FindRoom, type WebgpuStepItem } from "./step-members.ts";
 import type { Vector } from "./storage.ts";
 
@@ -303,7 +302,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       const isSame =
         last?.planned.program === program &&
         last.planned.parameter.group === group &&
-        shapeFor(program, last.planned.parameter) === shapeFor(program, parameter) &&
+        last.planned.shape === planned.shape &&
         last.step === step &&
         program.scalarSlots.length === 0;
       const registers = isSame ? (last as { registers: Float64Array }).registers : registersFor(program);
