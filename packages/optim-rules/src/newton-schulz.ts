@@ -75,7 +75,7 @@ export const newtonSchulzFields = (): Fields => ({
 });
 
 /** One triple a step. */
-export function coefficientsOf({
+function coefficientsOf({
   coefficients = "jordan",
   steps,
 }: NewtonSchulzOptions): readonly Coefficients[] {

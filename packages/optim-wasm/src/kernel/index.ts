@@ -12,13 +12,8 @@
  *
  * @module
  */
-export {
-  type KernelOptions,
-  kernelsAvailable,
-  type ProgramKernels,
-  type Vector,
-  wasmKernels,
-} from "./kernels.ts";
+export { type KernelOptions, kernelsAvailable, type ProgramKernels, wasmKernels } from "./kernels.ts";
 export { availableVectorMemory, createVectorArrays, createVectorMemory } from "./store.ts";
+export type { Vector } from "./vector.ts";
 export type { VectorStore } from "./vector-store.ts";
 export type { WasmMemory } from "./webassembly.ts";

@@ -15,16 +15,9 @@ import type { Coefficients } from "@mm/optim-core/rule";
 import { emitGeneral, emitProgram, namedPasses } from "./emit.ts";
 import { emitMatrix } from "./emit-matrix.ts";
 import { type MatrixExports, orthogonalize } from "./orthogonalize.ts";
+import type { Vector } from "./vector.ts";
 import { Workspace } from "./workspace.ts";
 import { type WasmMemory, type WasmModule, type WasmNamespace, webAssembly } from "./webassembly.ts";
-
-/** A vector of float32 in a WebAssembly memory. */
-export interface Vector {
-  /** Byte address, a multiple of 4 (of 16 is faster). */
-  readonly pointer: number;
-  /** In elements. */
-  readonly length: number;
-}
 
 export interface KernelOptions {
   /** Whether the memory is shared between threads; a module has to declare it. Default `false`. */

@@ -1,7 +1,7 @@
 import type { Extents } from "@mm/optim-core/backend";
 import type { Coefficients } from "@mm/optim-core/rule";
 import { panelWidth } from "./emit-matrix.ts";
-import type { Vector } from "./kernels.ts";
+import type { Vector } from "./vector.ts";
 import type { WasmMemory } from "./webassembly.ts";
 import { matrixLayout } from "./workspace.ts";
 

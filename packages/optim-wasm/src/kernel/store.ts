@@ -1,6 +1,7 @@
 import { isOptimError } from "@mm/optim-core";
 import { arrayKernels } from "@mm/optim-core/backend";
-import { kernelsAvailable, type Vector } from "./kernels.ts";
+import { kernelsAvailable } from "./kernels.ts";
+import type { Vector } from "./vector.ts";
 import { VectorMemory } from "./vector-memory.ts";
 import type { VectorStore } from "./vector-store.ts";
 

@@ -1,6 +1,7 @@
 import { refuse } from "@mm/optim-core/backend";
 import { FreeLists } from "./free-lists.ts";
-import { type Vector, WasmKernels } from "./kernels.ts";
+import { WasmKernels } from "./kernels.ts";
+import type { Vector } from "./vector.ts";
 import { type Block, type SharedRoom, sharedRoom } from "./shared-room.ts";
 import type { VectorStore } from "./vector-store.ts";
 import {

@@ -1,6 +1,6 @@
 import { type Extents, type Program, scratchLengths } from "@mm/optim-core/backend";
 import { panelWidth } from "./emit-matrix.ts";
-import type { Vector } from "./kernels.ts";
+import type { Vector } from "./vector.ts";
 
 /** Vectors begin at multiples of a vector register. */
 const alignment = 16;
@@ -43,7 +43,7 @@ export class Workspace {
 }
 
 /** What its kernels need to run a program on a tensor: a float64 for each sum of a column, and what `orthogonalize` computes with. */
-export function kernelBytes({ passes, reductions, matrices }: Program, extents: Extents): number {
+function kernelBytes({ passes, reductions, matrices }: Program, extents: Extents): number {
   const columns = passes.map((pass) =>
     pass.kind === "reduce"
       ? pass.reductions.filter((index) => reductions[index]?.per === "column").length
@@ -79,8 +79,3 @@ const padded = (side: number): number => Math.ceil(side / panelWidth) * panelWid
 const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
 const sizeOf = (length: number): number => aligned(4 * length);
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
-
-/** The bytes that a program takes beside its vectors on a tensor. */
-export function workspaceBytes(program: Program, extents: Extents): number {
-  return kernelBytes(program, extents) + sum(scratchLengths(program, extents).map(sizeOf));
-}

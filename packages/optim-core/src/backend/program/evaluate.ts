@@ -159,7 +159,7 @@ type Operands = readonly [Float32Array, Float32Array, Float32Array];
  * How every CPU backend sums: in float64, element i into partial i mod 4, and (0 + 1) + (2 + 3) at the end. Squares of finite float32
  * values cannot overflow there, so a finite tensor has a finite norm. What was added before is a multiple of 4 elements.
  */
-export function addTerms(
+function addTerms(
   partials: Float64Array,
   x: Float32Array,
   count: number,
@@ -168,10 +168,10 @@ export function addTerms(
   for (let i = 0; i < count; i += 1) partials[i & 3] = (partials[i & 3] as number) + term(x[i] as number);
 }
 
-export const square = (x: number): number => x * x;
+const square = (x: number): number => x * x;
 
 /** (0 + 1) + (2 + 3) */
-export function combine(partials: Float64Array): number {
+function combine(partials: Float64Array): number {
   const [first, second, third, fourth] = partials as unknown as readonly [number, number, number, number];
   return first + second + (third + fourth);
 }

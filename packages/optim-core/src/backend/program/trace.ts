@@ -265,7 +265,7 @@ function asksForShape(expression: Expression, seen: Set<Expression>): boolean {
 }
 
 /** The axes of a slot, as it is declared. */
-export function axesOf(declared: unknown): Axes {
+function axesOf(declared: unknown): Axes {
   const { per } = Object(declared) as { readonly per?: unknown };
   return per === "row" ? 1 : per === "column" ? 2 : 3;
 }
