@@ -10,14 +10,8 @@ export {
 export { csvLines, jsonLines, textLines, type WriteLine } from "./metrics/lines.ts";
 export type { Metrics, MetricsSink, RunProgress } from "./metrics/metrics.ts";
 export { smoothed } from "./metrics/smoothed.ts";
-export {
-  createRun,
-  type LogOptions,
-  type ResumeOptions,
-  type Run,
-  type RunOptions,
-  type UpdateOptions,
-} from "./run.ts";
+export { createRun, type Run } from "./run.ts";
+export type { LogOptions, ResumeOptions, RunOptions, UpdateOptions } from "./run-options.ts";
 export type { FoundRun, HyperparametersByGroup, RunStore, SavedRun } from "./run-store.ts";
 export type { RunScheduler, RunSchedulerDict, RunSchedulers } from "./schedulers.ts";
 export { plainState, type Stateful } from "./stateful.ts";

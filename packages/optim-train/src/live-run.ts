@@ -9,7 +9,7 @@ import { readAllMetrics } from "./metrics/gather.ts";
 import { nextTask } from "./next-task.ts";
 import { checkOptions } from "./options.ts";
 import { restoreRun } from "./resume.ts";
-import type { ResumeOptions, RunOptions, UpdateOptions } from "./run.ts";
+import type { ResumeOptions, RunOptions, UpdateOptions } from "./run-options.ts";
 import { RunLog } from "./run-log.ts";
 import type { SavedRun } from "./run-store.ts";
 import { Saves } from "./saves.ts";

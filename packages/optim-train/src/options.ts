@@ -9,7 +9,7 @@ import {
   isCount,
   type Test,
 } from "@mm/optim-core/schema";
-import type { RunOptions } from "./run.ts";
+import type { RunOptions } from "./run-options.ts";
 
 const has = (methods: readonly string[], expected: string): Test => [
   (value: unknown) =>

@@ -2,7 +2,7 @@ import { type AnyOptimWrapper, OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import { anything, checkSchema, integerFrom, oneOf, type Schema } from "@mm/optim-core/schema";
 import { changedHyperparameters, hyperparametersOf } from "./hyperparameters.ts";
-import type { ResumeOptions } from "./run.ts";
+import type { ResumeOptions } from "./run-options.ts";
 import type { FoundRun, SavedRun } from "./run-store.ts";
 import type { RunSchedulers } from "./schedulers.ts";
 import type { Stateful } from "./stateful.ts";

@@ -4,7 +4,7 @@ import { disposeLoss, readLoss } from "./loss.ts";
 import { lrOf } from "./metrics/collect.ts";
 import { readAllMetrics } from "./metrics/gather.ts";
 import type { Metrics } from "./metrics/metrics.ts";
-import type { LogOptions } from "./run.ts";
+import type { LogOptions } from "./run-options.ts";
 import { nameIn } from "./wrappers.ts";
 
 interface Mark {
