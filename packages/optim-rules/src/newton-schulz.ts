@@ -75,10 +75,7 @@ export const newtonSchulzFields = (): Fields => ({
 });
 
 /** One triple a step. */
-function coefficientsOf({
-  coefficients = "jordan",
-  steps,
-}: NewtonSchulzOptions): readonly Coefficients[] {
+function coefficientsOf({ coefficients = "jordan", steps }: NewtonSchulzOptions): readonly Coefficients[] {
   const isNamed = typeof coefficients === "string";
   const triples = isNamed ? published[coefficients] : coefficients;
   const count = steps ?? (isNamed && coefficients !== "quintic" ? 5 : triples.length);

@@ -3,7 +3,7 @@ import { termWords, totalJobWords } from "./kernel/index.ts";
 import type { Member } from "./step-members.ts";
 
 /** A sum over the tensors of a rule. */
-export interface TotalLayout {
+interface TotalLayout {
   /** Members, by number, and which of its program's totals it is. */
   readonly terms: readonly { readonly index: number; readonly place: number }[];
   /** Words of the table: of the list of terms, and of the sum. */

@@ -124,7 +124,7 @@ export function placeInTile(program: Program, wanted: readonly number[], i: stri
 }
 
 /** Whether nodes differ along rows or columns alone. */
-export function needsPlace({ nodes, axes }: Program, wanted: readonly number[]): boolean {
+function needsPlace({ nodes, axes }: Program, wanted: readonly number[]): boolean {
   return neededNodes(nodes, wanted).some((node) => axes[node] === 1 || axes[node] === 2);
 }
 

@@ -24,7 +24,7 @@ export const dims = { m: 0, n: 1, rowStride: 2, colStride: 3, jobs: 4, a: 5, b: 
 export const dimsWords = 8;
 
 /** Words of a job in the table: the word of its record, and where its matrix begins in a plane, in elements. Of a matrix that is not live nothing is computed. */
-export const job = { record: 0, start: 1 } as const;
+const job = { record: 0, start: 1 } as const;
 export const jobWords = 2;
 
 /** How far the loops of a product go at a time along what they sum over. */

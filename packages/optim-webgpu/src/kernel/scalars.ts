@@ -150,7 +150,7 @@ function lower(program: Program): ScalarCode {
 }
 
 /** The registers of a program that are sums over tensors, in the order in which they become known. */
-export function totalsOf({ passes }: Program): readonly number[] {
+function totalsOf({ passes }: Program): readonly number[] {
   return passes.flatMap((pass) => (pass.kind === "total" ? pass.registers : []));
 }
 

@@ -18,7 +18,7 @@ import { kernel, type KernelSource } from "./source.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** The update of all elements. Every program has one. */
-export function updateOf({ passes }: Program): Extract<ElementPass, { readonly kind: "update" }> {
+function updateOf({ passes }: Program): Extract<ElementPass, { readonly kind: "update" }> {
   return passes.find((pass) => pass.kind === "update" && pass.axes === 3) as Extract<
     ElementPass,
     { readonly kind: "update" }

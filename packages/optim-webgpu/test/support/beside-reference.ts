@@ -29,7 +29,7 @@ export function arenaWith(device: GPUDevice, values: Values): WebgpuParameters {
 }
 
 /** Ranges of buffers that begin anywhere, with these values. */
-export function buffersWith(device: GPUDevice, values: Values): WebgpuParameters {
+function buffersWith(device: GPUDevice, values: Values): WebgpuParameters {
   return Object.fromEntries(
     Object.entries(values).map(([name, { length }], index) => {
       const before = 1 + (index % 4);
