@@ -37,8 +37,11 @@ function run(folder, name, how, code) {
   mkdirSync(join(folder, how), { recursive: true });
   const file = join(how, `${name}.mjs`);
   writeFileSync(join(folder, file), code);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["--no-warnings", file], {
-    cwd: folder,
+  // Each in a folder of its own: what one program saves is not there for another.
+  const cwd = join(folder, "runs-of", how, name);
+  mkdirSync(cwd, { recursive: true });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--no-warnings", join(folder, file)], {
+    cwd,
     encoding: "utf8",
   });
   return { file, status, stdout, stderr };

@@ -35,8 +35,8 @@ interface WrittenGroup<Params> {
   readonly name?: string;
   readonly params: Params;
   /**
-   * The shapes of parameters whose host knows none, such as Float32Arrays; first the outputs of a layer. Rules for matrices need them. A host that
-   * knows shapes takes no others.
+   * The shapes of parameters that their host knows as one dimension, such as Float32Arrays: first the outputs of a layer, or last where the host's
+   * own layers have them there (TensorFlow). Rules for matrices need them. A parameter of more dimensions keeps its own.
    */
   readonly shapes?: { readonly [K in keyof Params]?: readonly number[] };
 }

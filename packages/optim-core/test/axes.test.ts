@@ -181,6 +181,18 @@ describe("slots per row and per column", () => {
     expect((await optimizer.stateDict()).params).toEqual(state.params);
   });
 
+  test("are along the same axis in every structure", () => {
+    expect(() =>
+      defineUpdateRule({
+        name: "Turning",
+        shapes: "either",
+        hyperparameters: { lr: 1 },
+        slots: ({ matrix }) => ({ v: matrix === true ? perRow() : 0 }),
+        update: ({ param, v }) => ({ param, v }),
+      }),
+    ).toThrow(/slots\.v: expected one number per element in every structure/);
+  });
+
   test("need shapes in the definition", () => {
     expect(() =>
       defineUpdateRule({
@@ -208,6 +220,28 @@ test("what is one per row, and waits for a total, is that of the tensor itself",
   createOptimWrapper(optimizer).updateParams(gradients({ a: [1, 2, 3, 4], b: [10, 20] }));
   // Rows of 3 and 7, of 10 and 20: 40 together.
   expect([...a, ...b]).toEqual([43, 43, 47, 47, 50, 60]);
+});
+
+test("a rule with a total takes another structure, with more reductions, from one step to the next", () => {
+  const rule = defineUpdateRule({
+    name: "Switched",
+    hyperparameters: { lr: 1, weightDecay: 0 },
+    structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
+    update({ param, grad }, _, { decays }) {
+      const all = total(sum(grad));
+      return { param: add(sub(param, param), decays ? add(all, norm(param)) : all) };
+    },
+  });
+  const w = Float32Array.of(3, 4);
+  const optimizer = arrayOptimizer(rule(), { w });
+  const wrapper = createOptimWrapper(optimizer);
+  wrapper.updateParams(gradients({ w: [1, 2] }));
+  expect([...w]).toEqual([3, 3]);
+  optimizer.paramGroups[0].weightDecay = 1;
+  w.set([3, 4]);
+  wrapper.updateParams(gradients({ w: [1, 2] }));
+  // 1 + 2, and √(9 + 16).
+  expect([...w]).toEqual([8, 8]);
 });
 
 describe("what a shape decides", () => {

@@ -115,11 +115,12 @@ export const adafactor: UpdateRuleFactory<AdafactorHyperparameters> = /* @__PURE
       const variance = add(x.variance, mul(fresh, sub(add(mul(g, g), inside), x.variance)));
       return { ...apply(variance), variance };
     }
-    const rowMean = add(div(dot(g, g, "row"), cols), inside);
-    const columnMean = add(div(dot(g, g, "column"), rows), inside);
+    // A tensor without elements has means of 0, not of 0 ÷ 0.
+    const rowMean = add(div(dot(g, g, "row"), max(cols, 1)), inside);
+    const columnMean = add(div(dot(g, g, "column"), max(rows, 1)), inside);
     const rowVar = add(x.rowVar, mul(fresh, sub(rowMean, x.rowVar)));
     const colVar = add(x.colVar, mul(fresh, sub(columnMean, x.colVar)));
-    const mean = div(sum(rowVar), rows);
+    const mean = div(sum(rowVar), max(rows, 1));
     const estimate = mul(div(rowVar, is.epsInAverage ? mean : max(mean, eps1)), colVar);
     return { ...apply(estimate), rowVar, colVar };
   },

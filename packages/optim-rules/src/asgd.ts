@@ -48,7 +48,7 @@ export const asgd: UpdateRuleFactory<AsgdHyperparameters> = /* @__PURE__ */ defi
   check: ({ lr, lambd, alpha, t0, weightDecay }) =>
     firstReason(atLeastZero({ lr, lambd, alpha, t0, weightDecay })),
   structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
-  slots: () => ({ ax: 0 }),
+  slots: () => ({ ax: "param" }),
   scalarSlots: ({ lr }) => ({ eta: lr, mu: 1 }),
   update({ param, grad, step, ax, eta, mu }, { lr, lambd, alpha, t0, weightDecay }, structure) {
     const g = penalized({ param, grad }, weightDecay, structure);

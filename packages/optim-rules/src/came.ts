@@ -67,7 +67,9 @@ export const came: UpdateRuleFactory<CameHyperparameters> = /* @__PURE__ */ defi
       : { expAvgSq: 0 }),
   }),
   update(x, h, { decays, matrix, maximize }) {
-    const { param, rows, cols, size } = x;
+    const { param, size } = x;
+    // A tensor without elements has means of 0, not of 0 ÷ 0.
+    const [rows, cols] = [max(x.rows, 1), max(x.cols, 1)];
     const { lr, eps, clipThreshold, weightDecay } = h;
     const [beta1, beta2, beta3] = h.betas;
     const g = descent(x.grad, maximize);

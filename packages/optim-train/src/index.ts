@@ -11,7 +11,7 @@ export { csvLines, jsonLines, textLines, type WriteLine } from "./metrics/lines.
 export type { Metrics, MetricsSink, RunProgress } from "./metrics/metrics.ts";
 export { smoothed } from "./metrics/smoothed.ts";
 export { createRun, type Run } from "./run.ts";
-export type { LogOptions, ResumeOptions, RunOptions, UpdateOptions } from "./run-options.ts";
+export type { LogOptions, ResumeOptions, RunOptions, RunSignal, UpdateOptions } from "./run-options.ts";
 export type { FoundRun, HyperparametersByGroup, RunStore, SavedRun } from "./run-store.ts";
 export type { RunScheduler, RunSchedulerDict, RunSchedulers } from "./schedulers.ts";
 export { plainState, type Stateful } from "./stateful.ts";

@@ -9,7 +9,7 @@ import { readAllMetrics } from "./metrics/gather.ts";
 import { nextTask } from "./next-task.ts";
 import { checkOptions } from "./options.ts";
 import { restoreRun } from "./resume.ts";
-import type { ResumeOptions, RunOptions, UpdateOptions } from "./run-options.ts";
+import type { ResumeOptions, RunOptions, RunSignal, UpdateOptions } from "./run-options.ts";
 import { RunLog } from "./run-log.ts";
 import type { SavedRun } from "./run-store.ts";
 import { Saves } from "./saves.ts";
@@ -130,7 +130,7 @@ export class LiveRun implements RunProgress {
   }
 
   /** Sleeps until something happens. Nothing has since it was looked at, or it does not sleep. */
-  async #rest(signal: AbortSignal | undefined): Promise<void> {
+  async #rest(signal: RunSignal | undefined): Promise<void> {
     const awake = !this.#paused || this.#stopping !== undefined || signal?.aborted || this.#jobs.length > 0;
     if (!awake) await new Promise<void>((resolve) => (this.#wake = resolve));
   }

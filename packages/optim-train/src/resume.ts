@@ -39,6 +39,11 @@ export async function restoreRun(
 ): Promise<SavedRun> {
   const run = found.run as SavedRun;
   const who = `resume: ${found.name}`;
+  if ((run as unknown) === undefined) {
+    refuse("invalid-state", who, "a checkpoint that a run saved, with what the run needs to go on", run, {
+      hint: "Give the run a folder of its own",
+    });
+  }
   checkSchema("invalid-state", who, run, schema());
   requireNames(run, parts, who);
   const prepared = prepareSchedulers(run, parts, options, who);

@@ -44,6 +44,8 @@ export class RunLog {
   startAt(iteration: number): void {
     this.#marks = [{ iteration, seconds: this.#clock.seconds }];
     this.#skips.clear();
+    // What was noted in an iteration that was left is not of this loop.
+    this.#notes = undefined;
   }
 
   begin(iteration: number): void {

@@ -5,6 +5,13 @@ import type { RunSchedulers } from "./schedulers.ts";
 import type { Stateful } from "./stateful.ts";
 import type { Wrappers } from "./wrappers.ts";
 
+/** As much of an `AbortSignal` as a run needs: a program without the types of browsers or of Node has no such name. */
+export interface RunSignal {
+  readonly aborted: boolean;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+}
+
 export interface RunOptions<O extends Wrappers = Wrappers> {
   /** A wrapper, an `OptimWrapperDict`, or pairs of name and wrapper. */
   readonly optim: O;
@@ -13,7 +20,7 @@ export interface RunOptions<O extends Wrappers = Wrappers> {
   /** Iterations in all. A resumed run may have more, or fewer, than before. Default: no end. */
   readonly until?: number;
   /** Ends the run after the iteration in progress: `stopSignal()` of `/node`. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: RunSignal | undefined;
   /** Saved and restored with the run, by name. */
   readonly state?: { readonly [name: string]: Stateful };
   /** Plain data that a save holds and `resume` leaves alone: the settings that the wrappers were made from. */

@@ -62,6 +62,7 @@ export function checkDefinition(definition: Unchecked): void {
   }
 
   const all = { slots: new Set<string>(), scalarSlots: new Set<string>() };
+  const along = new Map<string, unknown>();
   const collect = (kind: keyof typeof all, made: { readonly [slot: string]: unknown } = {}): void => {
     for (const [slot, initial] of Object.entries(made)) {
       const where = `${name}: ${kind}.${slot}`;
@@ -71,6 +72,15 @@ export function checkDefinition(definition: Unchecked): void {
       const isAlong = kind === "slots" && isRecord(initial) && isSlotAlong(initial as object);
       if (isAlong)
         need(shapes !== undefined, where, 'shapes: "matrix" or "either" in the definition', shapes);
+      const per = isAlong ? (initial as { readonly per: unknown }).per : "element";
+      const before = along.get(slot) ?? per;
+      need(
+        before === per,
+        where,
+        `one number per ${String(before)} in every structure: else another name`,
+        per,
+      );
+      if (kind === "slots") along.set(slot, per);
       const value: unknown = mayDerive
         ? (initial as (h: unknown) => unknown)(hyperparameters)
         : isAlong

@@ -66,7 +66,7 @@ const takingFunctions = (sums: boolean): string => wgsl`
     sizes[thread] = size;
     workgroupBarrier();
     for (var i = 0u; i < 64u; i++) { size = max(size, sizes[i]); }
-    ${sums ? takeTop : ""}
+    ${sums ? takeTop() : ""}
 
     let scale = scaleOf(size);
     let inverse = inverseOf(scale);
@@ -97,10 +97,10 @@ const takingFunctions = (sums: boolean): string => wgsl`
     keep(k, select(ordinary, length * (scale * powerOfTwo(-112)), isWide), i32(isWide));
   }
 
-  ${sums ? keepSum : ""}
+  ${sums ? keepSum() : ""}
 `;
 
-const takeTop = wgsl`
+const takeTop = (): string => wgsl`
   var exponent = -4096;
   for (var i = first + thread; i < end; i += 64u) { exponent = max(exponent, topOf(normPartials[i * stride + k])); }
   tops[thread] = exponent;
@@ -110,7 +110,7 @@ const takeTop = wgsl`
   exponent = select(0, exponent, exponent > 90 || (exponent < -80 && exponent > -4096));
 `;
 
-const keepSum = wgsl`
+const keepSum = (): string => wgsl`
   fn keepSum(k: u32, size: u32, exponent: i32, sum: f32) {
     let whole = exponent + exponentOf(sizeOf(sum));
     let level = select(i32(round(f32(exponent) / 112f)), 0, sum == 0f || abs(whole) < 126);

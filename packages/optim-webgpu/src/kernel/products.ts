@@ -32,7 +32,7 @@ const depth = 16;
 
 /** Bindings: those of `bindingsOf`, in their order, then table and dims. */
 export function productKernel(kind: ProductKind): KernelSource {
-  const { bindings, load, store, isSymmetric, summed } = products[kind];
+  const { bindings, load, store, isSymmetric, summed } = products()[kind];
   return kernel(
     kind,
     [...bindings, ["table", "read-only-storage", "array<u32>"], ["dims", "uniform", "Dims"]],
@@ -104,7 +104,8 @@ const from: Binding = ["before", "read-only-storage", "array<f32>"];
 const element = (row: string, col: string): string =>
   `start + ${row} * dims.rowStride + ${col} * dims.colStride`;
 
-const products: {
+/** Printed when they are asked for: nothing is done at import. */
+const products = (): {
   readonly [K in ProductKind]: {
     readonly bindings: readonly Binding[];
     readonly load: string;
@@ -113,7 +114,7 @@ const products: {
     /** How many terms an element is the sum of. */
     readonly summed: string;
   };
-} = {
+} => ({
   gram: {
     bindings: [from, ["work", "storage", "array<f32>"]],
     load: `${along("left", "top", "dims.m", `before[${element("line", "k")}]`)}
@@ -141,4 +142,4 @@ ${across("dims.n", `before[${element("k", "line")}]`)}`,
     isSymmetric: false,
     summed: "dims.m",
   },
-};
+});

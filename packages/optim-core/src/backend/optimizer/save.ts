@@ -26,6 +26,8 @@ export async function saveOptimizerState<P, V, S>(
   const baseParamSettings = set.base && copyHyperparameters(set.base.values);
   const frozen = set.parameters.filter((parameter) => parameter.frozen).map(({ name }) => name);
 
+  const isSecond = groups.some((group) => group.rule !== undefined) || set.parameters.some(hasSmallSlots);
+
   const checkSkips = skips.beginRead(lifecycle.at("stateDict"));
   const [, { steps, skipped }, native] = await Promise.all([
     reads.run(),
@@ -35,7 +37,7 @@ export async function saveOptimizerState<P, V, S>(
   checkSkips(skipped);
   return {
     format: "optim-optimizer",
-    version: groups.some((group) => group.rule !== undefined) || set.parameters.some(hasSmallSlots) ? 2 : 1,
+    version: isSecond ? 2 : 1,
     rule,
     groups,
     ...(baseParamSettings && { baseParamSettings }),

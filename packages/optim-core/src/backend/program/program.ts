@@ -1,4 +1,5 @@
 import type { Axes, Coefficients, Per } from "../../rule/expression.ts";
+import { memo } from "../memo.ts";
 
 /** Operations of the elementwise part, by number of operands. */
 export type UnaryOp = "neg" | "sqrt" | "abs" | "sign";
@@ -171,6 +172,13 @@ export function rootsOf({ reductions }: Program, pass: ElementPass): readonly nu
 
 /** Whether a pass over a tensor takes it as one row of all elements, since nothing in it is per row or per column. */
 export function isFlat(program: Program, pass: ElementPass): boolean {
+  // Asked at every step.
+  return memo(flatPasses, pass, () => findFlat(program, pass));
+}
+
+const flatPasses = /* @__PURE__ */ new WeakMap<ElementPass, boolean>();
+
+function findFlat(program: Program, pass: ElementPass): boolean {
   if (pass.axes !== 3) return true;
   const partial = (axes: Axes | undefined): boolean => axes === 1 || axes === 2;
   if (neededNodes(program.nodes, rootsOf(program, pass)).some((node) => partial(program.axes[node])))

@@ -152,7 +152,10 @@ export function hostUpdate<P, V>(
       items,
       (item, { from, until, operands }, known: Totals) => {
         const { registers, sums } = advance(item, from, until, factors, known);
-        memo(held, item.parameter, () => new Float64Array(sums.length)).set(sums);
+        const before = held.get(item.parameter);
+        if (before?.length === sums.length) before.set(sums);
+        // Another structure has other reductions.
+        else held.set(item.parameter, sums.slice());
         return operands.map((register) => registers[register] as number);
       },
       (a, b) => a + b,
