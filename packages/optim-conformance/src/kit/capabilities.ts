@@ -97,7 +97,9 @@ export const capabilityTests: readonly KitTest[] = [
         v: [1],
         w: [1],
       });
-      for (const gradients of [{ w: [1] }, { w: [1] }, { v: [1], w: [1] }]) subject.train(gradients);
+      subject.train({ w: [1] });
+      subject.train({ w: [1] });
+      subject.train({ v: [1], w: [1] });
       const { v } = await subject.read();
       // Its first own step is lr × 1. As the third of all it would be lr × (0.5 ÷ 0.875) ÷ √(0.5 ÷ 0.875) = 0.378.
       const isOwn = Math.abs((v?.[0] ?? Number.NaN) - 0.5) < 1e-3;
