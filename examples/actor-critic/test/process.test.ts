@@ -63,7 +63,7 @@ it(
     const child = spawn(process.execPath, [
       join(example, "dist/main.js"),
       "--iterations",
-      "12",
+      "20",
       "--out",
       out,
     ]);
