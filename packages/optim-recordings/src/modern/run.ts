@@ -114,7 +114,8 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
       const second = lossOf(step.grads2 ?? step.grads, part) ?? loss;
       for (const [name, data] of Object.entries(await climbed(part, loss))) {
         const field = `steps[${index}].perturbed.${name}`;
-        checks.parameter(field, data, step.perturbed?.[name] ?? [], 4 * maxAbsDiffVsFloat64);
+        const point = layout.fromHost(name, data);
+        checks.parameter(field, point, step.perturbed?.[name] ?? [], 4 * maxAbsDiffVsFloat64);
       }
       part.optimizer.backward(special === "sam" ? inTurn(loss, second) : loss);
       part.optimizer.step(clipping(recorded));
