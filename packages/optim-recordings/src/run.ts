@@ -106,10 +106,15 @@ export async function runGoldenCase<P, Loss extends LossClosure, LossValue>(
   }
 }
 
-/** Why a backend refuses a rule whose operations it has not all: each of them says so when an optimizer is made. */
+/** Operations that a backend has not all, and slots that a device cannot bind all at once: both are refused when an optimizer is made. */
+const refusals = ["operations of the", "storage buffers at once"];
+
+/** Why a backend refuses a rule that it cannot run. */
 function lackedOperation(error: unknown): string | undefined {
   const lacks =
-    isOptimError(error) && error.code === "unsupported" && error.message.includes("operations of the");
+    isOptimError(error) &&
+    error.code === "unsupported" &&
+    refusals.some((words) => error.message.includes(words));
   return lacks ? `${error.message} (0080-recordings-of-other-libraries)` : undefined;
 }
 
