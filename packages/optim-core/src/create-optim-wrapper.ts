@@ -196,15 +196,7 @@ export function createOptimWrapper<
       const groups = optimizer.paramGroups as readonly object[] as readonly MaybeMomentum[];
       return { momentum: groups.map(({ momentum, betas }) => momentum ?? betas?.[0] ?? 0) };
     },
-    async evaluating(run) {
-      if (typeof run !== "function") refuse("invalid-option", "evaluating", "a function", run);
-      optimizer.swapIn();
-      try {
-        return await run();
-      } finally {
-        optimizer.swapOut();
-      }
-    },
+    evaluating: (run) => evaluateSwapped(optimizer, run),
     swapIn: () => optimizer.swapIn(),
     swapOut: () => optimizer.swapOut(),
     readSlots: (names) => optimizer.readSlots(names),
@@ -237,4 +229,22 @@ function hintFor(given: unknown): string | undefined {
     return "Give a tf.Optimizer its variables first: tfjsOptimizer(tf.train.adam(1e-3), variables)";
   }
   return typeof given === "function" ? "Call what makes it" : undefined;
+}
+
+/**
+ * Runs `run` between `swapIn` and `swapOut`, of one or of many.
+ *
+ * @throws OptimError `invalid-option` for what is no function, before anything is swapped
+ */
+export async function evaluateSwapped<T>(
+  swapped: { swapIn(): void; swapOut(): void },
+  run: () => T | PromiseLike<T>,
+): Promise<T> {
+  if (typeof run !== "function") refuse("invalid-option", "evaluating", "a function", run);
+  swapped.swapIn();
+  try {
+    return await run();
+  } finally {
+    swapped.swapOut();
+  }
 }

@@ -6,7 +6,7 @@ import type {
   PreparedLoad,
   StateDictOptions,
 } from "@mm/optim-core";
-import { refuse } from "@mm/optim-core/backend";
+import { evaluateSwapped, refuse } from "@mm/optim-core/backend";
 import type { CallOneWrapper } from "./ambiguous.ts";
 import type {
   CountStatusByName,
@@ -175,13 +175,7 @@ export class OptimWrapperDict<const W extends WrapperRecord<W>> {
    * @throws OptimError `invalid-option` for what is no function; as `swapIn`
    */
   async evaluating<T>(run: () => T | PromiseLike<T>): Promise<T> {
-    if (typeof run !== "function") refuse("invalid-option", "evaluating", "a function", run);
-    this.swapIn();
-    try {
-      return await run();
-    } finally {
-      this.swapOut();
-    }
+    return evaluateSwapped(this, run);
   }
 
   /**

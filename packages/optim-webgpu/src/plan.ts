@@ -1,4 +1,4 @@
-import { memo, type Program } from "@mm/optim-core/backend";
+import { extentsOf, memo, type Program } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { Device } from "./device.ts";
 import type { Kernel } from "./device-queue.ts";
@@ -28,14 +28,7 @@ import { Products } from "./products.ts";
 import { type BatchDispatch, type BatchPass, batchPasses } from "./batch-passes.ts";
 import { Totals } from "./totals.ts";
 import { layOutStep, shapeFor, type StepLayout } from "./step-layout.ts";
-import {
-  extentsOf,
-  type FindRoom,
-  type MatrixRoom,
-  type Member,
-  slotsOf,
-  type WebgpuStepItem,
-} from "./step-members.ts";
+import { type FindRoom, type MatrixRoom, type Member, slotsOf, type WebgpuStepItem } from "./step-members.ts";
 import type { Vector } from "./storage.ts";
 import { dispatch, Table } from "./table.ts";
 import type { TileRun } from "./table-layout.ts";

@@ -1,10 +1,4 @@
-import {
-  type Extents,
-  masterSlot,
-  type MatrixView,
-  type Program,
-  type StepItem,
-} from "@mm/optim-core/backend";
+import { masterSlot, type Program, type StepItem } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import { batched } from "./batches.ts";
 import type { ParameterAccess } from "./kernel/index.ts";
@@ -98,9 +92,4 @@ function accessOf({ offset, length, dtype, padded }: ParameterRange): ParameterA
 export function slotsOf<P>({ parameter, slots }: WebgpuStepItem<P>): readonly Vector[] {
   const master = parameter.slots.get(masterSlot);
   return master === undefined ? slots : [...slots, master];
-}
-
-/** Rows and columns as a rule sees them. */
-export function extentsOf({ rows, cols, transposed }: MatrixView): Extents {
-  return transposed ? { rows: cols, cols: rows } : { rows, cols };
 }

@@ -1,4 +1,4 @@
-import { memo, type Program } from "@mm/optim-core/backend";
+import { barriersOf, memo, type Program } from "@mm/optim-core/backend";
 import { termWords, totalJobWords } from "./kernel/index.ts";
 import type { Member } from "./step-members.ts";
 
@@ -27,9 +27,6 @@ export interface TotalsPlace {
 
 /** By program, the stage of a step in which each of its passes before the update runs. */
 export type Stages = ReadonlyMap<Program, readonly number[]>;
-
-const barriersOf = ({ passes }: Program): readonly number[] =>
-  [...passes.keys()].filter((index) => passes[index]?.kind === "total");
 
 /** Those that have sums over the tensors of their rule. */
 const programsByRule = <P>(members: readonly Member<P>[]): readonly Program[][] => {

@@ -3,6 +3,7 @@ import {
   type Checked,
   type CheckRequest,
   evaluateScalars,
+  extentsOf,
   memo,
   type Program,
   refuse,
@@ -28,7 +29,7 @@ import type { StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
 import { type PlannedRecord, StepPlan } from "./plan.ts";
 import type { ParameterPort } from "./port.ts";
 import { DeviceScalar, type DeviceState } from "./scalars.ts";
-import { extentsOf, type FindRoom, type WebgpuStepItem } from "./step-members.ts";
+import { type FindRoom, type WebgpuStepItem } from "./step-members.ts";
 import type { Vector } from "./storage.ts";
 
 /** Plans that are kept: structures that alternate, as SAM's do, cost nothing. */

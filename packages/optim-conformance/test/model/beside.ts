@@ -239,7 +239,7 @@ export class Beside {
     let inside: Shown = {};
     const outcome = await outcomeOfRead(() =>
       wrapper.evaluating(async () => {
-        const refused = await outcomeOfRead(async () => this.#trained.meanwhile(meanwhile));
+        const refused = await outcomeOfRead(async () => this.#trained.attempt(meanwhile));
         inside = { meanwhile: refused, ...(await wrapper.optimizer.readParameters()) };
       }),
     );

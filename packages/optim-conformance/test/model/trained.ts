@@ -61,7 +61,7 @@ export class Trained {
         throw new Error("of the closure's own");
       };
     }
-    if (typeof closure === "string") return () => this.#reenter(closure);
+    if (typeof closure === "string") return () => this.attempt(closure);
     return this.factory.linearLoss(
       Object.entries(closure).map(([name, gradient]) => ({
         name,
@@ -71,15 +71,25 @@ export class Trained {
     );
   }
 
-  /** What may not be called while the model is evaluated. */
-  meanwhile(call: Meanwhile): unknown {
+  /** Makes a call at a time when it may be refused: in the wrapper's own closure, or while the model is evaluated. */
+  attempt(call: Reentry | Meanwhile): unknown {
     const { wrapper } = this;
     switch (call) {
       case "updateParams":
       case "backward":
         return wrapper[call](this.loss({ a: [1, 1] }));
+      case "freeze":
+      case "unfreeze":
+        return wrapper[call](["a"]);
+      case "addParamGroup":
+        return this.addLate();
+      case "initializeCountStatus":
+        return wrapper.initializeCountStatus({});
+      case "optimContext":
       case "evaluating":
-        return wrapper.evaluating(() => 1);
+        return wrapper[call](() => 1);
+      case "prepareLoad":
+        return wrapper.prepareLoad({} as OptimWrapperStateDict);
       default:
         return wrapper[call]();
     }
@@ -98,29 +108,6 @@ export class Trained {
 
   #create(initial: ArrayLike<number>): unknown {
     return this.factory.createParameter(Float32Array.from(initial), [initial.length]);
-  }
-
-  /** A call of the wrapper from its own closure. */
-  #reenter(call: Reentry): unknown {
-    const { wrapper } = this;
-    switch (call) {
-      case "updateParams":
-      case "backward":
-        return wrapper[call](this.loss({ a: [1, 1] }));
-      case "freeze":
-      case "unfreeze":
-        return wrapper[call](["a"]);
-      case "addParamGroup":
-        return this.addLate();
-      case "initializeCountStatus":
-        return wrapper.initializeCountStatus({});
-      case "optimContext":
-        return wrapper.optimContext(() => 1);
-      case "prepareLoad":
-        return wrapper.prepareLoad({} as OptimWrapperStateDict);
-      default:
-        return wrapper[call]();
-    }
   }
 }
 

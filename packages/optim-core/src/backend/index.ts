@@ -1,5 +1,6 @@
 // For authors of backends. A backend that fits `Engine` gets the rest of `Optimizer` from `createOptimizer`.
 export { contractVersion, requireContract, requireVersion } from "../contract.ts";
+export { evaluateSwapped } from "../create-optim-wrapper.ts";
 export { refuse } from "../errors.ts";
 export { hyperparameterEntries } from "../hyperparameters.ts";
 export { resolveLossScale } from "../loss-scaler.ts";
@@ -27,10 +28,19 @@ export {
   type ParameterDescription,
 } from "./parameter.ts";
 export { reduceArray, type Reduction } from "./program/evaluate.ts";
-export { type Extents, lengthAlong, type MatrixView, matrixViewOf, type Outputs } from "./program/extents.ts";
+export {
+  type Extents,
+  extentsOf,
+  isPartial,
+  lengthAlong,
+  type MatrixView,
+  matrixViewOf,
+  type Outputs,
+} from "./program/extents.ts";
 export { orthogonalizeArray } from "./program/orthogonalize.ts";
 export {
   allOperations,
+  axesOfReduction,
   type BinaryOp,
   type ComparisonOp,
   type ElementNode,
@@ -72,6 +82,6 @@ export {
 } from "./step/host-loss-scaler.ts";
 export { hostCapabilities, hostStages } from "./step/host.ts";
 export { runStep } from "./step/pipeline.ts";
-export { type Barrier, type Totals, totalsOf } from "./step/totals.ts";
+export { type Barrier, barriersOf, type Totals, totalsOf } from "./step/totals.ts";
 export { unscaleFactor } from "./step/unscale.ts";
 export { hostUpdate, type ParameterAccess } from "./step/update.ts";

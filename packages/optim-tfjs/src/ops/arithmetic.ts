@@ -116,8 +116,8 @@ export function orZero(tensors: readonly tf.Tensor[]): readonly tf.Tensor[] {
   return filled.length > 0 ? filled : [tf.scalar(0)];
 }
 
-/** Below this many elements one sum is exact enough. */
-const shortSum = 4096;
+/** Up to this many elements one sum is exact enough, see {@link sum}. */
+export const shortSum = 4096;
 
 /**
  * The sum of all elements in two passes, of rows and of their sums: a single running float32 sum of a million elements, which is what

@@ -1,11 +1,16 @@
 import type { ClipGrad } from "@mm/optim-core";
-import type { MatrixRoutine, TensorReduction, UniformSource } from "@mm/optim-core/backend";
+import {
+  axesOfReduction,
+  type MatrixRoutine,
+  type TensorReduction,
+  type UniformSource,
+} from "@mm/optim-core/backend";
 import type { Axes } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import { createNodes } from "./elements.ts";
 import type { OpsItem } from "./ops-engine.ts";
 import { orthogonalized } from "./orthogonalize.ts";
-import { axesOfReduction, reduce } from "./reduce.ts";
+import { reduce } from "./reduce.ts";
 import { createRegisters } from "./scalars.ts";
 import { reshaped, shapesOf, spread } from "./shapes.ts";
 import type { TensorCell } from "./tensor-cell.ts";

@@ -1,14 +1,9 @@
-import type { Program, TensorReduction } from "@mm/optim-core/backend";
+import type { TensorReduction } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
-import { pNorm, sum } from "./arithmetic.ts";
+import { pNorm, shortSum, sum } from "./arithmetic.ts";
 import { select } from "./select.ts";
 import { type Shape, spread } from "./shapes.ts";
 import type { Constants, Value } from "./value.ts";
-
-/** The elements that a reduction goes through: those of a tensor (axes 3), or one per row (1) or column (2). */
-export function axesOfReduction({ axes }: Program, { a, b }: TensorReduction): 1 | 2 | 3 {
-  return ((axes[a] as number) | (axes[b] as number) || 3) as 1 | 2 | 3;
-}
 
 /**
  * A reduction as a scalar, or as what is one per row, [rows, 1], or per column, [1, columns]. In float32: relative errors are some 1e-6. Call it
@@ -37,9 +32,6 @@ function largest(sizes: tf.Tensor, axis: number | undefined, constant: Constants
   const keeps = axis !== undefined;
   return tf.add(tf.max(sizes, axis, keeps), tf.sum(lost, axis, keeps));
 }
-
-/** Below this many elements one sum is exact enough, see {@link sum}. */
-const shortSum = 4096;
 
 /** The sum of a tensor, or along one axis of a matrix, which stays as a side of 1. A long one in two steps. */
 function sumAlong(x: tf.Tensor, axis: number | undefined): tf.Tensor {

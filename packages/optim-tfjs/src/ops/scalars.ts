@@ -1,4 +1,11 @@
-import { evaluateScalar, type Parameter, type Program, type ScalarInstruction } from "@mm/optim-core/backend";
+import {
+  evaluateScalar,
+  extentsOf,
+  operandsOf,
+  type Parameter,
+  type Program,
+  type ScalarInstruction,
+} from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { operand, SharedScalar, type StepScalar } from "../scalar.ts";
 import { biasCorrection, binary, unary } from "./arithmetic.ts";
@@ -26,14 +33,13 @@ export function createRegisters(
   { parameter, step, reduced, totals }: ScalarSources,
   registers: Value[],
 ): (register: number) => Value {
-  const { rows, cols, transposed } = parameter.view;
   const inputs = {
     hyperparameters: parameter.group.values,
     // These are read here.
     step: Number.NaN,
     scalarSlots: new Map<string, number>(),
     sums: [],
-    extents: transposed ? { rows: cols, cols: rows } : { rows, cols },
+    extents: extentsOf(parameter.view),
   };
   const at = (index: number): Value => (registers[index] ??= compute(index));
   const compute = (index: number): Value => {
@@ -98,9 +104,4 @@ function onDevice(instruction: Operation, at: (register: number) => Value): Valu
     default:
       return binary[instruction.op](at(instruction.a), at(instruction.b));
   }
-}
-
-function operandsOf(instruction: Operation): readonly number[] {
-  if ("condition" in instruction) return [instruction.condition, instruction.a, instruction.b];
-  return "b" in instruction ? [instruction.a, instruction.b] : [instruction.a];
 }

@@ -1,4 +1,4 @@
-import { memo, type Parameter, type Program } from "@mm/optim-core/backend";
+import { isPartial, memo, type Parameter, type Program } from "@mm/optim-core/backend";
 import type { Axes } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import { filled } from "../transfer.ts";
@@ -42,11 +42,10 @@ export function shapesOf(
 const shaped = /* @__PURE__ */ new WeakMap<Program, boolean>();
 
 function isShaped({ axes, slotAxes, reductions, matrices }: Program): boolean {
-  const partial = (along: Axes): boolean => along === 1 || along === 2;
   return (
     matrices.length > 0 ||
-    axes.some(partial) ||
-    slotAxes.some(partial) ||
+    axes.some(isPartial) ||
+    slotAxes.some(isPartial) ||
     reductions.some(({ per }) => per !== "tensor")
   );
 }

@@ -1,4 +1,4 @@
-import { neededNodes, type Program, type TensorReduction } from "@mm/optim-core/backend";
+import { isPartial, neededNodes, type Program, type TensorReduction } from "@mm/optim-core/backend";
 import { record, tileElements } from "./layout.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -125,7 +125,7 @@ export function placeInTile(program: Program, wanted: readonly number[], i: stri
 
 /** Whether nodes differ along rows or columns alone. */
 function needsPlace({ nodes, axes }: Program, wanted: readonly number[]): boolean {
-  return neededNodes(nodes, wanted).some((node) => axes[node] === 1 || axes[node] === 2);
+  return neededNodes(nodes, wanted).some((node) => isPartial(axes[node]));
 }
 
 export const columnGroupsFunction = (): string => wgsl`

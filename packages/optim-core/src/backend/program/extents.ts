@@ -31,10 +31,18 @@ export function matrixViewOf(shape: readonly number[], outputs: Outputs = "first
   };
 }
 
+/** Rows and columns as a rule sees them. */
+export function extentsOf(view: Pick<MatrixView, "rows" | "cols" | "transposed">): Extents {
+  return view.transposed ? { rows: view.cols, cols: view.rows } : view;
+}
+
 /** The elements of what differs along these axes. */
 export function lengthAlong({ rows, cols }: Extents, axes: Axes): number {
   return (axes & 1 ? rows : 1) * (axes & 2 ? cols : 1);
 }
+
+/** Whether these are the axes of what is one per row or one per column. */
+export const isPartial = (axes: Axes | undefined): boolean => axes === 1 || axes === 2;
 
 /** Axes of a rule in memory, or back. */
 export function inMemory(axes: Axes, transposed: boolean): Axes {

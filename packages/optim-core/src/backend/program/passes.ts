@@ -1,5 +1,6 @@
 import type { Axes } from "../../rule/expression.ts";
 import {
+  axesOfReduction,
   type ElementNode,
   operandsOf,
   type Pass,
@@ -19,8 +20,9 @@ const domains: readonly Axes[] = [3, 1, 2];
  * come as soon as their operand is known; updates are the last.
  */
 export function layOutPasses(parts: Parts): readonly Pass[] {
-  const { reductions, matrices, scalars, axes } = parts;
+  const { reductions, matrices, scalars } = parts;
   const levels = createLevels(parts);
+  const axesOf = reductions.map((reduction) => axesOfReduction(parts, reduction));
   const ofReductions = reductions.map(({ a, b }) => Math.max(levels.node(a), levels.node(b)));
   const ofMatrices = matrices.map(({ of }) => levels.node(of));
   const ofTotals = scalars.map((instruction) =>
@@ -33,7 +35,7 @@ export function layOutPasses(parts: Parts): readonly Pass[] {
   const last = Math.max(-1, ...ofReductions, ...ofMatrices, ...ofTotals);
   for (let level = 0; level <= last; level += 1) {
     for (const domain of domains) {
-      const here = at(ofReductions, level).filter((index) => domainOf(parts, index, axes) === domain);
+      const here = at(ofReductions, level).filter((index) => axesOf[index] === domain);
       if (here.length > 0) passes.push({ kind: "reduce", axes: domain, reductions: here });
     }
     const registers = at(ofTotals, level);
@@ -41,12 +43,6 @@ export function layOutPasses(parts: Parts): readonly Pass[] {
     for (const matrix of at(ofMatrices, level)) passes.push({ kind: "matrix", matrix });
   }
   return [...passes, ...updates(parts)];
-}
-
-/** The elements that a reduction goes through. A constant that is counted goes through all. */
-function domainOf({ reductions }: Parts, index: number, axes: readonly Axes[]): Axes {
-  const { a, b } = reductions[index] as Program["reductions"][number];
-  return ((axes[a] as Axes) | (axes[b] as Axes) || 3) as Axes;
 }
 
 function updates(parts: Parts): readonly Pass[] {
@@ -95,8 +91,7 @@ function createLevels({ nodes, scalars, uniforms, reductions, matrices }: Parts)
       const item = scalars[index] as ScalarInstruction;
       if (item.op === "reduced") return afterReduction(item.reduction);
       if (item.op === "total") return 1 + register(item.a);
-      const { condition, a, b } = item as { condition?: number; a?: number; b?: number };
-      return most([condition, a, b].filter((operand) => operand !== undefined).map(register));
+      return most(operandsOf(item).map(register));
     });
   return { node, register };
 }

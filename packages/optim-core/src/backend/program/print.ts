@@ -99,11 +99,8 @@ function scalarText({ reductions }: Program, instruction: ScalarInstruction): st
       return instruction.op;
     case "reduced":
       return reductionText(reductions[instruction.reduction] as TensorReduction);
-    default: {
-      const { condition, a, b } = instruction as { condition?: number; a: number; b?: number };
-      const operands = [condition, a, b].filter((operand) => operand !== undefined);
-      return applied(instruction.op, operands, "r");
-    }
+    default:
+      return applied(instruction.op, operandsOf(instruction), "r");
   }
 }
 

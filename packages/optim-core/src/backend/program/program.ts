@@ -1,5 +1,6 @@
 import type { Axes, Coefficients, Per } from "../../rule/expression.ts";
 import { memo } from "../memo.ts";
+import { isPartial } from "./extents.ts";
 
 /** Operations of the elementwise part, by number of operands. */
 export type UnaryOp = "neg" | "sqrt" | "abs" | "sign";
@@ -180,8 +181,7 @@ const flatPasses = /* @__PURE__ */ new WeakMap<ElementPass, boolean>();
 
 function findFlat(program: Program, pass: ElementPass): boolean {
   if (pass.axes !== 3) return true;
-  const partial = (axes: Axes | undefined): boolean => axes === 1 || axes === 2;
-  if (neededNodes(program.nodes, rootsOf(program, pass)).some((node) => partial(program.axes[node])))
+  if (neededNodes(program.nodes, rootsOf(program, pass)).some((node) => isPartial(program.axes[node])))
     return false;
   return (
     pass.kind === "update" || pass.reductions.every((index) => program.reductions[index]?.per === "tensor")
@@ -219,11 +219,16 @@ export function operationsOf(program: Program): ReadonlySet<string> {
   return new Set(found);
 }
 
-/** The operands of a node, as positions. */
-export function operandsOf(node: ElementNode): readonly number[] {
-  if ("condition" in node) return [node.condition, node.a, node.b];
-  if ("b" in node) return [node.a, node.b];
-  return "a" in node ? [node.a] : [];
+/** The operands of a node, as positions of nodes, or of an instruction, as registers. */
+export function operandsOf(item: ElementNode | ScalarInstruction): readonly number[] {
+  if ("condition" in item) return [item.condition, item.a, item.b];
+  if ("b" in item) return [item.a, item.b];
+  return "a" in item ? [item.a] : [];
+}
+
+/** The elements that a reduction goes through: those of a tensor (axes 3), or one per row (1) or column (2). A constant counts once for each. */
+export function axesOfReduction({ axes }: Pick<Program, "axes">, { a, b }: TensorReduction): Axes {
+  return ((axes[a] as Axes) | (axes[b] as Axes) || 3) as Axes;
 }
 
 /** `roots` and the nodes that they depend on, as positions in order of evaluation. */

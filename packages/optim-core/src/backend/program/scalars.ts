@@ -63,5 +63,3 @@ export function evaluateScalar(
     }
   }
 }
-
-/** Any operation, as if it had all operands. */

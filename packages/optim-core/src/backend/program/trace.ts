@@ -21,7 +21,7 @@ import {
   type Tensor,
 } from "../../rule/expression.ts";
 import { memo } from "../memo.ts";
-import { inMemory, type MatrixView, perInMemory } from "./extents.ts";
+import { inMemory, isPartial, type MatrixView, perInMemory } from "./extents.ts";
 import { layOutPasses } from "./passes.ts";
 import {
   type ElementNode,
@@ -260,7 +260,7 @@ function asksForShape(expression: Expression, seen: Set<Expression>): boolean {
   if (seen.has(expression)) return false;
   seen.add(expression);
   const { op, axes, args } = expression;
-  if (axes === 1 || axes === 2 || op === "rows" || op === "cols" || op === "newtonSchulz") return true;
+  if (isPartial(axes) || op === "rows" || op === "cols" || op === "newtonSchulz") return true;
   return args.some((arg) => asksForShape(arg, seen));
 }
 

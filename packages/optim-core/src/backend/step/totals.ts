@@ -63,16 +63,20 @@ export function totalsOf<I extends Item, T>(
 /** The pass with which a program goes on once all sums are known. */
 export const lastBarrier = (program: Program): number => (barriersOf(program).at(-1) ?? -1) + 1;
 
-/** Which passes of a program are sums over tensors. */
-const barriersOf = ({ passes }: Program): readonly number[] =>
-  passes.length === 1 ? [] : [...passes.keys()].filter((index) => passes[index]?.kind === "total");
+const barriers = /* @__PURE__ */ new WeakMap<Program, readonly number[]>();
+
+/** Which passes of a program are sums over tensors. Asked at every step. */
+export const barriersOf = (program: Program): readonly number[] =>
+  memo(barriers, program, () =>
+    [...program.passes.keys()].filter((index) => program.passes[index]?.kind === "total"),
+  );
 
 function barrierOf(program: Program, index: number): Barrier {
-  const barriers = barriersOf(program);
+  const all = barriersOf(program);
   const operands = registersAt(program, index).map(
     (register) => (program.scalars[register] as Extract<ScalarInstruction, { op: "total" }>).a,
   );
-  return { from: (barriers[index - 1] ?? -1) + 1, until: barriers[index] as number, operands };
+  return { from: (all[index - 1] ?? -1) + 1, until: all[index] as number, operands };
 }
 
 function registersAt(program: Program, barrier: number): readonly number[] {

@@ -1,6 +1,7 @@
 import type { ClipGrad } from "../../options.ts";
 import type { StepItem } from "../engine.ts";
 import { memo } from "../memo.ts";
+import { extentsOf } from "../program/extents.ts";
 import { evaluateScalars } from "../program/scalars.ts";
 import type { VectorKernels } from "../program/vectors.ts";
 import type { Parameter } from "../parameter.ts";
@@ -72,7 +73,7 @@ export function hostUpdate<P, V>(
       step: parameter.step + 1,
       scalarSlots,
       sums,
-      extents: view.transposed ? { rows: view.cols, cols: view.rows } : view,
+      extents: extentsOf(view),
       ...(totals && { totals: totals.of(program) }),
     };
     evaluateScalars(program, inputs, registers);
@@ -92,8 +93,9 @@ export function hostUpdate<P, V>(
     vectors.length = 0;
     vectors.push(param, accumulator as V);
     for (let slot = 0; slot < slots.length; slot += 1) vectors.push(slots[slot] as V);
-    if (program.reductions.length + program.matrices.length > 0)
-      vectors.push(...kernels.scratch(program, view));
+    if (handsOn(program)) vectors.push(...kernels.scratch(program, view));
+    // In the places of reductions per tensor, which have no vector.
+    else for (let index = 0; index < program.reductions.length; index += 1) vectors.push(param);
   };
 
   const run = (item: Item, frame: Frame<V>, pass: Pass): void => {
