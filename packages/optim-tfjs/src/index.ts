@@ -20,3 +20,4 @@ export type { TfOptimizer } from "./fit/tf-optimizer.ts";
 export type { TfjsWrapper } from "./fit/wrapper.ts";
 export type { TfjsOptimizerOptions } from "./options.ts";
 export { tfjsOptimizer, type TfjsOptimizer } from "./tfjs-optimizer.ts";
+export { type VariablesState, variablesState, type VariablesStateDict } from "./variables-state.ts";

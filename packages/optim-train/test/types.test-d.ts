@@ -4,6 +4,7 @@ import { OptimWrapperDict } from "@mm/optim-dict";
 import type { Communicator } from "@mm/optim-distributed";
 import type { AdamHyperparameters, SgdHyperparameters } from "@mm/optim-rules";
 import type { Scheduler, SchedulerDict } from "@mm/optim-schedule";
+import { type TfjsVariables, variablesState, type VariablesStateDict } from "@mm/optim-tfjs";
 import {
   collectMetrics,
   createBatches,
@@ -21,6 +22,7 @@ declare const scheduler: Scheduler;
 declare const schedulers: SchedulerDict<"generator" | "critic">;
 declare const checkpoints: Checkpoints;
 declare const ranks: Communicator;
+declare const variables: TfjsVariables;
 
 describe("a run of one wrapper", () => {
   const run = createRun({ optim: critic, schedulers: scheduler, store: checkpointStore(checkpoints), ranks });
@@ -74,6 +76,14 @@ test("options are checked", () => {
   // @ts-expect-error samples are counted
   createBatches({ size: 3 });
   expectTypeOf(plainState([1]).value).toEqualTypeOf<number[]>();
+});
+
+test("variables that no optimizer trains are part of a run", () => {
+  const statistics = variablesState(variables);
+  createRun({ optim: critic, state: { statistics } });
+  expectTypeOf(statistics.stateDict()).resolves.toEqualTypeOf<VariablesStateDict>();
+  // @ts-expect-error variables come in a list or by name
+  variablesState(3);
 });
 
 test("sinks take what they need", () => {
