@@ -8,6 +8,13 @@ export interface CommandLine {
   readonly settings: Settings;
   /** Folder of all that is written. */
   readonly out: string;
+  /** Whether to go on from the newest checkpoint there, with the settings that it was started with. */
+  readonly resume: boolean;
+}
+
+interface ParsedOptions extends Partial<Settings> {
+  readonly out?: string;
+  readonly resume?: boolean;
 }
 
 const defaultOut = fileURLToPath(new URL("../runs/latest", import.meta.url));
@@ -22,8 +29,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine | undefin
     if (error.exitCode === 0) return undefined;
     throw new UsageError(error.message.replace(/^error: /, ""), { cause: error });
   }
-  const { out = defaultOut, ...given } = program.opts<Partial<Settings> & { readonly out?: string }>();
-  return { settings: completeSettings(given), out: resolve(out) };
+  const { out = defaultOut, resume = false, ...given } = program.opts<ParsedOptions>();
+  return { settings: completeSettings(given), out: resolve(out), resume };
 }
 
 function describe(): Command {
@@ -40,8 +47,13 @@ function describe(): Command {
     )
     .option("--side <count>", `pixels a side of the picture (default: ${defaults.side})`, whole(8, 512))
     .option("--seed <number>", `same seed, same numbers (default: ${defaults.seed})`, whole(0, 2 ** 31 - 1))
-    .option("--out <folder>", "where pictures go (default: runs/latest of this example)")
-    .addHelpText("after", "\nCtrl-C stops after the step in progress and draws what was learned.")
+    .option("--out <folder>", "where everything goes (default: runs/latest of this example)")
+    .addOption(
+      new Option("--resume", "go on from the newest checkpoint in the folder").conflicts(
+        Object.keys(defaults),
+      ),
+    )
+    .addHelpText("after", "\nCtrl-C stops after the step in progress, and draws what was learned.")
     .configureOutput({ outputError: () => undefined }) // who catches the error prints it
     .exitOverride();
 }

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { initWasm, Resvg } from "@resvg/resvg-wasm";
 import { PNG } from "pngjs";
 import { clamp, type Picture } from "./picture.ts";
-import type { Frame } from "./train.ts";
+import type { Frame } from "./frames.ts";
 
 const columns = 4;
 const cell = 128;

@@ -1,6 +1,6 @@
-import { createOptimWrapper } from "@mm/optim-core";
-import { adam } from "@mm/optim-rules";
-import { createArena, webgpuOptimizer } from "@mm/optim-webgpu";
+import { createOptimWrapper, type OptimWrapper } from "@mm/optim-core";
+import { adam, type AdamHyperparameters } from "@mm/optim-rules";
+import { createArena, webgpuOptimizer, type WebgpuLoss } from "@mm/optim-webgpu";
 import { floats, read, write } from "./buffers.ts";
 import {
   createBackward,
@@ -8,15 +8,21 @@ import {
   drawFrequencies,
   drawParameters,
   parameterLengths,
+  type ParameterName,
 } from "./network.ts";
 import { pixelColours, pixelPoints, type Picture } from "./picture.ts";
-import { createRandom } from "./random.ts";
+import { createRandom, type Random } from "./random.ts";
 import type { Settings } from "./settings.ts";
+
+type Loss = WebgpuLoss<ParameterName>;
 
 /** A network that learns a picture, and the optimizer that teaches it. */
 export interface Fit {
-  /** One micro-batch: points drawn at random from the picture. Enqueues work and waits for none of it. */
-  train(lr: number): void;
+  readonly optim: OptimWrapper<Loss, undefined, AdamHyperparameters>;
+  /** Points are drawn with it. */
+  readonly random: Random;
+  /** Uploads points that are drawn at random from the picture. @returns what records how wrong the network is there, backwards */
+  nextBatch(): Loss;
   /** The whole picture as the network sees it now, in any size. Waits for the device. */
   draw(width: number, height: number): Promise<Picture>;
   dispose(): void;
@@ -47,20 +53,21 @@ export function createFit(device: GPUDevice, picture: Picture, settings: Setting
   const canvas = createForward(device, canvasPoints, weights);
 
   return {
-    train(lr) {
-      optim.paramGroups[0].lr = lr; // live: nothing is compiled anew
+    optim,
+    random,
+    nextBatch() {
       const pixels = Uint32Array.from({ length: settings.batch }, () =>
         random.integer(picture.width * picture.height),
       );
       write(device, forward.points, pixelPoints(picture, pixels));
       write(device, backward.wanted, pixelColours(picture, pixels));
-      optim.updateParams(({ encoder, grad, scale }) => {
+      return ({ encoder, grad, scale }) => {
         const pass = encoder.beginComputePass();
         forward.record(pass);
         backward.record(pass, grad, scale);
         pass.end();
         return undefined;
-      });
+      };
     },
     async draw(width, height) {
       const count = width * height;

@@ -1,9 +1,10 @@
+import type { Stateful } from "@mm/optim-train";
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { xoroshiro128plus, xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 
-/** The same numbers for the same seed. */
-export interface Random {
+/** The same numbers for the same seed, and after a resume the same as without a stop. */
+export interface Random extends Stateful {
   /** A whole number, 0 ≤ n < `end`. */
   integer(end: number): number;
   /** `count` independent standard normals. */
@@ -11,7 +12,7 @@ export interface Random {
 }
 
 export function createRandom(seed: number): Random {
-  const generator = xoroshiro128plus(seed);
+  let generator = xoroshiro128plus(seed);
   return {
     integer: (end) => uniformInt(generator, 0, end - 1),
     // Box–Muller: two uniform numbers give a normal one. 1 − u is above 0, where the logarithm is finite.
@@ -20,5 +21,9 @@ export function createRandom(seed: number): Random {
         const radius = Math.sqrt(-2 * Math.log(1 - uniformFloat64(generator)));
         return radius * Math.cos(2 * Math.PI * uniformFloat64(generator));
       }),
+    stateDict: () => generator.getState(),
+    loadStateDict(state) {
+      generator = xoroshiro128plusFromState(state as readonly number[]);
+    },
   };
 }

@@ -1,42 +1,64 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { checkpointStore } from "@mm/optim-checkpoint";
+import { openCheckpoints } from "@mm/optim-checkpoint/node";
+import type { FoundRun, SavedRun } from "@mm/optim-train";
+import { stopSignal } from "@mm/optim-train/node";
 import type { CommandLine } from "./command-line.ts";
 import { noAdapter, openDevice } from "./device.ts";
 import { UsageError } from "./errors.ts";
 import { drawGrowth, encodePicture } from "./figure.ts";
 import { createFit } from "./fit.ts";
+import type { Frame } from "./frames.ts";
 import { paintPicture } from "./picture.ts";
-import { type Frame, train } from "./train.ts";
+import type { Settings } from "./settings.ts";
+import { createTraining } from "./train.ts";
 
 /** Trains, and writes the pictures. @returns whether all steps are done: a person may have stopped it */
-export async function run({ settings, out }: CommandLine): Promise<boolean> {
+export async function run({ settings: given, out, resume }: CommandLine): Promise<boolean> {
   await makeFolder(out);
+  const store = checkpointStore<SavedRun>(openCheckpoints(out));
+  const found = resume ? await store.find() : undefined;
+  if (resume && found === undefined) throw new UsageError(`no checkpoint in ${out}`);
+  const settings = found ? settingsOf(found) : given;
   const wanted = paintPicture(settings.side, settings.side);
   const opened = await openDevice();
   if (opened === undefined) throw new UsageError(noAdapter);
   const { device, adapterName, close } = opened;
   console.log(`on ${adapterName}`);
-  const interruption = catchInterruption();
+  const signal = stopSignal();
   try {
     const fit = createFit(device, wanted, settings);
-    const frames: Frame[] = [];
-    await train(fit, wanted, settings, {
-      signal: interruption.signal,
+    const { run, frames, train } = createTraining(fit, wanted, settings, {
+      signal,
+      store,
       async onFrame(frame) {
-        frames.push(frame);
-        await writeFile(join(out, "growth.png"), await drawGrowth(frames, wanted));
+        await writeFile(join(out, "growth.png"), await drawGrowth(frames.all, wanted));
         console.log(`step ${frame.step}/${settings.steps} | ${frame.psnr.toFixed(1)} dB | ${pace(frame)}`);
       },
     });
+    if (found) await run.resume({ from: found });
+    await train();
     // The network is a function of any point: its picture has whatever size is asked for.
     await writeFile(join(out, "picture.png"), encodePicture(await fit.draw(256, 256)));
     console.log(`written to ${nearest(out)}: growth.png, picture.png`);
+    if (!run.done) console.log(`go on with: --resume --out ${nearest(out)}`);
     fit.dispose();
-    return frames.at(-1)?.step === settings.steps;
+    return run.done;
   } finally {
-    interruption.stopCatching();
+    signal.dispose();
     await close();
   }
+}
+
+/** A run goes on with the settings that it was started with. @throws UsageError for a checkpoint of another program */
+function settingsOf({ run }: Pick<FoundRun, "run">): Settings {
+  const { program, settings } = Object((Object(run) as SavedRun).info) as {
+    readonly program?: unknown;
+    readonly settings: Settings;
+  };
+  if (program !== "coordinate-network") throw new UsageError("the checkpoint is one of another program");
+  return settings;
 }
 
 function pace({ step, seconds }: Frame): string {
@@ -59,14 +81,4 @@ async function makeFolder(out: string): Promise<void> {
       cause: error,
     });
   }
-}
-
-/** The first Ctrl-C lets the step in progress end, and the picture be drawn; a second one ends the process at once. */
-function catchInterruption(): { readonly signal: AbortSignal; readonly stopCatching: () => void } {
-  const interruption = new AbortController();
-  const interrupt = () => interruption.abort();
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  for (const signal of signals) process.once(signal, interrupt);
-  const stopCatching = () => signals.forEach((signal) => process.off(signal, interrupt));
-  return { signal: interruption.signal, stopCatching };
 }

@@ -15,6 +15,7 @@ it.each([
   ["--side 4", "a whole number, 8 or more, at most 512"],
   ["--seed -1", "a whole number, 0 or more"],
   ["--step 5", "Did you mean --steps?"],
+  ["--resume --steps 5", "cannot be used with"],
   ["fit", "too many arguments"],
 ])("refuses %s", (line, message) => {
   expect(() => parseCommandLine(line.split(" "))).toThrow(UsageError);
@@ -25,5 +26,7 @@ it("lays what is given over a recipe that works", () => {
   expect(parseCommandLine(["--steps", "5", "--out", "/runs/a"])).toEqual({
     settings: { ...completeSettings({}), steps: 5 },
     out: "/runs/a",
+    resume: false,
   });
+  expect(parseCommandLine(["--resume"])).toMatchObject({ resume: true });
 });

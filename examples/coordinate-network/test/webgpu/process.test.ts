@@ -16,6 +16,8 @@ beforeAll(() => {
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
 }, 120_000);
 
+const checkpoint = "checkpoint-000001.safetensors";
+
 it("ends with 2 and a message for bad options", async () => {
   const { code, stdout, stderr } = await run(["--batch", "3"]);
   expect(code).toBe(2);
@@ -34,7 +36,7 @@ it("trains, tells how it goes, and draws both pictures", { timeout: 120_000 }, a
   expect(lines[1]).toMatch(/^step 0\/4 \| \d+\.\d dB \| as it begins$/);
   expect(lines.at(-2)).toMatch(/^step 4\/4 \| \d+\.\d dB \| \d+\.\d s, \d+\.\d ms a step$/);
   expect(lines.at(-1)).toMatch(/^written to .*: growth\.png, picture\.png$/);
-  expect(readdirSync(out).sort()).toEqual(["growth.png", "picture.png"]);
+  expect(readdirSync(out).sort()).toEqual([checkpoint, "growth.png", "picture.png"]);
   const { width, height } = PNG.sync.read(readFileSync(join(out, "picture.png")));
   expect([width, height]).toEqual([256, 256]);
 });
@@ -49,7 +51,13 @@ it("on Ctrl-C stops, draws what it has learned, and ends with 130", { timeout: 1
   });
   expect(code).toBe(130);
   expect(stdout).toContain("written to");
-  expect(readdirSync(out).sort()).toEqual(["growth.png", "picture.png"]);
+  expect(stdout.trimEnd().split("\n").at(-1)).toBe(`go on with: --resume --out ${out}`);
+  expect(readdirSync(out).sort()).toEqual([checkpoint, "growth.png", "picture.png"]);
+});
+
+it("ends with 2 where there is nothing to resume", async () => {
+  const { code, stderr } = await run(["--resume", "--out", join(folder, "nothing")]);
+  expect([code, stderr]).toEqual([2, expect.stringContaining("no checkpoint in")]);
 });
 
 interface Ended {
