@@ -1,7 +1,24 @@
 export { buildOptimWrapper, type BuildParts, type EntryPoint } from "./build-optim-wrapper.ts";
 export { buildOptimWrapperDict, type BuiltDict } from "./build-optim-wrapper-dict.ts";
 export { buildScheduler, buildSchedulerDict, type WithSchedules } from "./build-scheduler.ts";
-export type * from "./config.ts";
+export type {
+  AnyOptimizerConfig,
+  AnyParamRule,
+  ClipGradByNormConfig,
+  DictMember,
+  LayerDecay,
+  OptimizerConfig,
+  OptimWrapperConfig,
+  OptimWrapperDictConfig,
+  ParamOptions,
+  ParamRule,
+  Paramwise,
+  RuleAround,
+  ScaleLr,
+  ScheduleConfig,
+  SchedulesConfig,
+  WrapperSettings,
+} from "./config.ts";
 export type { Matcher, MatcherFields } from "./matcher.ts";
 export { joinModels, type JoinedModels, type Model } from "./model/describe-model.ts";
 export type { LayersModel } from "./model/layers-model.ts";

@@ -14,7 +14,17 @@ export { oneCycle, type OneCycleOptions } from "./one-cycle.ts";
 export { oneCycleMomentum, type OneCycleMomentumOptions } from "./one-cycle-momentum.ts";
 export { polynomial, type PolynomialOptions } from "./polynomial.ts";
 export { reduceOnPlateau, type ReduceOnPlateauOptions } from "./reduce-on-plateau.ts";
-export * from "./schedule.ts";
+export {
+  type NestedSchedule,
+  type Schedule,
+  type ScheduleCounts,
+  type ScheduleFactory,
+  type ScheduleGroup,
+  type ScheduleOptions,
+  type ScheduleOptionsRecord,
+  type ScheduleState,
+  valueAt,
+} from "./schedule.ts";
 export { sequence, type SequenceOptions } from "./sequence.ts";
 export { createScheduler } from "./create-scheduler.ts";
 export type { HyperparametersOf, SchedulePlan, Scheduler, SchedulerOptions } from "./scheduler.ts";

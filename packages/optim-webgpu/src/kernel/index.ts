@@ -1,16 +1,52 @@
-export * from "./accumulate.ts";
+export { accumulateKernel, type IncomingStorage } from "./accumulate.ts";
 export { along, alongAt, isShaped, recordWords, scratchElements, termsAt } from "./along.ts";
-export * from "./check.ts";
+export { checkKernel, checkWorkgroups, partialsPerWorkgroup } from "./check.ts";
 export { hasScratch, matricesOf, type ParameterAccess } from "./elements.ts";
-export * from "./layout.ts";
-export * from "./prepare.ts";
-export * from "./prepare-norms.ts";
-export * from "./products.ts";
-export * from "./reduce-pass.ts";
-export * from "./scalars.ts";
-export * from "./seed.ts";
-export * from "./shaped-passes.ts";
+export {
+  globals,
+  globalsWords,
+  header,
+  headerWords,
+  type NormKind,
+  normKinds,
+  pair,
+  partialWords,
+  range,
+  rangeWords,
+  record,
+  scalerState,
+  scalerStateWords,
+  stateBlock,
+  stateBlockWords,
+  tile,
+  tileElements,
+  tileWords,
+  workgroupSize,
+} from "./layout.ts";
+export { prepareKernel } from "./prepare.ts";
+export { prepareNormsKernel } from "./prepare-norms.ts";
+export { dims, dimsWords, jobWords, productKernel, type ProductKind, productTile } from "./products.ts";
+export { perTensor, reduceKernel, type ReducePass } from "./reduce-pass.ts";
+export {
+  codeWords,
+  evaluationsOf,
+  hasSums,
+  registersOf,
+  staticWords,
+  writeCode,
+  writeStatics,
+  writeUniforms,
+} from "./scalars.ts";
+export { seedKernel } from "./seed.ts";
+export {
+  alongUpdateKernel,
+  columnsKernel,
+  columnSumsKernel,
+  perAxis,
+  rowsKernel,
+  type UpdatePass,
+} from "./shaped-passes.ts";
 export type { KernelSource } from "./source.ts";
-export * from "./totals.ts";
-export * from "./update.ts";
+export { termWords, totalJob, totalJobWords, totalsKernel } from "./totals.ts";
+export { makingKernel, updateKernel } from "./update.ts";
 export { wide } from "./wide.ts";
