@@ -14,6 +14,7 @@ export default defineConfig({
     alias: [
       ...aliases("source"),
       { find: /^@mm-examples\/gan-digits\/(.*)$/, replacement: here("../gan-digits/src/$1.ts") },
+      { find: /^@mm-examples\/tfjs-wasm-kernels$/, replacement: here("../tfjs-wasm-kernels/src/index.ts") },
     ],
   },
   plugins: [digits()],

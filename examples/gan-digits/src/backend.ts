@@ -1,21 +1,21 @@
+import { repairWasmKernels } from "@mm-examples/tfjs-wasm-kernels";
 import * as tf from "@tensorflow/tfjs-core";
 // tfjs-core alone has no gradients: this package registers them.
 import "@tensorflow/tfjs-layers";
 import "@tensorflow/tfjs-backend-cpu";
 import { setThreadsCount } from "@tensorflow/tfjs-backend-wasm";
 import { UsageError } from "./errors.ts";
-import { transposeExplicitly } from "./matmul-gradient.ts";
 import type { Backend } from "./settings.ts";
 
 /** @returns what a process calls when it is done with it. @throws UsageError where there is no adapter for webgpu */
 export async function startBackend(backend: Backend): Promise<() => Promise<void>> {
   tf.enableProdMode(); // without the advertisement of the cpu backend
+  repairWasmKernels();
   setThreadsCount(1); // Node has no threads for it, whatever is asked.
   const stop = backend === "webgpu" ? await registerWebgpu() : () => Promise.resolve();
   if (!(await tf.setBackend(backend)))
     throw new Error(`TensorFlow.js could not start its ${backend} backend`);
   await tf.ready();
-  transposeExplicitly();
   return stop;
 }
 

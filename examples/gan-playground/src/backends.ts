@@ -1,4 +1,4 @@
-import { transposeExplicitly } from "@mm-examples/gan-digits/matmul-gradient";
+import { repairWasmKernels } from "@mm-examples/tfjs-wasm-kernels";
 import { tfjsOptimizer as onHeap } from "@mm/optim-tfjs";
 import { tfjsOptimizer as onGpu } from "@mm/optim-webgpu/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
@@ -40,7 +40,7 @@ export async function prepareBackends(): Promise<readonly BackendChoice[]> {
     "tfjs-backend-wasm-simd.wasm": simd,
     "tfjs-backend-wasm-threaded-simd.wasm": threaded,
   });
-  transposeExplicitly();
+  repairWasmKernels();
   const missing = await whatWebgpuLacks();
   return (["wasm", "webgpu"] as const).flatMap((backend) => {
     const { label, plain: plainLabel } = tfjsBackends[backend];
