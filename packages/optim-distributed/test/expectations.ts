@@ -33,7 +33,7 @@ export function expectEquality(of: () => readonly Results[], kind: "arrays" | "a
     (name) => {
       const comparisons = of().map((results) => results[`${kind}: ${name}`] as Comparison);
       for (const { difference, largest, hash, steps } of comparisons) {
-        expect(difference).toBeLessThanOrEqual(tolerance);
+        expect(difference).toBeLessThanOrEqual(setups[name]?.tolerance ?? tolerance);
         expect(hash).toEqual(comparisons[0]?.hash);
         // That it trained at all.
         expect(largest).toBeGreaterThan(0.5);

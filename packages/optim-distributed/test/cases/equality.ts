@@ -6,7 +6,7 @@ import {
   type OptimWrapperOptions,
 } from "@mm/optim-core";
 import { type Communicator, distributed, shardOf } from "@mm/optim-distributed";
-import { adamw, sgd } from "@mm/optim-rules";
+import { adafactor, adamw, muon, sgd } from "@mm/optim-rules";
 import { createArena, type WasmLoss, wasmOptimizer } from "@mm/optim-wasm";
 import { hashWords } from "../../src/hash.ts";
 import { allocate, batchOf, fill, lengths, lossOf, type Name, type Parameters } from "./network.ts";
@@ -16,7 +16,12 @@ type Wrapper = OptimWrapper<WasmLoss<Name>, number>;
 interface Setup {
   readonly optimizer: (parameters: Parameters) => Optimizer<WasmLoss<Name>, number>;
   readonly options?: OptimWrapperOptions;
+  /** The largest difference from one process, where a sum in another order moves a parameter further than it does of itself. */
+  readonly tolerance?: number;
 }
+
+/** Of the matrix, its outputs first. */
+const shapes = { w1: [8, 4] };
 
 const plain = (parameters: Parameters) => wasmOptimizer(adamw({ lr: 0.01 }), parameters);
 const momentum = (parameters: Parameters) => wasmOptimizer(sgd({ lr: 0.05, momentum: 0.9 }), parameters);
@@ -32,6 +37,22 @@ export const setups: { readonly [name: string]: Setup } = {
       wasmOptimizer(adamw({ lr: 0.01 }), [
         { params: { w1, b1 } },
         { params: { w2, b2 }, rule: sgd({ lr: 0.05 }) },
+      ]),
+  },
+  "muon and adamw in one optimizer, clipped": {
+    optimizer: ({ w1, b1, w2, b2 }) =>
+      wasmOptimizer(adamw({ lr: 0.01 }), [
+        { params: { w1 }, rule: muon({ lr: 0.02 }), shapes },
+        { params: { b1, w2, b2 } },
+      ]),
+    options: { clipGrad: { maxNorm: 0.05 } },
+    tolerance: 1e-5,
+  },
+  "adafactor and adamw in one optimizer": {
+    optimizer: ({ w1, b1, w2, b2 }) =>
+      wasmOptimizer(adamw({ lr: 0.01 }), [
+        { params: { w1 }, rule: adafactor({ lr: 0.02 }), shapes },
+        { params: { b1, w2, b2 } },
       ]),
   },
   "windows of 3": { optimizer: plain, options: { accumulativeCounts: 3 } },
@@ -62,7 +83,7 @@ export function compareWithOne(
   communicator: Communicator,
   inArena: boolean,
 ): Promise<Comparison> {
-  const mine = inArena ? createArena(lengths) : allocate();
+  const mine = inArena ? createArena({ ...lengths, ...shapes }) : allocate();
   const whole = allocate();
   for (const parameters of [mine, whole]) fill(parameters);
   const { optimizer, options } = setup;
