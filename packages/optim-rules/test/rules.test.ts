@@ -10,6 +10,10 @@ const others = new Set([
   "adafactor",
   "came",
   "muon",
+  // Rules of one number for all tensors: shared-rules.test.ts.
+  "dAdaptAdam",
+  "dAdaptSgd",
+  "prodigy",
   "cautious",
   "ema",
   "lookahead",

@@ -27,6 +27,8 @@ export class DeviceState {
   readonly #device: Device;
   readonly #blocks = new Map<string, Block>();
   #buffer: GPUBuffer;
+  /** Between two numbers of the state: a copy needs another buffer. */
+  #relay: GPUBuffer | undefined;
 
   constructor(device: Device) {
     this.#device = device;
@@ -73,6 +75,15 @@ export class DeviceState {
     this.#device.write(this.#buffer, 4 * word, data);
   }
 
+  /** Copies a pair, after all that was submitted. */
+  copy(from: DeviceScalar, to: DeviceScalar): void {
+    this.#relay ??= this.#device.createBuffer("relay", 8);
+    const encoder = this.#device.createEncoder("shared slot");
+    encoder.copyBufferToBuffer(this.#buffer, 4 * from.word, this.#relay, 0, 8);
+    encoder.copyBufferToBuffer(this.#relay, 0, this.#buffer, 4 * to.word, 8);
+    this.#device.submit([encoder.finish()]);
+  }
+
   /** What gives the numbers of scalars, as of this call. Waits for the device. */
   async read(): Promise<(scalar: DeviceScalar) => number> {
     const view = new DataView(
@@ -88,6 +99,7 @@ export class DeviceState {
 
   destroy(): void {
     this.#buffer.destroy();
+    this.#relay?.destroy();
   }
 
   #block(name: string): Block {

@@ -278,9 +278,11 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
       parameter.step = scalar;
     }
     for (const [slot, value] of scalarSlots) {
-      if (typeof value !== "number") continue;
       const scalar = state.slotOf(name, slot);
-      state.write(scalar.word, Float32Array.from(pair(value)));
+      if (typeof value === "number") state.write(scalar.word, Float32Array.from(pair(value)));
+      // Of a shared slot, another parameter's.
+      else if (value instanceof DeviceScalar && value.word !== scalar.word) state.copy(value, scalar);
+      else continue;
       scalarSlots.set(slot, scalar);
     }
   }

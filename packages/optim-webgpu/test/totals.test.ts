@@ -1,17 +1,5 @@
-import {
-  abs,
-  add,
-  defineUpdateRule,
-  div,
-  dot,
-  max,
-  mul,
-  norm,
-  sqrt,
-  sub,
-  sum,
-  total,
-} from "@mm/optim-core/rule";
+import { add, defineUpdateRule, div, mul, norm, sub, total } from "@mm/optim-core/rule";
+import { dAdaptAdam, prodigy as prodigyRule } from "@mm/optim-rules";
 import { createArena, webgpuOptimizer } from "@mm/optim-webgpu";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
@@ -29,32 +17,7 @@ beforeAll(async () => {
   device = await openDevice();
 });
 
-/** Prodigy (Mishchenko and Defazio, arXiv:2306.06101): one step size for all tensors, from sums over them. */
-const prodigy = defineUpdateRule({
-  name: "Prodigy",
-  hyperparameters: { lr: 1, beta1: 0.9, beta2: 0.999, d0: 1e-2 },
-  slots: () => ({ p0: "param", s: 0, m: 0, v: 0 }),
-  scalarSlots: ({ d0 }) => ({ d: d0, numerator: 0 }),
-  update({ param, grad, p0, s, m, v, d, numerator }, { lr, beta1, beta2, d0 }) {
-    const beta3 = sqrt(beta2);
-    const gain = mul(div(d, d0), mul(d, lr));
-    const nextS = add(mul(beta3, s), mul(gain, grad));
-    const found = add(mul(beta3, numerator), total(mul(gain, dot(grad, sub(p0, param)))));
-    const next = max(d, div(found, total(sum(abs(nextS)))));
-    const nextM = add(mul(beta1, m), mul(mul(d, sub(1, beta1)), grad));
-    const nextV = add(mul(beta2, v), mul(mul(mul(d, d), sub(1, beta2)), mul(grad, grad)));
-    return {
-      param: sub(param, mul(mul(d, lr), div(nextM, add(sqrt(nextV), mul(next, 1e-8))))),
-      p0,
-      s: nextS,
-      m: nextM,
-      v: nextV,
-      d: next,
-      numerator: found,
-    };
-  },
-});
-
+const prodigy = () => prodigyRule({ d0: 1e-2 });
 const shapes: Shapes = { a: [40], b: [7], c: [9001], none: [0] };
 
 describe("sums over the tensors of a rule beside the reference", () => {
@@ -77,6 +40,24 @@ describe("sums over the tensors of a rule beside the reference", () => {
         return update === 4 ? others : { ...others, b: b! };
       },
     });
+    expect(found.parameters).toBeLessThanOrEqual(1e-5);
+    expect(found.scalars).toBeLessThanOrEqual(1e-5);
+  });
+
+  test("D-Adaptation's Adam, of which one tensor joins later", async () => {
+    const found = await besideReference(
+      device,
+      dAdaptAdam({ d0: 1e-2, eps: 1e-2 }),
+      shapes,
+      ({ a, b, c, none }) => [{ params: { a: a!, c: c! } }, { params: { b: b!, none: none! } }],
+      {
+        updates: 6,
+        gradients(all, random, update) {
+          const { c, ...others } = valuesFor(all, random);
+          return update < 3 ? others : { ...others, c: c! };
+        },
+      },
+    );
     expect(found.parameters).toBeLessThanOrEqual(1e-5);
     expect(found.scalars).toBeLessThanOrEqual(1e-5);
   });

@@ -1,5 +1,5 @@
 import type { BaseHyperparameters } from "@mm/optim-core";
-import { defineUpdateRule, eq, mul, select, sub, type UpdateRule } from "@mm/optim-core/rule";
+import { add, defineUpdateRule, eq, mul, select, shared, sub, type UpdateRule } from "@mm/optim-core/rule";
 import {
   adabelief,
   adamwEpsilonHat,
@@ -163,6 +163,37 @@ export const ruleTests: readonly KitTest[] = [
       await kit.expectParameters("update", subject, { w: [5] });
       const { params } = await subject.optimizer.stateDict();
       expectEqual("state", "scalar slots", params[0]?.scalarSlots, { started: 1 });
+    },
+  },
+  {
+    name: "rules: a shared slot is one number for all tensors, of one that joins later and of one that missed steps",
+    needs: ["rules", "portableState"],
+    async run(kit) {
+      const rule = defineUpdateRule({
+        name: "Counting together",
+        hyperparameters: { lr: 1 },
+        scalarSlots: () => ({ k: shared(0) }),
+        update({ param, grad, k }, { lr }) {
+          const next = add(k, 1);
+          return { param: sub(param, mul(mul(lr, next), grad)), k: next };
+        },
+      });
+      const initials = { w: [0], b: [0], c: [0] };
+      const subject = kit.subject(rule(), initials);
+      const [w, b, c] = [{ w: [1] }, { b: [1] }, { c: [1] }];
+      for (const gradients of [{ ...w, ...b }, w, { ...w, ...b }, { ...w, ...b, ...c }, w])
+        subject.train(gradients);
+      // −(1 + 2 + 3 + 4 + 5), −(1 + 3 + 4), −4
+      await kit.expectParameters("update", subject, { w: [-15], b: [-8], c: [-4] });
+      const state = await subject.optimizer.stateDict();
+      for (const { name, scalarSlots } of state.params)
+        expectEqual("state", `${name}: the shared slot`, scalarSlots, { k: 5 });
+      const other = kit.subject(rule(), initials);
+      other.optimizer.prepareLoad(state).commit();
+      other.train(c);
+      other.train({ ...b, ...c });
+      // −6 − 7, and b takes its first step here at 7
+      await kit.expectParameters("state", other, { w: [0], b: [-7], c: [-13] });
     },
   },
   ...kitRules.flatMap(([name, rule]): readonly KitTest[] => [

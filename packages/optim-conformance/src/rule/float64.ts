@@ -87,7 +87,10 @@ export function stepInFloat64(
     return [name, before.slots[name] ?? begins] as const;
   });
   const scalarSlots = Object.entries(definition.scalarSlots?.(hyperparameters, structure) ?? {}).map(
-    ([name, initial]) => [name, before.scalarSlots[name] ?? initial] as const,
+    ([name, declared]) => {
+      const initial = typeof declared === "object" ? refuseTotals(definition.name) : declared;
+      return [name, before.scalarSlots[name] ?? initial] as const;
+    },
   );
   const x: Record<string, Expression> = {
     param: leaf(before.values),
@@ -110,6 +113,7 @@ export function stepInFloat64(
   const compute = ({ op, args, value }: Expression): Value => {
     if (op === "const") return value;
     const operands = args.map(evaluate);
+    if (op === "total") refuseTotals(definition.name);
     if (op === "norm") return Math.hypot(...(operands[0] as readonly number[]));
     const meaning = meanings[op] as (typeof meanings)[string];
     if (operands.every((operand) => typeof operand === "number")) return meaning(...operands);
@@ -138,6 +142,13 @@ export function stepInFloat64(
       ...Object.fromEntries(scalarSlots.map(([name]) => [name, next(name) as number])),
     },
   };
+}
+
+/** This model is of one tensor. */
+function refuseTotals(name: string): never {
+  return refuse("unsupported", `testRule: ${name}`, "a rule without sums over all tensors", name, {
+    hint: "Give the rule a float64 evaluation of its own",
+  });
 }
 
 /** This model is of elements, which it does not arrange. */

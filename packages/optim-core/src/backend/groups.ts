@@ -19,6 +19,8 @@ export class HyperparameterGroup {
   values: HyperparameterRecord;
   /** Counts assignments: what was computed from the values is stale when it differs. */
   version = 0;
+  /** The slots that its parameters may have, whatever is assigned. */
+  readonly everySlot: SlotNames;
   readonly #accept: (structure: Flags) => void;
 
   /**
@@ -37,15 +39,11 @@ export class HyperparameterGroup {
     this.#accept = accept;
     this.values = hyperparameterEntries(rule.hyperparameters);
     this.values = this.check(options, who);
+    this.everySlot = allSlots(rule.definition, this.structure);
   }
 
   get structure(): Flags {
     return structureOf(this.rule.definition, this.values);
-  }
-
-  /** The slots that its parameters may have, whatever is assigned. */
-  get everySlot(): SlotNames {
-    return allSlots(this.rule.definition, this.structure);
   }
 
   /** Whether its rule has an evaluation point: its parameters then need one vector more, beside their slots, while it is evaluated. */
@@ -98,7 +96,12 @@ export class HyperparameterGroup {
               : declared,
         ]),
       ),
-      scalarSlots: new Map(Object.entries(scalarSlots?.(values, structure) ?? {})),
+      scalarSlots: new Map(
+        Object.entries(scalarSlots?.(values, structure) ?? {}).map(([name, declared]) => [
+          name,
+          typeof declared === "object" ? declared.initial : declared,
+        ]),
+      ),
     };
   }
 }

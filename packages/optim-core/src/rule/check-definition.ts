@@ -70,20 +70,28 @@ export function checkDefinition(definition: Unchecked): void {
       need(free, where, `a name that is none of ${taken}`, slot);
       const mayDerive = kind === "slots" && typeof initial === "function";
       const isAlong = kind === "slots" && isRecord(initial) && isSlotAlong(initial as object);
+      const isShared =
+        kind === "scalarSlots" && isRecord(initial) && typeof (initial as Shared).shared === "function";
       if (isAlong)
         need(shapes !== undefined, where, 'shapes: "matrix" or "either" in the definition', shapes);
-      const per = isAlong ? (initial as { readonly per: unknown }).per : "element";
-      const before = along.get(slot) ?? per;
+      const per = isAlong
+        ? (initial as { readonly per: unknown }).per
+        : kind === "slots"
+          ? "element"
+          : isShared
+            ? "rule"
+            : "tensor";
+      const before = along.get(`${kind}.${slot}`) ?? per;
       need(
         before === per,
         where,
         `one number per ${String(before)} in every structure: else another name`,
         per,
       );
-      if (kind === "slots") along.set(slot, per);
+      along.set(`${kind}.${slot}`, per);
       const value: unknown = mayDerive
         ? (initial as (h: unknown) => unknown)(hyperparameters)
-        : isAlong
+        : isAlong || isShared
           ? (initial as { readonly initial: unknown }).initial
           : initial;
       const isParam = kind === "slots" && value === "param";
@@ -107,6 +115,9 @@ export function checkDefinition(definition: Unchecked): void {
     need(!all.slots.has(slot), `${name}: scalarSlots.${slot}`, "a name that no slot has", slot);
 }
 
+interface Shared {
+  readonly shared?: unknown;
+}
 const isSlotAlong = ({ per }: { readonly per?: unknown }): boolean => per === "row" || per === "column";
 const isRecord = (value: unknown): boolean => ({}).toString.call(value) === "[object Object]";
 

@@ -8,7 +8,7 @@ import {
 import { aBoolean, aFinite, checkSchema, isFinite32, type Schema } from "../schema.ts";
 import { checkDefinition } from "./check-definition.ts";
 import type { Expression, Scalar, Tensor } from "./expression.ts";
-import type { InitialValue, NextSlotValues, SlotDeclarations, SlotValues } from "./slots.ts";
+import type { InitialValue, NextSlotValues, SharedSlot, SlotDeclarations, SlotValues } from "./slots.ts";
 
 /** Plain booleans that a rule may branch on. */
 export type Flags = { readonly [name: string]: boolean };
@@ -77,11 +77,11 @@ export interface UpdateRuleDefinition<
   readonly shapes?: "matrix" | "either";
   /** State with one float32 per element, per row or per column, by name, with its initial value. Depends on the structure alone. */
   readonly slots?: (structure: Structure<H, D>) => Slots & SlotDeclarations<H>;
-  /** State with one number per parameter tensor. */
+  /** State with one number per parameter tensor, or with `shared(…)` one for all of them. */
   readonly scalarSlots?: (
     hyperparameters: Readonly<H>,
     structure: Structure<H, D>,
-  ) => { readonly [K in ScalarSlot]?: number };
+  ) => { readonly [K in ScalarSlot]?: number | SharedSlot };
   /**
    * The rule, as expressions. Called once per structure, not once per step: branch on `structure`, never on a value. A key missing
    * from what it returns, or one too many, is an error at trace time.
@@ -120,7 +120,7 @@ export interface ErasedDefinition {
   readonly scalarSlots?: (
     hyperparameters: HyperparameterRecord,
     structure: Flags,
-  ) => { readonly [slot: string]: number };
+  ) => { readonly [slot: string]: number | SharedSlot };
   readonly update: (
     x: { readonly [name: string]: Expression },
     hyperparameters: { readonly [name: string]: Expression | readonly Expression[] },

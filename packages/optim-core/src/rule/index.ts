@@ -17,7 +17,15 @@ export {
   type UpdateRuleFactory,
   type Widened,
 } from "./define.ts";
-export { type InitialValue, perColumn, perRow, type SlotAlong, type SlotDeclarations } from "./slots.ts";
+export {
+  type InitialValue,
+  perColumn,
+  perRow,
+  shared,
+  type SharedSlot,
+  type SlotAlong,
+  type SlotDeclarations,
+} from "./slots.ts";
 export {
   abs,
   add,

@@ -1,3 +1,4 @@
+import { SharedSlots } from "../backend/optimizer/shared-slots.ts";
 import type { Scalar, Tensor, Value } from "./expression.ts";
 
 declare const begins: unique symbol;
@@ -13,6 +14,22 @@ export interface SlotAlong<in out A extends "row" | "column"> {
 export const perRow = (initial = 0): SlotAlong<"row"> => ({ per: "row", initial });
 /** Declares a slot of one float32 per column: per input of a layer. @param initial what it holds before the first step. Default 0 */
 export const perColumn = (initial = 0): SlotAlong<"column"> => ({ per: "column", initial });
+
+/** A scalar slot that is one number for all tensors of a rule, as it is declared. */
+export interface SharedSlot {
+  /** What keeps it, for backends. */
+  readonly shared: typeof SharedSlots;
+  readonly initial: number;
+}
+
+/**
+ * Declares a scalar slot of one number for all tensors of the rule in an optimizer (Prodigy's step size). It moves once a step, whichever tensors
+ * take it: its next value may read hyperparameters, other shared slots and what {@link total} sums up, and nothing of one tensor alone. The
+ * hyperparameters that it reads must be the same in all groups of the rule.
+ *
+ * @param initial what it holds before the first step
+ */
+export const shared = (initial: number): SharedSlot => ({ shared: SharedSlots, initial });
 
 /**
  * What a slot holds before the parameter's first step: a number everywhere, or with `"param"` what the parameter holds then. A slot that

@@ -120,7 +120,7 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
       part.optimizer.backward(special === "sam" ? inTurn(loss, second) : loss);
       part.optimizer.step(clipping(recorded));
       part.optimizer.zeroGrad();
-      if (recorded.stepCounter === "group") await moveAlong(part, step);
+      if (recorded.stepCounter === "group" && !counts(recorded)) await moveAlong(part, step);
     }
     for (const part of parts) {
       const after = await part.optimizer.readParameters();
@@ -185,9 +185,9 @@ async function compareScalars<Loss, LossValue>(
   checks: Checks,
   at: string,
   { optimizer, groups }: Part<Loss, LossValue>,
-  { scalars = [], eval: point }: ModernStep,
+  { scalars = [] }: ModernStep,
 ): Promise<void> {
-  if (point === undefined) return;
+  if (scalars.length === 0) return;
   const { params } = await optimizer.stateDict();
   for (const { name, step, scalarSlots } of params) {
     const group = groups.find((each) => each.params.includes(name))?.recorded ?? 0;
@@ -198,6 +198,9 @@ async function compareScalars<Loss, LossValue>(
     }
   }
 }
+
+/** Whether the rule counts its steps in a number that all tensors share. */
+const counts = ({ optimizer: { type } }: ModernCase): boolean => /^(prodigyopt|dadaptation):/.test(type);
 
 /** Whether Newton–Schulz was computed in bfloat16. */
 const isRounded = ({ newtonSchulz }: ModernCase, { rule }: { readonly rule: string }): boolean =>
@@ -319,6 +322,12 @@ const ownSlots: ReadonlySet<string> = /* @__PURE__ */ new Set([
   // Numbers of a group, which are compared after every step.
   "weightSum",
   "lrMax",
+  "d",
+  "dMax",
+  "dNumerator",
+  "numeratorWeighted",
+  "g0Norm",
+  "k",
 ]);
 
 /** Names that transformers has for slots of PyTorch's Adafactor. */
@@ -351,8 +360,11 @@ function compareSlots(
         if (theirs.get(slot) === null) continue;
         const negated = theirs.get("negPreGrad");
         const value = theirs.get(slot) ?? (slot === "prev" ? negated : theirs.get(otherNames[slot] ?? ""));
-        const data =
+        const stored =
           typeof value === "object" && value !== null && "tensor" in value ? value.tensor : [value];
+        // Prodigy's of a parameter that began at 0 everywhere is one 0 in theirs.
+        const isZero = slot === "p0" && stored.length === 1 && Number(stored[0]) === 0;
+        const data = isZero ? Array.from(values, () => 0) : stored;
         const sign = slot === "prev" && value === negated ? -1 : 1;
         const isWhole = values.length === (init[name]?.data as ArrayLike<number> | undefined)?.length;
         const found = isWhole && values.length > 1 ? layout.fromHost(name, values as Float32Array) : values;

@@ -22,6 +22,12 @@ const batchOfMatrices = (shapes: readonly (readonly number[])[]): string | undef
 const withoutCounterpart: {
   readonly [type: string]: (o: TorchOptions, shapes: readonly (readonly number[])[]) => string | undefined;
 } = {
+  "prodigyopt:Prodigy": (o) =>
+    Number(o["slice_p"] ?? 1) !== 1
+      ? "slice_p"
+      : o["lr"] === 0
+        ? "a group with lr 0, which goes on by the others' rate"
+        : undefined,
   "timm.optim.lamb:Lamb": (o) => (o["caution"] ? "caution before the trust ratio" : undefined),
   "timm.optim.adan:Adan": (o) => (o["caution"] ? "caution of the first average alone" : undefined),
   "timm.optim.lars:Lars": (o) => (o["dampening"] ? "dampening" : undefined),

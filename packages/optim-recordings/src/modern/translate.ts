@@ -9,6 +9,8 @@ import {
   adopt,
   came,
   cautious,
+  dAdaptAdam,
+  dAdaptSgd,
   lamb,
   laprop,
   lars,
@@ -19,6 +21,7 @@ import {
   type MuonOptions,
   nadamw,
   novograd,
+  prodigy,
   scheduleFreeAdamw,
   scheduleFreeRadam,
   scheduleFreeSgd,
@@ -181,6 +184,32 @@ export const translations: { readonly [type: string]: Translate } = {
       clipThreshold: number(o, "clip_threshold", 1),
     });
   },
+  "prodigyopt:Prodigy": (o) => {
+    const { momentum: _momentum, ...others } = common(o);
+    return prodigy({
+      ...others,
+      beta3: number(o, "beta3", 0),
+      decoupledWeightDecay: flag(o, "decouple", true),
+      biasCorrected: flag(o, "use_bias_correction"),
+      safeguardWarmup: flag(o, "safeguard_warmup"),
+      dCoef: number(o, "d_coef", 1),
+      ...distance(o),
+    });
+  },
+  "dadaptation:DAdaptAdam": (o) => {
+    const { momentum: _momentum, ...others } = common(o);
+    return dAdaptAdam({
+      ...others,
+      decoupledWeightDecay: flag(o, "decouple"),
+      biasCorrected: flag(o, "use_bias_correction"),
+      layerScale: number(o, "layer_scale", 1),
+      ...distance(o),
+    });
+  },
+  "dadaptation:DAdaptSGD": (o) => {
+    const { betas: _betas, eps: _eps, ...others } = common(o);
+    return dAdaptSgd({ ...others, ...distance(o) });
+  },
   "timm.optim.laprop:LaProp": (o) => timmCautious(o, laprop(common(o))),
   "timm.optim.sgdw:SGDW": (o) =>
     timmCautious(
@@ -315,6 +344,12 @@ const pair = (o: TorchOptions, name: string): readonly [number, number] | undefi
   (o[name] ?? undefined) as readonly [number, number] | undefined;
 const flag = (o: TorchOptions, name: string, otherwise = false): boolean => Boolean(o[name] ?? otherwise);
 const number = (o: TorchOptions, name: string, otherwise: number): number => Number(o[name] ?? otherwise);
+
+/** The first estimate, and the bound of its growth, which is ∞ or a number. */
+function distance(o: TorchOptions): { readonly d0: number; readonly growthRate: number } {
+  const growth = number(o, "growth_rate", Infinity);
+  return { d0: number(o, "d0", 1e-6), growthRate: growth === Infinity ? 0 : growth };
+}
 
 const weighting = (o: TorchOptions): { readonly r: number; readonly weightLrPower: number } => ({
   r: number(o, "r", 0),

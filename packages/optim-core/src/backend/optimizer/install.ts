@@ -72,7 +72,9 @@ function installParameter<P, V, S>(
   }
   parameter.scalarSlots.clear();
   const begun = stepped || parameter.slots.size > 0;
-  for (const [slot, value] of [...(begun ? initial.scalarSlots : []), ...scalars]) {
+  const { shared } = parameter.group.everySlot;
+  const begins = [...initial.scalarSlots].filter(([slot]) => begun && !shared.has(slot));
+  for (const [slot, value] of [...begins, ...scalars]) {
     parameter.scalarSlots.set(slot, engine.scalar(value));
   }
   const gradient = data.get(pendingGradient);

@@ -8,6 +8,7 @@ import type { NamedParameter, Parameter } from "../parameter.ts";
 import type { GradientRewrite } from "../program/program.ts";
 import { acceptStructure } from "./accept.ts";
 import { collectParameters } from "./collect-parameters.ts";
+import type { SharedSlots } from "./shared-slots.ts";
 import { ensureSlots } from "./slots.ts";
 
 /** The parameters of an optimizer, their groups, and what a step needs of each. */
@@ -27,6 +28,8 @@ export class ParameterSet<P, V, S> {
   readonly #items = new Map<Parameter<P, V, S>, CachedItem<P, V, S>>();
   /** Where each group, name and identity was written. */
   #places = new Map<unknown, string>();
+  /** Absent where no rule has shared slots, and after a load. */
+  #shared: SharedSlots<P, V, S> | undefined;
   /** Whether one of the parameters has a master. */
   #masters = false;
 
@@ -107,14 +110,25 @@ export class ParameterSet<P, V, S> {
 
   /** The parameters that take part in a step, with their slots made. */
   stepItems(rewrite: GradientRewrite): readonly StepItem<P, V, S>[] {
-    return this.parameters
+    const items = this.parameters
       .filter((parameter) => parameter.pending && !this.isFrozen(parameter))
       .map((parameter) => this.#item(parameter, rewrite));
+    for (const { everySlot } of this.groups) {
+      if (everySlot.sharing) this.#shared ??= new everySlot.sharing(this.#engine, this.parameters);
+    }
+    this.#shared?.spread(items, this.groups);
+    return items;
+  }
+
+  /** A scalar slot: of a shared one the number of now. */
+  scalarSlot(parameter: Parameter<P, V, S>, slot: string): S {
+    return this.#shared?.read(parameter, slot) ?? (parameter.scalarSlots.get(slot) as S);
   }
 
   /** Forgets what steps were prepared with: slots were replaced. */
   forgetItems(): void {
     this.#items.clear();
+    this.#shared = undefined;
   }
 
   #createGroup(rule: UpdateRule, name: string, options: object, where: string): HyperparameterGroup {

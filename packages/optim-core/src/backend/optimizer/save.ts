@@ -2,6 +2,7 @@ import type { StateEngine } from "../engine.ts";
 import type { OptimizerStateDict, ParameterState } from "../../state.ts";
 import { copyHyperparameters } from "../groups.ts";
 import type { Parameter } from "../parameter.ts";
+import type { ParameterSet } from "./parameter-set.ts";
 import type { OptimizerParts } from "./parts.ts";
 import { ensureSlots } from "./slots.ts";
 
@@ -11,7 +12,7 @@ export async function saveOptimizerState<P, V, S>(
   withPending: boolean,
 ): Promise<OptimizerStateDict> {
   const reads = new Reads(engine);
-  const parameters = set.parameters.map((parameter) => plan(engine, parameter, withPending, reads));
+  const parameters = set.parameters.map((parameter) => plan(engine, set, parameter, withPending, reads));
   const readScale = withPending && pending.scale !== undefined ? reads.scalar(pending.scale) : undefined;
   const groups = set.groups.map((group) => {
     const { name, params, values } = group;
@@ -58,6 +59,7 @@ function hasSmallSlots<P, V, S>({ group, slots }: Parameter<P, V, S>): boolean {
 /** Enqueues the reads of a parameter's state; what it returns builds the state once they are done. */
 function plan<P, V, S>(
   engine: StateEngine<P, V, S>,
+  set: Pick<ParameterSet<P, V, S>, "scalarSlot">,
   parameter: Parameter<P, V, S>,
   withPending: boolean,
   reads: Reads<V, S>,
@@ -67,8 +69,8 @@ function plan<P, V, S>(
   const shape = [...parameter.shape];
   const step = reads.scalar(parameter.step);
   const slots = [...parameter.slots].map(([slot, vector]) => [slot, reads.vector(vector)] as const);
-  const scalarSlots = [...parameter.scalarSlots].map(
-    ([slot, scalar]) => [slot, reads.scalar(scalar)] as const,
+  const scalarSlots = [...parameter.scalarSlots.keys()].map(
+    (slot) => [slot, reads.scalar(set.scalarSlot(parameter, slot))] as const,
   );
   const gradient = withPending && pending ? reads.vector(accumulator as V) : undefined;
   return () => ({

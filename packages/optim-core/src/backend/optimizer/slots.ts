@@ -12,6 +12,7 @@ export function ensureSlots<P, V, S>(
     parameter.slots.set(masterSlot, engine.allocateCopy(parameter));
   }
   const { slots, scalarSlots } = parameter.group.initialSlots(parameter.view);
+  const { shared } = parameter.group.everySlot;
   for (const [name, initial] of slots) {
     if (parameter.slots.has(name)) continue;
     const isCopy = initial === "param";
@@ -23,7 +24,9 @@ export function ensureSlots<P, V, S>(
     );
   }
   for (const [name, initial] of scalarSlots) {
-    if (!parameter.scalarSlots.has(name)) parameter.scalarSlots.set(name, engine.scalar(initial));
+    // Those of now are brought by the step.
+    if (!shared.has(name) && !parameter.scalarSlots.has(name))
+      parameter.scalarSlots.set(name, engine.scalar(initial));
   }
 }
 

@@ -20,6 +20,7 @@ import {
   select,
   type Tensor,
 } from "../../rule/expression.ts";
+import type { SharedSlot } from "../../rule/slots.ts";
 import { memo } from "../memo.ts";
 import { inMemory, isPartial, type MatrixView, perInMemory } from "./extents.ts";
 import { layOutPasses } from "./passes.ts";
@@ -62,6 +63,10 @@ export function traceRule(
 export interface SlotNames {
   readonly slots: ReadonlySet<string>;
   readonly scalarSlots: ReadonlySet<string>;
+  /** Those among `scalarSlots` that are one number for all tensors of the rule. */
+  readonly shared: ReadonlySet<string>;
+  /** What keeps those. */
+  readonly sharing: SharedSlot["shared"] | undefined;
   /** The axes of slots, as the rule sees them. */
   readonly axes: ReadonlyMap<string, Axes>;
 }
@@ -78,17 +83,29 @@ export function allSlots(definition: ErasedDefinition, structure: Flags): SlotNa
 
 function findSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
   const axes = new Map<string, Axes>();
-  const found = { slots: new Set<string>(), scalarSlots: new Set<string>(), axes };
+  let sharing: SharedSlot["shared"] | undefined;
+  const found = {
+    slots: new Set<string>(),
+    scalarSlots: new Set<string>(),
+    shared: new Set<string>(),
+    axes,
+  };
   const switches = Object.keys(structure);
   for (const flags of everyStructure(definition.shapes === undefined ? switches : [...switches, "matrix"])) {
     for (const [slot, declared] of Object.entries(definition.slots?.(flags) ?? {})) {
       found.slots.add(slot);
       axes.set(slot, axesOf(declared));
     }
-    for (const slot of Object.keys(definition.scalarSlots?.(definition.hyperparameters, flags) ?? {}))
+    const scalars = definition.scalarSlots?.(definition.hyperparameters, flags) ?? {};
+    for (const [slot, declared] of Object.entries(scalars)) {
       found.scalarSlots.add(slot);
+      if (typeof declared === "object") {
+        found.shared.add(slot);
+        sharing = declared.shared;
+      }
+    }
   }
-  return found;
+  return { ...found, sharing };
 }
 
 /**
@@ -122,7 +139,8 @@ function trace(
   const declared = definition.slots?.(structure) ?? {};
   const slots = Object.keys(declared);
   const axesOfSlots = slots.map((slot) => axesOf(declared[slot]));
-  const scalarSlots = Object.keys(definition.scalarSlots?.(definition.hyperparameters, structure) ?? {});
+  const declaredScalars = definition.scalarSlots?.(definition.hyperparameters, structure) ?? {};
+  const scalarSlots = Object.keys(declaredScalars);
   const grad = rewrittenGradient(rewrite);
   const x: Record<string, Expression> = { param: leaf("param", 3), grad, step: leaf("step", 0) };
   for (const name of [...slots, ...scalarSlots]) {
@@ -148,6 +166,16 @@ function trace(
   const nextParam = take("param", 3);
   const nextSlots = slots.map((name, index) => take(name, axesOfSlots[index] as Axes));
   const nextScalars = scalarSlots.map((name) => take(name, 0));
+  for (const [index, name] of scalarSlots.entries()) {
+    const declared = declaredScalars[name];
+    if (typeof declared !== "object") continue;
+    const own = declared.shared.ofOneTensor(
+      nextScalars[index] as Expression,
+      (slot) => typeof declaredScalars[slot] === "object",
+    );
+    const expected = `a next value of the shared slot ${name} that no tensor has alone: total(…) of it`;
+    if (own !== undefined) refuse("invalid-rule", who, expected, own);
+  }
   const extra = Object.keys(returned);
   if (extra.length > 0) refuse("invalid-rule", who, `only param and slots in what it returns`, extra);
   const everything = [nextParam, ...nextSlots, ...nextScalars];
