@@ -9,6 +9,7 @@ import {
   pow,
   type Scalar,
   select,
+  shared,
   sqrt,
   sub,
   type Tensor,
@@ -93,6 +94,20 @@ describe("rules", () => {
     rule({ betas: [0] });
     // @ts-expect-error a number
     rule({ lr: "1" });
+  });
+
+  test("a shared slot is a scalar, and begins at a number", () => {
+    defineUpdateRule({
+      name: "Sharing",
+      hyperparameters: { lr: 1 },
+      scalarSlots: ({ lr }) => ({ size: shared(lr) }),
+      update({ param, size }) {
+        expectTypeOf(size).toEqualTypeOf<Scalar>();
+        return { param, size: 1 };
+      },
+    });
+    // @ts-expect-error a number
+    shared("param");
   });
 
   test("an evaluation point is a tensor of the parameter and the slots", () => {
