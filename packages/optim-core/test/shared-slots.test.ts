@@ -94,7 +94,7 @@ describe("a shared slot", () => {
     );
     expect([...a, ...b]).toEqual([0, 0]);
     wrapper.zeroGrad();
-    optimizer.paramGroups[1].keep = 1;
+    for (const group of optimizer.paramGroups) group.keep = 1;
     wrapper.updateParams(gradients({ a: [1], b: [2] }));
     expect([...a, ...b]).toEqual([-3, -3]);
   });
