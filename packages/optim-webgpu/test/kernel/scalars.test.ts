@@ -38,7 +38,9 @@ beforeAll(async () => {
 
 /** The scalar slots of a rule, with their initial values. */
 function initialSlots({ definition, hyperparameters }: UpdateRule): (readonly [string, number])[] {
-  return Object.entries(definition.scalarSlots?.(hyperparameters as never, {}) ?? {});
+  return Object.entries(definition.scalarSlots?.(hyperparameters as never, {}) ?? {}).map(
+    ([name, first]) => [name, typeof first === "object" ? first.initial : first] as const,
+  );
 }
 
 /** By step: the uniforms that a rule has on the host, and the scalar slots before it. */

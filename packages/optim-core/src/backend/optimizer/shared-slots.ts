@@ -63,7 +63,8 @@ export class SharedSlots<P, V, S> {
   read({ group }: Parameter<P, V, S>, slot: string): S | undefined {
     if (!group.everySlot.shared.has(slot)) return undefined;
     const { definition } = group.rule;
-    for (const { group: other, scalarSlots } of this.#current.get(definition) ?? this.#parameters) {
+    const all = this.#parameters;
+    for (const { group: other, scalarSlots } of this.#current.get(definition) ?? all) {
       if (other.rule.definition === definition && scalarSlots.has(slot)) return scalarSlots.get(slot);
     }
     return undefined;
