@@ -61,7 +61,7 @@ const node = {
       "examples/*/test/page/**",
       ...(hasWebGpu() ? [] : webgpu),
       ...(hasTorch ? [] : python),
-      "packages/*/test/mpi/**",
+      "{packages,examples}/*/test/mpi/**",
       ...(built ? notOfBuilds : []),
     ],
     typecheck: {
@@ -79,7 +79,7 @@ const mpi = {
   test: {
     ...timeouts,
     name: "mpi",
-    include: ["packages/*/test/mpi/**/*.test.ts"],
+    include: ["{packages,examples}/*/test/mpi/**/*.test.ts"],
     exclude: [...(hasNamespaces ? [] : hosts), ...(built ? notOfBuilds : [])],
     fileParallelism: false,
     sequence: { groupOrder: 1 },

@@ -7,14 +7,14 @@ import {
   parseOptimWrapperDictConfig,
   type RuleName,
 } from "@mm/optim-config";
-import { adam, adamw, lion, sgd } from "@mm/optim-rules";
+import { adam, adamw, ema, lion, sgd } from "@mm/optim-rules";
 import { constant, cosine, linear, multiStep, polynomial, step } from "@mm/optim-schedule";
-import { tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import { UsageError } from "./errors.ts";
 import type { Weights } from "./models.ts";
+import { optimizerOn, type Ranks } from "./ranks.ts";
 
 /** What a configuration may name. */
-const rules = { adam, adamw, lion, sgd };
+const rules = { adam, adamw, ema, lion, sgd };
 const schedules = { constant, cosine, linear, multiStep, polynomial, step };
 
 type Rule = RuleName<typeof rules>;
@@ -46,9 +46,13 @@ export function readOptimConfig(file: string): string {
 }
 
 /** Optimizers and schedulers from the text of a configuration. */
-export function buildOptim(text: string, generator: Weights, discriminator: Weights) {
+export function buildOptim(text: string, generator: Weights, discriminator: Weights, ranks?: Ranks) {
   const config = parse(text);
   const models = joinModels({ generator, discriminator });
-  const optim = buildOptimWrapperDict(models, config, { optimizer: tfjsOptimizer, rules, schedules });
+  const optim = buildOptimWrapperDict(models, config, {
+    optimizer: optimizerOn(ranks),
+    rules,
+    schedules,
+  });
   return { optim, schedulers: buildSchedulerDict(optim, config, { schedules }) };
 }

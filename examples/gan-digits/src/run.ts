@@ -11,10 +11,11 @@ import { type CommandLine, resumedSettings } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
 import { drawLosses } from "./figures/losses.ts";
 import { drawSamples } from "./figures/samples.ts";
-import { createGan } from "./gan.ts";
+import { createGan, withAverage } from "./gan.ts";
 import { loadDigits } from "./load-digits.ts";
 import { createProgress } from "./progress.ts";
 import { assess, type Assessment } from "./quality.ts";
+import { openRanks, type Ranks } from "./ranks.ts";
 import { completeSettings, type Settings } from "./settings.ts";
 import { createTraining, train } from "./train.ts";
 
@@ -24,9 +25,12 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
   await makeFolder(out);
   const saved = resume === undefined ? undefined : await findRun(resume);
   const settings = saved ? resumedSettings(saved.settings, given, saved.iteration) : completeSettings(given);
+  const ranks = await openRanks();
+  if (ranks && settings.tfjsBackend === "webgpu")
+    throw new UsageError("--backend webgpu: several ranks sum gradients where nothing waits for a device");
   const stopBackend = await startBackend(settings.tfjsBackend);
   try {
-    return await trainAndShow(settings, commandLine, saved?.found);
+    return await trainAndShow(settings, commandLine, ranks, saved?.found);
   } finally {
     await stopBackend();
   }
@@ -35,24 +39,27 @@ export async function run(commandLine: CommandLine): Promise<boolean> {
 async function trainAndShow(
   settings: Settings,
   { out, checkpointEvery }: CommandLine,
+  ranks: Ranks | undefined,
   found: FoundRun | undefined,
 ): Promise<boolean> {
   const digits = loadDigits();
-  const gan = createGan(settings, digits.training);
+  const gan = createGan(settings, digits.training, ranks);
   const checkpoints = openCheckpoints(out);
   const metrics = jsonLinesFile(join(out, "metrics.jsonl"));
-  const progress = createProgress(process.stdout, settings.iterations);
+  // The first rank logs, saves and shows; the others train.
+  const progress = ranks?.rank ? undefined : createProgress(process.stdout, settings.iterations);
   const signal = stopSignal();
   const training = createTraining(gan, {
     signal,
-    to: [metrics, progress.sink],
+    to: progress ? [metrics, progress.sink] : [],
     store: checkpointStore(checkpoints),
     saveEvery: checkpointEvery,
     onSaveError: tellOfFullDisk,
   });
   if (found) await training.resume({ from: found });
-  await train(gan, training).finally(() => progress.stop());
+  await train(gan, training).finally(() => progress?.stop());
   signal.dispose();
+  if (!progress) return training.done;
 
   await writeFile(join(out, "samples.png"), await drawSamples(gan.frames.all));
   await writeFile(join(out, "losses.png"), await drawLosses(metrics.read()));
@@ -66,7 +73,7 @@ async function trainAndShow(
     return false;
   }
 
-  const quality = await assess(gan.average, digits, settings.seed);
+  const quality = await withAverage(gan, () => assess(gan.generator, digits, settings.seed));
   await writeFile(join(out, "quality.json"), `${JSON.stringify(quality, undefined, 2)}\n`);
   console.log(describe("samples", "the asked class", quality.samples));
   console.log(describe("real digits, held out", "the true class", quality.heldOut));

@@ -168,9 +168,9 @@ it("keeps twelve frames, the last after the last iteration", async () => {
 
 /** All that the next iteration depends on, and what the figures show: tensors by a hash of their bytes, where −0 is not 0. */
 async function bits(gan: Gan): Promise<{ readonly [part: string]: unknown }> {
-  const { generator, discriminator, average, random, frames, optim, schedulers } = gan;
+  const { generator, discriminator, random, frames, optim, schedulers } = gan;
   const state = {
-    weights: await Promise.all([generator, discriminator, average].map(readWeights)),
+    weights: await Promise.all([generator, discriminator].map(readWeights)),
     random: random.state(),
     frames: frames.all,
     optim: await optim.stateDict(),
