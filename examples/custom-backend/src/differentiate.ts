@@ -16,7 +16,7 @@ export type JaxLoss = (at: ReadVariable) => np.Array;
 export function differentiate(
   loss: JaxLoss,
   { parameters, scale, lossScale = 1, returnLoss }: GradientRequest<Variable, Float32Array, number>,
-): Gradients<Variable, Float32Array, np.Array, number, np.Array> {
+): Gradients<np.Array, Variable, Float32Array, np.Array, number> {
   const arrays = parameters.map(({ value }) => value.array);
   const references = arrays.map((array) => array.refCount);
   const read = new Set<Variable>();

@@ -47,7 +47,7 @@ export function differentiate<V>(
   index: ParameterIndex<V>,
   loss: WasmLoss,
   { parameters, scale, lossScale = 1, returnLoss }: GradientRequest<Float32Array, V, number>,
-): Gradients<Float32Array, V, V, number, number> {
+): Gradients<number, Float32Array, V, V, number> {
   storage.reserve(parameters.filter(({ accumulator, pending }) => pending || accumulator === undefined));
   const gradients = new Map<WasmParameter<V>, V>();
   const views = new Map<string, Float32Array>();

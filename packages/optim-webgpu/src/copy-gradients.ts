@@ -40,7 +40,7 @@ export function copyGradients<P, Value>(
   request: GradientRequest<P, Vector, StepScalar>,
   run: (seed: WebgpuBinding | undefined) => HostGradients<P, Value>,
   { mayHold = false }: CopyOptions = {},
-): Gradients<P, Vector, Vector, StepScalar, Value> {
+): Gradients<Value, P, Vector, Vector, StepScalar> {
   const { device, errors } = core;
   device.requireLive();
   device.flush();
@@ -78,7 +78,7 @@ function copyAll<P>(
   { device, accumulation, port }: EngineCore<P>,
   gradients: HostGradients<P, unknown>["gradients"],
   holds: boolean,
-): Gradients<P, Vector, Vector, StepScalar, unknown>["gradients"] {
+): Gradients<unknown, P, Vector, Vector, StepScalar>["gradients"] {
   port.flush?.();
   const intake = accumulation.begin();
   try {

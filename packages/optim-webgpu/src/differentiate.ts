@@ -50,7 +50,7 @@ export function differentiate<P>(
   core: EngineCore<P>,
   loss: WebgpuLoss,
   { parameters, scale, lossScale, stepFollows }: GradientRequest<P, Vector, StepScalar>,
-): Gradients<P, Vector, Vector, StepScalar, undefined> {
+): Gradients<undefined, P, Vector, Vector, StepScalar> {
   const { device, latch, accumulation, errors } = core;
   const where = `${device.who}: backward`;
   device.requireLive();

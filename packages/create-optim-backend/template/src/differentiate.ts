@@ -23,7 +23,7 @@ export type ExampleLoss = (pass: ExamplePass) => number;
 export function differentiate(
   loss: ExampleLoss,
   { parameters, scale, lossScale = 1, returnLoss }: GradientRequest<Variable, Float32Array, number>,
-): Gradients<Variable, Float32Array, Float32Array, number, number> {
+): Gradients<number, Variable, Float32Array, Float32Array, number> {
   // Parameters that are frozen are not among `parameters`, and variables of other optimizers neither: constants, whatever is asked for.
   const gradients = new Map<Variable, Float32Array>();
   const grad = (variable: Variable): Float32Array => {

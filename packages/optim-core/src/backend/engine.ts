@@ -75,7 +75,7 @@ export interface GradientRequest<P, V, S> {
 }
 
 /** One gradient on its way to an accumulator. `G` is the library's; it may alias anything and must not be written. */
-export interface Gradients<P, V, G, S, LossValue> {
+export interface Gradients<LossValue, P, V, G, S> {
   /** The closure's own value with `returnLoss`. */
   readonly value: LossValue | undefined;
   readonly gradients: readonly (readonly [parameter: Parameter<P, V, S>, gradient: G])[];
@@ -95,6 +95,17 @@ export interface EngineLossScaler<S> extends LossScaler {
  * What a backend supplies to `createOptimizer`: storage, differentiation and stages. Arguments were checked, calls come in order and
  * never after `dispose`, so implementations check nothing again but what only they can see: parameters (`describe`) and what a closure
  * returns (`differentiate`).
+ *
+ * The type parameters come in this order wherever they occur:
+ *
+ * | | is | with TensorFlow.js |
+ * | --- | --- | --- |
+ * | `Loss` | the closure that a user writes | `() => tf.Scalar` |
+ * | `LossValue` | its result, given back with `returnLoss` | `tf.Scalar` |
+ * | `P` | a parameter, the user's or the library's | `tf.Variable` |
+ * | `V` | a vector that the backend keeps: an accumulator or a slot | a cell with a tensor |
+ * | `G` | a gradient as the library gives it, read and never written | `tf.Tensor` |
+ * | `S` | a scalar of a step: `number` where the host decides, a place on the device where the device does | `number` |
  */
 export interface Engine<in Loss, out LossValue, P, V, G, S> {
   readonly backend: string;
@@ -158,7 +169,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
    *
    * @throws OptimError `invalid-loss`; `no-gradient` where the library explains why nothing was reached (core refuses it in any case)
    */
-  differentiate(loss: Loss, request: GradientRequest<P, V, S>): Gradients<P, V, G, S, LossValue>;
+  differentiate(loss: Loss, request: GradientRequest<P, V, S>): Gradients<LossValue, P, V, G, S>;
   /**
    * Adds `scale` × gradient to `parameter.accumulator` (made beforehand); overwrites it when nothing is pending, which the caller marks
    * after. Lets go of the gradient. What may fail is done by `differentiate`.

@@ -99,7 +99,7 @@ function added({ value, gradients }: OpsGradients, scale: number): OpsGradients 
   return { value, gradients: sums };
 }
 
-type OpsGradients = Gradients<tf.Variable, TensorCell, tf.Tensor, StepScalar, tf.Scalar>;
+type OpsGradients = Gradients<tf.Scalar, tf.Variable, TensorCell, tf.Tensor, StepScalar>;
 
 /** How a step ends. */
 export interface StepEnd {

@@ -72,7 +72,7 @@ export function recordGradients<P>(
   engine: WebgpuEngine<P>,
   loss: WebgpuLoss,
   request: GradientRequest<P, Vector, StepScalar>,
-): Gradients<P, Vector, Vector, StepScalar, undefined> {
+): Gradients<undefined, P, Vector, Vector, StepScalar> {
   return differentiate(coreOf(engine, "recordGradients"), loss, request);
 }
 
@@ -89,7 +89,7 @@ export function copyGradients<P, Value>(
   request: GradientRequest<P, Vector, StepScalar>,
   run: (seed: WebgpuBinding | undefined) => HostGradients<P, Value>,
   options: CopyOptions = {},
-): Gradients<P, Vector, Vector, StepScalar, Value> {
+): Gradients<Value, P, Vector, Vector, StepScalar> {
   return copy(coreOf(engine, "copyGradients"), request, run, options);
 }
 

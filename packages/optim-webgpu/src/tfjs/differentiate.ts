@@ -16,7 +16,7 @@ export function differentiate(
   seed: tf.Scalar,
   loss: TfjsLoss,
   request: GradientRequest<tf.Variable, Vector, StepScalar>,
-): Gradients<tf.Variable, Vector, Vector, StepScalar, tf.Scalar> {
+): Gradients<tf.Scalar, tf.Variable, Vector, Vector, StepScalar> {
   return copyGradients(
     engine,
     request,
