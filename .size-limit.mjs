@@ -27,6 +27,7 @@ const shipped = (name, size, backend, ignore) =>
     ignore,
   );
 const tfjs = ["@tensorflow/tfjs-core"];
+const jax = ["@jax-js/jax"];
 
 // The limits are what was measured, so that nothing grows unseen. docs/decisions/0004 says what they are made of.
 export default [
@@ -39,6 +40,7 @@ export default [
     { "optim-webgpu/tfjs": "tfjsOptimizer" },
     tfjs,
   ),
+  shipped("jax-js, peers not counted", "69.0 kB", { "optim-jax": "jaxOptimizer, Variable, jitLoss" }, jax),
   limit("schedules: a scheduler with a warm-up and a cosine", "6.2 kB", {
     "optim-schedule": "createScheduler, linear, cosine",
   }),

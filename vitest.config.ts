@@ -35,7 +35,7 @@ const resolve = { alias: aliases(built ? "built" : "source") };
 const notOfBuilds = [
   "examples/**",
   "**/{kill,fuzz,growth,memory,faults,hosts,ranks,sequences}.test.ts",
-  "packages/optim-{tfjs,webgpu}/test/**/{conformance,edges,extremes,sam}.test.ts",
+  "packages/optim-{jax,tfjs,webgpu}/test/**/{conformance,edges,extremes,sam}.test.ts",
   // Those of WebGPU's kernels read the sources of the package in any case.
   "packages/optim-webgpu/test/kernel/**",
 ];

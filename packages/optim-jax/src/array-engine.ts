@@ -11,10 +11,11 @@ import {
   type StepItem,
 } from "@mm/optim-core/backend";
 import type { VectorStore } from "@mm/optim-wasm/kernel";
-import { dataOf, type JaxDevice } from "./arrays.ts";
+import { dataOf, type JaxDevice, scalarOf } from "./arrays.ts";
 import type { ArrayCell } from "./cell.ts";
 import { describeVariable, liveCell } from "./describe.ts";
-import { differentiate, type JaxLoss } from "./differentiate.ts";
+import { differentiate } from "./differentiate.ts";
+import type { JaxLoss } from "./loss.ts";
 import { cellOf, type Variable } from "./variable.ts";
 
 /** The values of a variable where kernels reach them. */
@@ -107,9 +108,10 @@ export function arrayEngine<V>(
 
     differentiate(loss, { parameters, scale, lossScale = 1, returnLoss }) {
       requireLive(parameters);
-      const { value, gradients } = differentiate(loss, parameters, () =>
-        np.array(scale * lossScale, { dtype: np.float32 }),
-      );
+      const { value, gradients } = differentiate(loss, parameters, () => {
+        const seed = scale * lossScale;
+        return seed === 1 ? np.array(1, { dtype: np.float32, device }) : scalarOf(seed, device);
+      });
       if (!returnLoss) value.dispose();
       const found = gradients.map(([parameter, gradient]) => {
         scratchOf(parameter.length);

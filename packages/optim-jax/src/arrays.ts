@@ -7,9 +7,13 @@ export type JaxDevice = "webgpu" | "wasm" | "cpu";
 export function arrayOf(data: Float32Array, shape: readonly number[], device: JaxDevice): np.Array {
   const options = { shape: [...shape], dtype: np.float32, device };
   // np.array refuses arrays without elements.
-  return data.length === 0
-    ? np.zeros(options.shape, options)
-    : np.array(data as Float32Array<ArrayBuffer>, options);
+  return data.length === 0 ? np.zeros(options.shape, options) : np.array(data, options);
+}
+
+/** A number in memory. jax-js compiles a constant into the kernels that use it, so that each other one would compile them anew. */
+export function scalarOf(value: number, device: JaxDevice): np.Array {
+  // Two elements that differ are no constant.
+  return np.array(Float32Array.of(value, value === 0 ? 1 : 0), { dtype: np.float32, device }).slice(0);
 }
 
 /** A copy of an array's elements, which leaves the array as it is. Where it was not computed, it is now. */

@@ -13,7 +13,8 @@ import {
 import { bufferOf, copyBuffer, copyOf } from "./arrays.ts";
 import type { BufferCell } from "./cell.ts";
 import { describeVariable, liveCell } from "./describe.ts";
-import { differentiate, type JaxLoss } from "./differentiate.ts";
+import { differentiate } from "./differentiate.ts";
+import type { JaxLoss } from "./loss.ts";
 import { cellOf, type Variable } from "./variable.ts";
 
 type BufferEngine = Engine<JaxLoss, np.Array, Variable, Vector, Vector, StepScalar>;
@@ -82,10 +83,7 @@ class Passes {
     this.#device = device;
   }
 
-  differentiate(
-    loss: JaxLoss,
-    request: Request,
-  ): Gradients<Variable, Vector, Vector, StepScalar, np.Array> {
+  differentiate(loss: JaxLoss, request: Request): Gradients<Variable, Vector, Vector, StepScalar, np.Array> {
     const { parameters } = request;
     for (const { name, value } of parameters) liveCell(value, `${backend} optimizer: ${name}`);
     return copyGradients(
@@ -147,7 +145,8 @@ function settledLoss(
   }
   const buffer = bufferOf(value);
   // A closure may return the parameter itself.
-  if (!parameters.some((parameter) => (cellOf(parameter.value) as BufferCell).buffer === buffer)) return value;
+  if (!parameters.some((parameter) => (cellOf(parameter.value) as BufferCell).buffer === buffer))
+    return value;
   value.dispose();
   return copyOf(buffer, [], device);
 }

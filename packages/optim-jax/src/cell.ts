@@ -1,5 +1,6 @@
 import { getWebGPUDevice, type numpy as np } from "@jax-js/jax";
 import { arrayOf, bufferOf, copyBuffer, copyOf, type JaxDevice } from "./arrays.ts";
+import { requireOwnBuffers } from "./probe.ts";
 
 /** What a variable holds. */
 export interface Cell {
@@ -63,6 +64,7 @@ export class BufferCell implements Cell {
 
   constructor(array: np.Array) {
     this.gpu = getWebGPUDevice();
+    requireOwnBuffers(this.gpu);
     this.shape = array.shape;
     this.array = copyOf(bufferOf(array), this.shape, this.gpu);
     this.buffer = bufferOf(this.array);

@@ -1,17 +1,11 @@
 import type { numpy as np } from "@jax-js/jax";
-import type {
-  BaseHyperparameters,
-  GroupsInput,
-  Optimizer,
-  ParametersInput,
-  RulesOf,
-} from "@mm/optim-core";
+import type { BaseHyperparameters, GroupsInput, Optimizer, ParametersInput, RulesOf } from "@mm/optim-core";
 import { createOptimizer, type Engine, lengthOf } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { availableVectorMemory, createVectorArrays } from "@mm/optim-wasm/kernel";
 import { arrayEngine } from "./array-engine.ts";
 import { bufferEngine } from "./buffer-engine.ts";
-import type { JaxLoss } from "./differentiate.ts";
+import type { JaxLoss } from "./loss.ts";
 import { isVariable, type Variable } from "./variable.ts";
 
 /** Variables by name, or groups of them. */

@@ -17,7 +17,7 @@ export class Variable {
    * variable and arrays that others have keep their values.
    *
    * @param array of float32, on webgpu, wasm or cpu; the variable stays on that device
-   * @throws OptimError `invalid-parameter`
+   * @throws OptimError `invalid-parameter`; `unsupported` for a jax-js whose buffers are not as expected
    */
   constructor(array: np.Array) {
     requireFloat32(array, "Variable");
@@ -96,6 +96,7 @@ export function isVariable(value: unknown): value is Variable {
 
 function requireFloat32(array: unknown, where: string): void {
   if (array instanceof np.Array && array.refCount > 0 && array.dtype === np.float32) return;
-  const received = array instanceof np.Array ? (array.refCount > 0 ? array.dtype : "one that was freed") : array;
+  const received =
+    array instanceof np.Array ? (array.refCount > 0 ? array.dtype : "one that was freed") : array;
   refuse("invalid-parameter", where, "an array of jax-js, of float32, that was not freed", received);
 }

@@ -1,5 +1,5 @@
 import { testOptimizer } from "@mm/optim-conformance";
-import { Variable } from "@mm/optim-jax";
+import type { Variable } from "@mm/optim-jax";
 import { test } from "vitest";
 import { jaxFactory } from "./factory.ts";
 

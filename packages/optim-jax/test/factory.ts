@@ -10,13 +10,28 @@ export function arrayOf(values: Float32Array, shape: readonly number[], device: 
   return np.array(new Float32Array(values), { shape: [...shape], device });
 }
 
+/** The same in memory: a constant is compiled into every kernel that uses it. */
+function dataOf(values: Float32Array, shape: readonly number[], device: Device): np.Array {
+  const { length } = values;
+  if (length === 0) return np.zeros([...shape], { device });
+  const distinct = Float32Array.of(...values, 0, 1);
+  return np
+    .array(distinct, { device })
+    .slice([0, length])
+    .reshape([...shape]);
+}
+
 export function variableOf(device: Device, ...values: number[]): Variable {
   return new Variable(arrayOf(Float32Array.from(values), [values.length], device));
 }
 
-/** Waits for the device. */
-export async function valuesOf(variable: Variable): Promise<number[]> {
-  return [...(await variable.read().data())];
+/** What is in an array of float32, which is consumed. Waits for the device. */
+export async function elementsOf(array: np.Array): Promise<number[]> {
+  return Array.from((await array.data()) as Float32Array);
+}
+
+export function valuesOf(variable: Variable): Promise<number[]> {
+  return elementsOf(variable.read());
 }
 
 /** Variables on a device of jax-js, as the conformance kit takes backends. */
@@ -34,10 +49,14 @@ export function jaxFactory(
     createOptimizer: jaxOptimizer,
     linearLoss: (terms) => (at) =>
       terms
-        .map(({ parameter, gradient }) => at(parameter).mul(arrayOf(gradient, parameter.shape, device)).sum())
-        .reduce((sum, term) => sum.add(term), np.array(0, { device })),
+        .map(({ parameter, gradient }) =>
+          at(parameter)
+            .mul(dataOf(gradient, parameter.shape, device))
+            .sum(),
+        )
+        .reduce((sum, term) => sum.add(term)),
     async readLoss(value) {
-      const [loss] = await value.data();
+      const [loss] = await elementsOf(value);
       return loss as number;
     },
     ...counts,
