@@ -83,7 +83,7 @@ class Passes {
     this.#device = device;
   }
 
-  differentiate(loss: JaxLoss, request: Request): Gradients<Variable, Vector, Vector, StepScalar, np.Array> {
+  differentiate(loss: JaxLoss, request: Request): Gradients<np.Array, Variable, Vector, Vector, StepScalar> {
     const { parameters } = request;
     for (const { name, value } of parameters) liveCell(value, `${backend} optimizer: ${name}`);
     return copyGradients(
