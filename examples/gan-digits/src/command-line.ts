@@ -1,8 +1,9 @@
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { UsageError } from "./errors.ts";
 import { readOptimConfig } from "./optim-config.ts";
+import { above, atLeast, flag, fraction, parseOptions, whole } from "./options.ts";
 import { backends, completeSettings, rules, type Settings } from "./settings.ts";
 
 export interface CommandLine {
@@ -29,15 +30,9 @@ export const isCheckpointFile = (path: string): boolean => path.endsWith(".safet
 
 /** @returns `undefined` when help was asked for, and printed. @throws UsageError */
 export function parseCommandLine(argv: readonly string[]): CommandLine | undefined {
-  const program = describe();
-  try {
-    program.parse(argv, { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new UsageError(error.message.replace(/^error: /, ""), { cause: error });
-  }
-  const { lr, out, checkpointEvery, resume, config: file, ...rest } = program.opts<ParsedOptions>();
+  const options = parseOptions<ParsedOptions>(describe(), argv);
+  if (options === undefined) return undefined;
+  const { lr, out, checkpointEvery, resume, config: file, ...rest } = options;
   const given = {
     ...(lr !== undefined && { generatorLr: lr, discriminatorLr: lr }),
     ...(file !== undefined && { config: readOptimConfig(file) }),
@@ -136,26 +131,5 @@ function describe(): Command {
       "where pictures, metrics and checkpoints go (default: runs/latest of this example)",
     )
     .option("--resume [path]", "go on from a checkpoint, or from the newest in a folder (default: --out)")
-    .addHelpText("after", "\nCtrl-C writes a checkpoint before it stops.")
-    .configureOutput({ outputError: () => undefined }) // who catches the error prints it
-    .exitOverride();
-}
-
-const flag = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-
-const above = (limit: number) => number((value) => value > limit, `a number above ${limit}`);
-const atLeast = (limit: number) => number((value) => value >= limit, `a number, ${limit} or more`);
-const fraction = /* @__PURE__ */ number((value) => value >= 0 && value < 1, "a number from 0 to below 1");
-const whole = (least: number, most = Number.MAX_SAFE_INTEGER) =>
-  number(
-    (value) => Number.isInteger(value) && value >= least && value <= most,
-    `a whole number, ${least} or more${most < Number.MAX_SAFE_INTEGER ? `, at most ${most}` : ""}`,
-  );
-
-function number(accepts: (value: number) => boolean, expected: string): (text: string) => number {
-  return (text) => {
-    const value = text.trim() === "" ? Number.NaN : Number(text);
-    if (!Number.isFinite(value) || !accepts(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
-    return value;
-  };
+    .addHelpText("after", "\nCtrl-C writes a checkpoint before it stops.");
 }

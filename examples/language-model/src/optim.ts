@@ -1,0 +1,81 @@
+import { createOptimWrapper, type Optimizer, type OptimWrapperOptions } from "@mm/optim-core";
+import { distributed } from "@mm/optim-distributed";
+import { adamw, ema, muon, scheduleFreeAdamw } from "@mm/optim-rules";
+import { createScheduler, wsd } from "@mm/optim-schedule";
+import { type TfjsLoss, tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
+import type * as tf from "@tensorflow/tfjs-core";
+import type { Weights } from "./model.ts";
+import type { OptimizerName, Settings } from "./settings.ts";
+
+/** The ranks of a job: a communicator. */
+export type Ranks = Parameters<typeof distributed>[1];
+
+/** One wrapper, whatever the rules of its groups: one backward, one norm to clip by, one state. */
+export function createOptim(name: OptimizerName, weights: Weights, settings: Settings, ranks?: Ranks) {
+  const optimizer = createOptimizer(name, groupsOf(weights), settings);
+  const options: OptimWrapperOptions = {
+    accumulativeCounts: settings.accumulate,
+    clipGrad: { maxNorm: 1 },
+  };
+  return createOptimWrapper(ranks ? distributed(optimizer, ranks) : optimizer, options);
+}
+
+function createOptimizer(
+  name: OptimizerName,
+  { hidden, head, rest }: Groups,
+  settings: Settings,
+): Optimizer<TfjsLoss, tf.Scalar> {
+  const betas = [0.9, 0.99] as const;
+  const decay = { weightDecay: 0.1 };
+  if (name === "schedule-free") {
+    const rule = scheduleFreeAdamw({ lr: 16e-3, betas, warmupSteps: warmup(settings) });
+    return tfjsOptimizer(rule, [
+      { name: "hidden", params: hidden, ...decay },
+      { name: "head", params: head, ...decay },
+      { name: "rest", params: rest },
+    ]);
+  }
+  const rule = ema(adamw({ lr: 8e-3, betas, weightDecay: 0 }), average);
+  return tfjsOptimizer(rule, [
+    name === "muon"
+      ? { name: "hidden", params: hidden, rule: ema(muon({ lr: 0.02, ...decay }), average) }
+      : { name: "hidden", params: hidden, ...decay },
+    { name: "head", params: head, ...decay },
+    { name: "rest", params: rest },
+  ]);
+}
+
+/** The weights that a model is judged and sampled with: an average over some 20 steps. */
+const average = { emaDecay: 0.95, emaWarmup: 5 };
+
+interface Groups {
+  /** The matrices between two layers, which Muon is for. */
+  readonly hidden: Weights;
+  readonly head: Weights;
+  /** Embeddings, positions and gains, which do not decay. */
+  readonly rest: Weights;
+}
+
+function groupsOf(weights: Weights): Groups {
+  const those = (belongs: (name: string, rank: number) => boolean): Weights =>
+    Object.fromEntries(Object.entries(weights).filter(([name, { rank }]) => belongs(name, rank)));
+  const isHidden = (name: string, rank: number): boolean => name.includes(".") && rank === 2;
+  return {
+    hidden: those(isHidden),
+    head: those((name) => name === "head"),
+    rest: those((name, rank) => name !== "head" && !isHidden(name, rank)),
+  };
+}
+
+export type LanguageOptim = ReturnType<typeof createOptim>;
+
+/** Up, level, and down to 0 over the second half. A rule without a schedule needs none. */
+export function createSchedule(name: OptimizerName, optim: LanguageOptim, settings: Settings) {
+  const { steps } = settings;
+  const rising = warmup(settings);
+  const decay = Math.max(1, Math.floor(steps / 2));
+  const lr = wsd({ warmup: rising, length: steps, decay, startFactor: 1 / (rising + 1) });
+  return createScheduler(optim, name === "schedule-free" ? {} : { lr });
+}
+
+const warmup = ({ steps }: Settings): number => Math.min(50, Math.floor(steps / 6));
