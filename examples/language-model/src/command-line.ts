@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "@mm-examples/gan-digits/errors";
-import { parseOptions, whole } from "@mm-examples/gan-digits/options";
+import { flag, parseOptions, whole } from "@mm-examples/gan-digits/options";
 import { backends } from "@mm-examples/gan-digits/settings";
 import { Command, Option } from "commander";
 import { completeSettings, optimizers, type OptimizerName, type Settings } from "./settings.ts";
@@ -47,7 +47,7 @@ export function resumedSettings(saved: Settings, given: Partial<Settings>): Sett
     const before = saved[name as keyof Settings];
     if (String(before) === String(value)) continue;
     throw new UsageError(
-      `${name} ${String(value)}: the run was started with ${String(before)}, and goes on as it was started. Leave the option out`,
+      `${flag(name)} ${String(value)}: the run was started with ${String(before)}, and goes on as it was started. Leave the option out`,
     );
   }
   return saved;

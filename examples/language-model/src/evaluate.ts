@@ -5,7 +5,7 @@ import type { Model } from "./model.ts";
 const rowsAtOnce = 16;
 
 /** Nats for each token over `rows` texts, evenly spread over all tokens: always the same ones. Waits for the device. */
-export async function evaluate(model: Model, tokens: Uint16Array, rows = 128): Promise<number> {
+export async function evaluate(model: Model, tokens: Uint16Array, rows: number): Promise<number> {
   const last = tokens.length - model.sizes.context - 1;
   const places = Array.from({ length: rows }, (_, row) => Math.floor((row * last) / Math.max(1, rows - 1)));
   let sum = 0;

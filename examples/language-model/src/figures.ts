@@ -50,7 +50,12 @@ export function drawLosses(curves: readonly Curve[]): Promise<Uint8Array> {
       nameLocation: "middle",
       nameGap: 28,
     })),
-    yAxis: panels.map((_, gridIndex) => ({ type: "value", gridIndex, min: least, max: least + 2 })),
+    yAxis: panels.map((_, gridIndex) => ({
+      type: "value",
+      gridIndex,
+      min: least,
+      max: Math.min(least + 2, 6.4),
+    })),
     series: panels.flatMap(({ of }, index) =>
       curves.flatMap((curve) =>
         (["loss", "validation"] as const).map((what) => ({

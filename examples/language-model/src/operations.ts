@@ -99,15 +99,15 @@ export function attentionOf(
   return operation(
     (q, k, v) => {
       const p = softmax(add(matMul(mul(split(q), scaleOf(q)), splitTurned(k)), mask));
-      return [join(matMul(p, split(v)) as tf.Tensor3D), q, k, v, p];
+      return [join(matMul<tf.Tensor3D>(p, split(v))), q, k, v, p];
     },
     (dy, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, p: tf.Tensor3D) => {
       const dP = matMul(split(dy), splitTurned(v));
       const dS = mul(mul(p, sub(dP, sum(mul(dP, p), 2, true))), scaleOf(q));
       return [
-        join(matMul(dS, split(k)) as tf.Tensor3D),
-        joinTurned(matMul(splitTurned(q), dS) as tf.Tensor3D),
-        joinTurned(matMul(splitTurned(dy), p) as tf.Tensor3D),
+        join(matMul<tf.Tensor3D>(dS, split(k))),
+        joinTurned(matMul<tf.Tensor3D>(splitTurned(q), dS)),
+        joinTurned(matMul<tf.Tensor3D>(splitTurned(dy), p)),
       ];
     },
   );

@@ -14,7 +14,7 @@ export function createTokenizer(pieces: readonly string[]): Tokenizer {
   const numbers = new Map(pieces.map((piece, number) => [piece, number]));
   const known = new Map<string, readonly number[]>();
   const encodeWord = (word: string): readonly number[] => {
-    const parts = [...word];
+    const parts = Array.from(word);
     for (;;) {
       // Of all neighbours that are a piece together those whose piece was made first.
       let [first, place] = [Infinity, 0];

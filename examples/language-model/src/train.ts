@@ -33,17 +33,30 @@ interface Options extends Pick<RunOptions, "signal" | "store" | "onSaveError"> {
   readonly saveEvery?: number;
   /** Where there are several, all train, and the first evaluates, logs and saves. */
   readonly ranks?: Ranks | undefined;
+  /** Steps between two lines of metrics. Default 2: a pace is known after two. */
+  readonly logEvery?: number;
   readonly onSample?: (sample: Sample) => void;
+  /** Texts that the model is judged by. Default 128. */
+  readonly validationRows?: number;
+  /** Tokens that it writes. Default 120. */
+  readonly sampleTokens?: number;
 }
-
-const tokensOfSample = 120;
 
 /** A model, its optimizer, and the run that trains it. */
 export function createTraining(
   name: OptimizerName,
   settings: Settings,
   text: Text,
-  { to = [], saveEvery, ranks, onSample, ...options }: Options = {},
+  {
+    to = [],
+    saveEvery,
+    ranks,
+    onSample,
+    validationRows = 128,
+    sampleTokens = 120,
+    logEvery = 2,
+    ...options
+  }: Options = {},
 ): Training {
   const { steps, rows, accumulate, context, layers, width, seed } = settings;
   const random = createRandom(seed, "training");
@@ -62,7 +75,7 @@ export function createTraining(
         loadStateDict: (state) => random.restore(state as readonly number[]),
       },
     },
-    log: { every: 2 * accumulate, to },
+    log: { every: logEvery * accumulate, to },
     ...(saveEvery !== undefined && { saveEvery: saveEvery * accumulate }),
     ranks,
     ...options,
@@ -94,14 +107,14 @@ export function createTraining(
 
   /** The averaged weights are judged by the validation text, and write now and then. */
   async function look(step: number): Promise<void> {
-    const validation = await optim.evaluating(() => evaluate(model, text.validation));
+    const validation = await optim.evaluating(() => evaluate(model, text.validation, validationRows));
     const bitsPerCharacter = validation / Math.LN2 / text.charactersPerToken;
     run.log({ validation, bitsPerCharacter, seconds: run.seconds });
     if (ends(4, step)) await sample(step);
   }
 
   async function sample(step: number): Promise<void> {
-    const written = await optim.evaluating(() => write(model, text.tokenizer, seed, tokensOfSample));
+    const written = await optim.evaluating(() => write(model, text.tokenizer, seed, sampleTokens));
     samples.value = [...samples.value, { step, text: written }];
     onSample?.({ step, text: written });
   }
