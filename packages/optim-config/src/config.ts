@@ -1,5 +1,6 @@
 import type {
   BaseHyperparameters,
+  ClipGradAdaptive,
   ClipGradByNorm,
   ClipGradByValue,
   HyperparameterValue,
@@ -79,7 +80,7 @@ export interface WrapperSettings {
   readonly $schema?: string;
   /** Backward calls per step. Default 1. */
   readonly accumulativeCounts?: number;
-  readonly clipGrad?: ClipGradByNormConfig | ClipGradByValue;
+  readonly clipGrad?: ClipGradByNormConfig | ClipGradByValue | ClipGradAdaptiveConfig;
   /** Absent: plain single precision. */
   readonly lossScale?: LossScale;
   /** Not beside `lossScale`. Default `"propagate"`. */
@@ -94,6 +95,9 @@ export type ClipGradByNormConfig = Omit<ClipGradByNorm, "normType" | "clipValue"
   /** `"inf"`: the largest absolute value. Default 2. */
   readonly normType?: number | "inf";
 };
+
+/** {@link ClipGradAdaptive} in JSON. */
+export type ClipGradAdaptiveConfig = Omit<ClipGradAdaptive, "clipValue">;
 
 /**
  * Multiplies every learning rate, those of groups and the base rate too, by `batchSize` × `accumulativeCounts` ÷ `baseBatchSize`

@@ -4,6 +4,7 @@ export { buildScheduler, buildSchedulerDict, type WithSchedules } from "./build-
 export type {
   AnyOptimizerConfig,
   AnyParamRule,
+  ClipGradAdaptiveConfig,
   ClipGradByNormConfig,
   DictMember,
   LayerDecay,

@@ -169,7 +169,7 @@ function wrapperOptions(config: WrapperSettings, path: string): OptimWrapperOpti
       );
     }
   }
-  const infinite = clipGrad?.type !== "value" && clipGrad?.normType === "inf";
+  const infinite = clipGrad !== undefined && "normType" in clipGrad && clipGrad.normType === "inf";
   return Object.fromEntries(
     Object.entries({
       accumulativeCounts,

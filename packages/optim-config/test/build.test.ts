@@ -54,6 +54,21 @@ describe("a wrapper from a configuration", () => {
     written.dispose();
   });
 
+  test.each([
+    { type: "adaptive", clipFactor: 0.1, eps: 0.01 },
+    { maxNorm: 0.5, per: "tensor", normType: "inf" },
+  ] as const)("clips by %j", (clipGrad) => {
+    const trained = arrays();
+    const optim = buildOptimWrapper(trained, { optimizer: { type: "sgd", lr: 1 }, clipGrad }, parts);
+    optim.updateParams(({ grad }) => {
+      grad("w").set([3, 4]);
+      return 0;
+    });
+    const size = clipGrad.type === "adaptive" ? (0.1 * Math.sqrt(5)) / 5 : 0.5 / 4;
+    expect(trained.w[0]).toBeCloseTo(1 - 3 * size, 5);
+    optim.dispose();
+  });
+
   test("neither changes its configuration nor keeps it", () => {
     const config = {
       optimizer: { type: "sgd" as const, lr: 0.5 },

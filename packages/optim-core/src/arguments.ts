@@ -101,13 +101,21 @@ const clipGradOf = (clipGrad: ClipGrad | undefined): Schema => ({
   fields:
     clipGrad?.type === "value"
       ? { type: oneOf("value"), clipValue: aPositive }
-      : {
-          "type?": oneOf("norm", "value"),
-          maxNorm: [(value: unknown) => typeof value === "number" && value >= 0, "a number of at least 0"],
-          "normType?": [
-            (value: unknown) => typeof value === "number" && value > 0,
-            "a number above 0 (Infinity, not a string, for the largest absolute value)",
-          ],
-          "errorIfNonfinite?": aBoolean,
-        },
+      : clipGrad?.type === "adaptive"
+        ? { type: oneOf("adaptive"), clipFactor: aPositive, "eps?": aPositive }
+        : {
+            "type?": oneOf("norm", "value", "adaptive"),
+            "per?": oneOf("all", "tensor"),
+            maxNorm: [(value: unknown) => typeof value === "number" && value >= 0, "a number of at least 0"],
+            "normType?": [
+              (value: unknown) =>
+                clipGrad?.per === "tensor"
+                  ? value === 1 || value === 2 || value === Infinity
+                  : typeof value === "number" && value > 0,
+              clipGrad?.per === "tensor"
+                ? '1, 2 or Infinity with per: "tensor"'
+                : "a number above 0 (Infinity, not a string, for the largest absolute value)",
+            ],
+            "errorIfNonfinite?": aBoolean,
+          },
 });

@@ -36,6 +36,7 @@ export type {
 } from "./optimizer.ts";
 export type {
   ClipGrad,
+  ClipGradAdaptive,
   ClipGradByNorm,
   ClipGradByValue,
   CountStatus,

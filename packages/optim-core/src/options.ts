@@ -6,8 +6,10 @@ export interface ClipGradByNorm {
   readonly clipValue?: never;
   /** Gradients are multiplied by min(1, maxNorm ÷ (norm + 1e-6)). */
   readonly maxNorm: number;
-  /** p of the p-norm, above 0; `Infinity` for the largest absolute value. Default 2. */
+  /** p of the p-norm, above 0; `Infinity` for the largest absolute value. With `per: "tensor"` one of 1, 2 and `Infinity`. Default 2. */
   readonly normType?: number;
+  /** `"tensor"`: each gradient by its own norm. Default `"all"`: all of them by their norm together. `gradNorm` is that of all in either case. */
+  readonly per?: "all" | "tensor";
   /**
    * A norm that is not finite is an error: backends that decide on the host throw `non-finite-gradient` in the step; others skip the
    * step and reject the next `readMetrics()` or `stateDict()`. Default `false`: PyTorch's, see {@link OnNonFinite}.
@@ -21,7 +23,20 @@ export interface ClipGradByValue {
   readonly clipValue: number;
 }
 
-export type ClipGrad = ClipGradByNorm | ClipGradByValue;
+/**
+ * Adaptive clipping (Brock et al., arXiv:2102.06171, equation 3; timm's `adaptive_clip_grad`): the gradient of each output of a layer by the norm
+ * of its weights. Of a tensor of less than two dimensions, or whose shape its host does not know, the whole tensor is one output.
+ */
+export interface ClipGradAdaptive {
+  readonly type: "adaptive";
+  readonly clipValue?: never;
+  /** λ: a gradient above λ·max(‖w‖, ε) is shortened to it. The authors' 0.01 is for batches of a thousand. */
+  readonly clipFactor: number;
+  /** ε, the least that counts as the norm of weights, so that zeros can be trained. Default 1e-3. */
+  readonly eps?: number;
+}
+
+export type ClipGrad = ClipGradByNorm | ClipGradByValue | ClipGradAdaptive;
 
 /**
  * What happens to gradients that are not finite when no loss scaler is on. `"propagate"`: they reach the parameters, as in PyTorch.

@@ -1,6 +1,7 @@
-import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
-import { expect, test } from "vitest";
-import { arrayOptimizer, descent, gradients } from "./backend.ts";
+import { type ClipGrad, createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
+import { defineUpdateRule, div, mul, norm, sub } from "@mm/optim-core/rule";
+import { describe, expect, test } from "vitest";
+import { arrayOptimizer, descent, gradients, observed } from "./backend.ts";
 import { refusal } from "../../../test-support/refusal.ts";
 
 function model(options: OptimWrapperOptions) {
@@ -121,4 +122,100 @@ test.each([
   const expected = -Math.sign(gradient) * maxNorm;
   expect(Math.abs((a[0] as number) / expected - 1)).toBeLessThan(3e-6);
   expect(await wrapper.optimizer.readGradients()).toEqual(before);
+});
+
+describe("by tensor and by unit", () => {
+  /** A matrix of two rows and a vector, after one descent by these gradients. */
+  async function stepped(clipGrad: ClipGrad, outputs: "first" | "last" = "first") {
+    const [w, b] = [Float32Array.of(3, 4, 0, 0), Float32Array.of(6, 8)];
+    const groups = [{ params: { w, b }, shapes: { w: [2, 2] } }];
+    const describe = (value: Float32Array) => ({ shape: [value.length], identity: value, outputs });
+    const optimizer = arrayOptimizer(descent(), groups, { ...observed(), engine: { describe } });
+    const wrapper = createOptimWrapper(optimizer, { clipGrad });
+    wrapper.updateParams(gradients({ w: [30, 40, 0, 2], b: [0.6, 0.8] }));
+    return { w, b, gradNorm: (await wrapper.readMetrics()).gradNorm };
+  }
+  /** How far values are from what they should be. */
+  const distance = (values: Float32Array, expected: readonly number[]): number =>
+    Math.max(...expected.map((value, index) => Math.abs((values[index] ?? NaN) - value)));
+  const all = Math.sqrt(2500 + 4 + 1);
+
+  test("the gradient of each output, by the norm of its weights", async () => {
+    const { w, b, gradNorm } = await stepped({ type: "adaptive", clipFactor: 0.5, eps: 0.1 });
+    // Rows of the norms 50 and 2, to 0.5·5 and 0.5·0.1; 1 is below 0.5·10.
+    expect(distance(w, [1.5, 2, 0, -0.05])).toBeLessThan(5e-6);
+    expect(distance(b, [5.4, 7.2])).toBeLessThan(5e-6);
+    expect(gradNorm).toBeCloseTo(all, digits);
+  });
+
+  test("of a host whose outputs are last, they are columns", async () => {
+    const { w } = await stepped({ type: "adaptive", clipFactor: 0.5, eps: 0.1 }, "last");
+    // Columns of weights 3 and 4, of gradients 30 and √(40² + 2²).
+    const size = Math.hypot(40, 2);
+    expect(distance(w, [1.5, 4 - (40 * 2) / size, 0, (-2 * 2) / size])).toBeLessThan(5e-6);
+  });
+
+  test("eps is the paper's and timm's 1e-3 unless it is said", async () => {
+    const { w } = await stepped({ type: "adaptive", clipFactor: 0.01 });
+    expect(distance(w, [3 - 0.03, 4 - 0.04, 0, -1e-5])).toBeLessThan(5e-6);
+  });
+
+  test("the gradient of each tensor, by its own norm", async () => {
+    const { w, b, gradNorm } = await stepped({ type: "norm", per: "tensor", maxNorm: 5 });
+    const size = Math.hypot(50, 2);
+    expect(distance(w, [3 - 150 / size, 4 - 200 / size, 0, -10 / size])).toBeLessThan(5e-6);
+    expect(distance(b, [5.4, 7.2])).toBeLessThan(5e-6);
+    expect(gradNorm).toBeCloseTo(all, digits);
+  });
+
+  test("under a rule that takes norms itself, of the gradient that was clipped", () => {
+    const normed = defineUpdateRule({
+      name: "Normed",
+      hyperparameters: { lr: 1 },
+      update: ({ param, grad }, { lr }) => ({ param: sub(param, mul(lr, div(grad, norm(grad)))) }),
+    });
+    const w = Float32Array.of(0, 0);
+    const wrapper = createOptimWrapper(arrayOptimizer(normed(), { w }), {
+      clipGrad: { maxNorm: 1, per: "tensor" },
+    });
+    wrapper.updateParams(gradients({ w: [30, 40] }));
+    expect(distance(w, [-0.6, -0.8])).toBeLessThan(5e-6);
+  });
+
+  test("zeros stay zeros, and what is not finite goes on as elsewhere", async () => {
+    const w = Float32Array.of(1, 1);
+    const wrapper = createOptimWrapper(arrayOptimizer(descent(), { w }), {
+      clipGrad: { type: "adaptive", clipFactor: 0.01 },
+      onNonFinite: "skip",
+    });
+    wrapper.updateParams(gradients({ w: [0, 0] }));
+    wrapper.updateParams(gradients({ w: [Infinity, 0] }));
+    expect([...w]).toEqual([1, 1]);
+    expect((await wrapper.readMetrics()).skipped).toBe(1);
+  });
+
+  test.each([
+    [{ type: "adaptive", clipFactor: 0 }, /clipFactor/],
+    [{ type: "adaptive" }, /clipFactor/],
+    [{ type: "adaptive", clipFactor: 1, eps: -1 }, /eps/],
+    [{ type: "adaptive", clipFactor: 1, maxNorm: 1 }, /maxNorm/],
+    [{ maxNorm: 1, per: "tensor", normType: 3 }, /normType: expected 1, 2 or Infinity with per: "tensor"/],
+    [{ maxNorm: 1, per: "unit" }, /per/],
+  ] as const)("%j is refused", async (clipGrad, words) => {
+    const error = await refusal(() => model({ clipGrad: clipGrad as never }));
+    expect(error.message).toMatch(words);
+  });
+
+  test("an engine without sums per row refuses it by the operation's name, and nothing has changed", async () => {
+    const w = Float32Array.of(3, 4);
+    const groups = [{ params: { w }, shapes: { w: [1, 2] } }];
+    const operations = new Set(["add", "sub", "mul", "div", "norm", "min"]);
+    const wrapper = createOptimWrapper(arrayOptimizer(descent(), groups, { ...observed(), operations }), {
+      clipGrad: { type: "adaptive", clipFactor: 0.01 },
+    });
+    const error = await refusal(() => wrapper.updateParams(gradients({ w: [1, 1] })));
+    expect(error.code).toBe("unsupported");
+    expect(error.message).toMatch(/clipGrad: expected operations of the .* backend/);
+    expect([...w]).toEqual([3, 4]);
+  });
 });

@@ -1,4 +1,3 @@
-import type { ClipGrad } from "@mm/optim-core";
 import {
   type Checked,
   type CheckRequest,
@@ -9,6 +8,7 @@ import {
   refuse,
   type StepStages,
   unscaleFactor,
+  type StepClip,
 } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { Device } from "./device.ts";
@@ -105,7 +105,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
     items: readonly WebgpuStepItem<P>[],
     _factor: StepScalar,
     _checked: Checked<StepScalar>,
-    clipGrad: ClipGrad | undefined,
+    clipGrad: StepClip | undefined,
   ): void {
     this.#errors.watch("step", () => {
       const request = this.#request as CheckRequest;
@@ -249,7 +249,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #writeHeader(
     { table, partialCount }: StepPlan<P>,
     { normType, finite, orThrow }: CheckRequest,
-    clipGrad: ClipGrad | undefined,
+    clipGrad: StepClip | undefined,
   ): void {
     const checks = finite || normType !== undefined;
     table.setWord(header.partialCount, checks ? partialCount : 0);
@@ -288,7 +288,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   }
 
   /** The scalars of the rule, by the host: parameters of one group that took as many steps have the same. */
-  #evaluate(plan: StepPlan<P>, factor: number, clipGrad: ClipGrad | undefined, counts = true): void {
+  #evaluate(plan: StepPlan<P>, factor: number, clipGrad: StepClip | undefined, counts = true): void {
     const { table, records } = plan;
     const clipValue = clipGrad?.type === "value" ? clipGrad.clipValue : 0;
     let last:

@@ -13,6 +13,7 @@ import {
   sum,
   type Tensor,
 } from "@mm/optim-core/rule";
+import { sgd } from "@mm/optim-rules";
 import { createArena, webgpuOptimizer } from "@mm/optim-webgpu";
 import { beforeAll, describe, expect, test } from "vitest";
 import { randomNumbers } from "../../../test-support/numbers.ts";
@@ -37,6 +38,9 @@ const shapes: Shapes = {
   odd: [67, 259],
 };
 
+const only = (params: object): Shapes =>
+  Object.fromEntries(Object.entries(shapes).filter(([name]) => Object.hasOwn(params, name)));
+
 /**
  * Sums of some hundred float32 in float32, relative error a few 1e-7, in roots and quotients of numbers near 1, five updates of 0.1 each.
  */
@@ -50,6 +54,24 @@ describe("slots and sums per row and column beside the reference", () => {
     expect(found.parameters).toBeLessThanOrEqual(bound);
     expect(found.slots).toBeLessThanOrEqual(bound);
   });
+
+  test.each(["arena", "buffers"] as const)(
+    "adaptive clipping of rules with and without rows, %s",
+    async (home) => {
+      const found = await besideReference(
+        device,
+        sgd({ lr: 0.1, momentum: 0.9 }),
+        shapes,
+        ({ small, odd, ...others }) => [
+          { params: others, shapes: only(others) },
+          { params: { small: small!, odd: odd! }, shapes: only({ small, odd }), rule: adafactor() },
+        ],
+        { home, options: { clipGrad: { type: "adaptive", clipFactor: 0.5 }, lossScale: "dynamic" } },
+      );
+      expect(found.parameters).toBeLessThanOrEqual(bound);
+      expect(found.slots).toBeLessThanOrEqual(bound);
+    },
+  );
 
   test("steps that are skipped change nothing, slots per row and column neither", async () => {
     const some: Shapes = { small: [3, 5], odd: [67, 259] };

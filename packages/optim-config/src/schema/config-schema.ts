@@ -7,6 +7,7 @@ import type {
 import { hyperparameterEntries } from "@mm/optim-core/backend";
 import type {
   AnyParamRule,
+  ClipGradAdaptiveConfig,
   ClipGradByNormConfig,
   DictMember,
   LayerDecay,
@@ -154,7 +155,7 @@ function wrapperFields({ optimizer, schedule }: Known): Fields<OptimWrapperConfi
       described("smaller learning rates for layers that are further from the output", layerDecayShape()),
     ),
     accumulativeCounts: optional(described("backward calls per step", integerFrom(1))),
-    clipGrad: optional(either(clipByNormShape(), clipByValueShape())),
+    clipGrad: optional(either(clipByNormShape(), clipByValueShape(), clipAdaptiveShape())),
     lossScale: optional(
       described("for mixed precision", either(oneOf("dynamic"), positive(), dynamicLossScaleShape())),
     ),
@@ -263,12 +264,16 @@ const clipByNormShape = (): Shape<ClipGradByNormConfig> =>
   object({
     type: optional(oneOf("norm")),
     maxNorm: factor(),
+    per: optional(oneOf("all", "tensor")),
     normType: optional(either(positive(), oneOf("inf"))),
     errorIfNonfinite: optional(flag),
   });
 
 const clipByValueShape = (): Shape<ClipGradByValue> =>
   object({ type: oneOf("value"), clipValue: positive() });
+
+const clipAdaptiveShape = (): Shape<ClipGradAdaptiveConfig> =>
+  object({ type: oneOf("adaptive"), clipFactor: positive(), eps: optional(positive()) });
 
 const dynamicLossScaleShape = (): Shape<DynamicLossScale> =>
   object({

@@ -150,8 +150,13 @@ function chosen(alternatives: readonly JsonSchema[], value: unknown, path: strin
   }
   if (others.length === 0) return first;
   const members = value as Members;
+  // What one of them alone has tells them apart by its name.
+  const isCommon = (name: string): boolean =>
+    ofType.filter(({ properties }) => properties?.[name]?.enum !== undefined).length > 1;
   const wordsOf = ({ properties = {} }: JsonSchema): readonly (readonly [string, readonly string[]])[] =>
-    Object.entries(properties).flatMap(([name, { enum: words }]) => (words ? [[name, words] as const] : []));
+    Object.entries(properties).flatMap(([name, { enum: words }]) =>
+      words && isCommon(name) ? [[name, words] as const] : [],
+    );
   const fitting = ofType.filter((one) =>
     wordsOf(one).every(
       ([name, words]) => members[name] === undefined || words.includes(members[name] as string),

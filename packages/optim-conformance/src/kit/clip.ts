@@ -77,6 +77,47 @@ export const clipTests: readonly KitTest[] = [
       await kit.expectParameters("clip", subject, { w: [1, 1] });
     },
   },
+  ...norms
+    .filter(([p]) => p === 1 || p === 2 || p === Infinity)
+    .map(([p, norm]): KitTest => ({
+      name: `clip: each tensor by its own ${p === Infinity ? "inf" : p}-norm; gradNorm is that of all`,
+      needs: ["rules"],
+      async run(kit) {
+        const subject = kit.wrapped(
+          descent(),
+          { a: [0, 0], b: [0] },
+          { clipGrad: { maxNorm: 2, normType: p, per: "tensor" } },
+        );
+        subject.update({ a: [3, -4], b: [-1] });
+        await kit.expectParameters("clip", subject, { a: [-6 / norm, 8 / norm], b: [1] });
+        const { gradNorm } = await subject.wrapper.readMetrics();
+        const all = p === 1 ? 8 : p === 2 ? Math.sqrt(26) : 4;
+        expectNumbers("clip: gradNorm, before clipping", [gradNorm ?? Number.NaN], [all], kit.tolerance);
+      },
+    })),
+  {
+    name: "clip: adaptively, by the norm of the weights, with a loss scale and over a window",
+    needs: ["rules"],
+    async run(kit) {
+      const subject = kit.wrapped(
+        descent(),
+        { w: [3, 4], small: [0], free: [100] },
+        {
+          clipGrad: { type: "adaptive", clipFactor: 0.1, eps: 0.5 },
+          lossScale: 8,
+          accumulativeCounts: 2,
+        },
+      );
+      // Means of (6, 8), 1 and 2.
+      subject.update({ w: [12, 0], small: [2], free: [4] });
+      subject.update({ w: [0, 16], small: [0], free: [0] });
+      // ‖w‖ = 5: to 0.1 · 5 of 10. Of 0 to 0.1 · 0.5. 2 is below 0.1 · 100.
+      await kit.expectParameters("clip", subject, { w: [2.7, 3.6], small: [-0.05], free: [98] });
+      const { gradNorm } = await subject.wrapper.readMetrics();
+      const all = Math.sqrt(100 + 1 + 4);
+      expectNumbers("clip: gradNorm, before clipping", [gradNorm ?? Number.NaN], [all], kit.tolerance);
+    },
+  },
   {
     name: "clip: the norm is that of the window's mean",
     async run(kit) {

@@ -4,6 +4,7 @@ import type { LossScaler, LossScaleSettings } from "../loss-scaler.ts";
 import type { AdmittedParameter, Parameter, ParameterDescription } from "./parameter.ts";
 import type { Extents } from "./program/extents.ts";
 import type { Program } from "./program/program.ts";
+import type { StepClip } from "./step/clip.ts";
 
 /** What the check stage is asked for. */
 export interface CheckRequest {
@@ -44,13 +45,13 @@ export interface StepStages<P, V, S> {
   /** rescale ÷ loss scale: what the raw accumulators are multiplied by. */
   unscale(rescale: number, lossScale: S | undefined): S;
   /** The factor with the clip coefficient min(1, maxNorm ÷ (norm × factor + 1e-6)) multiplied in. Keeps the unscaled norm for metrics. */
-  clip(factor: S, checked: Checked<S>, clipGrad: ClipGrad | undefined): S;
+  clip(factor: S, checked: Checked<S>, clipGrad: StepClip | undefined): S;
   /** Applies each item's program, and counts its step; or does neither where `checked.finite` is 0. One kernel call per item. */
   update(
     items: readonly StepItem<P, V, S>[],
     factor: S,
     checked: Checked<S>,
-    clipGrad: ClipGrad | undefined,
+    clipGrad: StepClip | undefined,
   ): void;
   /**
    * Applies each item's program, and no more: no check, no count, scalar slots as they are. Programs that enter and leave an evaluation

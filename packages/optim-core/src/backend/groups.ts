@@ -71,8 +71,10 @@ export class HyperparameterGroup {
 
   program(rewrite: GradientRewrite, view: Pick<MatrixView, "matrix" | "transposed">): Program {
     const { definition } = this.rule;
-    const transposed = definition.shapes !== undefined && view.transposed;
-    return traceRule(definition, this.structureFor(view), rewrite, transposed);
+    const byUnit = rewrite.clipUnits !== undefined;
+    const transposed = (definition.shapes !== undefined || byUnit) && view.transposed;
+    const whole = byUnit && view.matrix ? { ...rewrite, unitRows: true } : rewrite;
+    return traceRule(definition, this.structureFor(view), whole, transposed);
   }
 
   /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */

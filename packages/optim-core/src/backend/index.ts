@@ -72,7 +72,7 @@ export { evaluateScalar, evaluateScalars, type ScalarInputs } from "./program/sc
 export { allSlots, structureOf, traceRule } from "./program/trace.ts";
 export { arrayKernels, packed, type VectorKernels } from "./program/vectors.ts";
 export { checkOnHost } from "./step/check.ts";
-export { clipCoefficient } from "./step/clip.ts";
+export { clipCoefficient, type StepClip } from "./step/clip.ts";
 export {
   checkedLossScalerState,
   checkedScale,

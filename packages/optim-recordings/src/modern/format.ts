@@ -14,6 +14,7 @@ export interface ModernCase extends OptimizerCase {
   /** How far the authors' float32 strays from float64. */
   readonly maxAbsDiffVsFloat64: number;
   readonly special?: "schedulefree" | "sam" | "sophia" | "average" | "agc";
+  readonly agc?: { readonly clip_factor?: number; readonly eps?: number };
   readonly average?: { readonly every?: number; readonly decay?: number };
   readonly steps: readonly ModernStep[];
 }

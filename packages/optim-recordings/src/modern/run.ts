@@ -1,5 +1,5 @@
 import type { LossClosure } from "@mm/optim-conformance";
-import type { NamedTensors, Optimizer, OptimizerStateDict } from "@mm/optim-core";
+import type { ClipGrad, NamedTensors, Optimizer, OptimizerStateDict } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { ema, sam, samAscent, type SamAscentHyperparameters, swa } from "@mm/optim-rules";
 import { Checks } from "../checks.ts";
@@ -58,7 +58,7 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
       const written = mine.map(({ recorded: group, params, shape }) => ({
         params: Object.fromEntries(params.map((name) => [name, parameters.get(name) as P])),
         // Hosts without shapes are told; the others have the same.
-        ...(rule.definition.shapes !== undefined && {
+        ...((rule.definition.shapes !== undefined || special === "agc") && {
           shapes: Object.fromEntries(params.map((name) => [name, layout.shapeOf(name)])),
         }),
         ...ruleFor(group, shape).hyperparameters,
@@ -249,9 +249,9 @@ function partsOf(
 }
 
 /** timm's LAMB clips the norm of all gradients itself, to 1 unless it is told otherwise. */
-function clipping({ optimizer: { type, args } }: ModernCase): {
-  readonly clipGrad?: { readonly maxNorm: number };
-} {
+function clipping({ optimizer: { type, args }, agc }: ModernCase): { readonly clipGrad?: ClipGrad } {
+  if (agc !== undefined)
+    return { clipGrad: { type: "adaptive", clipFactor: agc.clip_factor ?? 0.01, eps: agc.eps ?? 1e-3 } };
   const { max_grad_norm: maxNorm = 1 } = args;
   return type === "timm.optim.lamb:Lamb" && maxNorm !== null
     ? { clipGrad: { maxNorm: Number(maxNorm) } }

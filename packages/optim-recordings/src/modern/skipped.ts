@@ -71,7 +71,6 @@ export function reasonToSkip({
 }: ModernCase): string | undefined {
   const because = (words: string): string => `${type}: ${words} (${decision})`;
   if (leftOut.has(type)) return because("left out");
-  if (special === "agc") return because("no clipping by unit yet");
   if (
     special === "sam" &&
     [args, ...groups.map(({ options }) => options)].some((o) => o?.["adaptive"] === true)

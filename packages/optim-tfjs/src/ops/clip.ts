@@ -1,4 +1,4 @@
-import type { ClipGrad } from "@mm/optim-core";
+import type { StepClip } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import type { Value } from "./value.ts";
 
@@ -6,7 +6,7 @@ import type { Value } from "./value.ts";
 export function clipFactor(
   factor: Value,
   norm: tf.Tensor,
-  clipGrad: ClipGrad | undefined,
+  clipGrad: StepClip | undefined,
 ): { readonly factor: Value; readonly gradNorm: tf.Tensor } {
   const [largest, relative] = tf.unstack(norm) as [tf.Tensor, tf.Tensor];
   const gradNorm = tf.mul(tf.mul(largest, tf.abs(factor)), relative);

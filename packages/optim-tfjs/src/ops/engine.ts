@@ -1,4 +1,4 @@
-import type { Capabilities, ClipGrad } from "@mm/optim-core";
+import type { Capabilities } from "@mm/optim-core";
 import {
   allOperations,
   type Checked,
@@ -8,6 +8,7 @@ import {
   hostCapabilities,
   refuse,
   type StepStages,
+  type StepClip,
 } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { differentiate, scaleLeft, seedOf, type TfjsLoss } from "../gradients.ts";
@@ -142,7 +143,7 @@ export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar
     return scoped(() => this.#ledger.own(unscaleFactor(rescale, lossScale)));
   }
 
-  clip(factor: StepScalar, { norm }: Checked<StepScalar>, clipGrad: ClipGrad | undefined): StepScalar {
+  clip(factor: StepScalar, { norm }: Checked<StepScalar>, clipGrad: StepClip | undefined): StepScalar {
     const ledger = this.#ledger;
     ledger.gradNorm = undefined;
     if (norm === undefined) return factor;
@@ -157,7 +158,7 @@ export class OpsStages implements StepStages<tf.Variable, TensorCell, StepScalar
     items: readonly OpsItem[],
     factor: StepScalar,
     { finite }: Checked<StepScalar>,
-    clipGrad: ClipGrad | undefined,
+    clipGrad: StepClip | undefined,
   ): void {
     const ledger = this.#ledger;
     ledger.take(items);

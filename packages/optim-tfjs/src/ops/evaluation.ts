@@ -1,9 +1,9 @@
-import type { ClipGrad } from "@mm/optim-core";
 import {
   axesOfReduction,
   type MatrixRoutine,
   type TensorReduction,
   type UniformSource,
+  type StepClip,
 } from "@mm/optim-core/backend";
 import type { Axes } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
@@ -20,7 +20,7 @@ import type { Constants, Value } from "./value.ts";
 export interface EvaluationInputs {
   /** What the raw gradient is multiplied by. */
   readonly factor: Value;
-  readonly clipGrad: ClipGrad | undefined;
+  readonly clipGrad: StepClip | undefined;
   readonly constant: Constants;
   /** The parameter's step count, this step included. */
   step(): Value;

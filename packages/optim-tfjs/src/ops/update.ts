@@ -1,5 +1,11 @@
-import type { ClipGrad } from "@mm/optim-core";
-import { memo, type Program, type ScalarInstruction, type Totals, totalsOf } from "@mm/optim-core/backend";
+import {
+  memo,
+  type Program,
+  type ScalarInstruction,
+  type Totals,
+  totalsOf,
+  type StepClip,
+} from "@mm/optim-core/backend";
 import type { Axes } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import { hasOwner } from "../owned.ts";
@@ -14,7 +20,7 @@ import type { Constants, Value } from "./value.ts";
 /** What all items of one step have in common. */
 export interface StepFactors {
   readonly factor: Value;
-  readonly clipGrad: ClipGrad | undefined;
+  readonly clipGrad: StepClip | undefined;
   /** 1 where the step is taken, 0 where it is skipped; absent where it is taken in any case. */
   readonly finite: tf.Tensor | undefined;
   readonly constant: Constants;

@@ -1,5 +1,4 @@
-import type { ClipGrad } from "@mm/optim-core";
-import type { CheckRequest, Program } from "@mm/optim-core/backend";
+import type { CheckRequest, Program, StepClip } from "@mm/optim-core/backend";
 import type { Ledger } from "../ops/ledger.ts";
 import type { StepScalar } from "../scalar.ts";
 import type { Canvas } from "./canvas.ts";
@@ -10,7 +9,7 @@ export interface DrawnStep {
   readonly request: CheckRequest;
   rescale: number;
   lossScale: StepScalar | undefined;
-  clipGrad: ClipGrad | undefined;
+  clipGrad: StepClip | undefined;
   readonly norm: undefined;
   /** Set when it is drawn. */
   finite: StepScalar | undefined;

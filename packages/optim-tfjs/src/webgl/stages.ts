@@ -1,5 +1,11 @@
-import type { ClipGrad } from "@mm/optim-core";
-import { type Checked, type CheckRequest, memo, type Program, type StepStages } from "@mm/optim-core/backend";
+import {
+  type Checked,
+  type CheckRequest,
+  memo,
+  type Program,
+  type StepStages,
+  type StepClip,
+} from "@mm/optim-core/backend";
 import type * as tf from "@tensorflow/tfjs-core";
 import type { Ledger } from "../ops/ledger.ts";
 import type { TensorCell } from "../ops/tensor-cell.ts";
@@ -86,7 +92,7 @@ export class WebglStages implements Stages {
     return rescale;
   }
 
-  clip(factor: StepScalar, checked: Checked<StepScalar>, clipGrad: ClipGrad | undefined): StepScalar {
+  clip(factor: StepScalar, checked: Checked<StepScalar>, clipGrad: StepClip | undefined): StepScalar {
     if (this.#step === undefined) return this.#ops.clip(factor, checked, clipGrad);
     this.#step.clipGrad = clipGrad;
     return factor;
@@ -96,7 +102,7 @@ export class WebglStages implements Stages {
     items: readonly Item[],
     factor: StepScalar,
     checked: Checked<StepScalar>,
-    clipGrad: ClipGrad | undefined,
+    clipGrad: StepClip | undefined,
   ): void {
     const step = this.#step;
     this.#step = undefined;

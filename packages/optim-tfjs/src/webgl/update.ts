@@ -1,5 +1,4 @@
-import type { ClipGrad } from "@mm/optim-core";
-import type { Program } from "@mm/optim-core/backend";
+import type { Program, StepClip } from "@mm/optim-core/backend";
 import type * as tf from "@tensorflow/tfjs-core";
 import type { TensorCell } from "../ops/tensor-cell.ts";
 import type { Canvas, Linked } from "./canvas.ts";
@@ -26,7 +25,7 @@ export function hostUniforms(
   lane: Lane,
   programs: RulePrograms,
   knowledge: Knowledge,
-  { factor, clipGrad }: { readonly factor: number; readonly clipGrad: ClipGrad | undefined },
+  { factor, clipGrad }: { readonly factor: number; readonly clipGrad: StepClip | undefined },
 ): Float32Array {
   const registers = registersOf(lane);
   const places = programs.places(knowledge);

@@ -2,7 +2,7 @@ import type { StateEngine } from "../engine.ts";
 import { refuse } from "../../errors.ts";
 import type { Flags, UpdateRule } from "../../rule/define.ts";
 import { traceEvaluation, traceReturn } from "../program/evaluation.ts";
-import { firstOperations, type GradientRewrite, operationsOf } from "../program/program.ts";
+import { firstOperations, type GradientRewrite, operationsOf, type Program } from "../program/program.ts";
 import { traceRule } from "../program/trace.ts";
 
 type Acceptor = Pick<
@@ -26,7 +26,7 @@ export function acceptStructure(
   masters: boolean,
 ): void {
   const place = `${who}: ${name}`;
-  const { backend, operations = firstOperations, maxSlots = Number.POSITIVE_INFINITY } = engine;
+  const { maxSlots = Number.POSITIVE_INFINITY } = engine;
   const { shapes } = definition;
   for (const matrix of shapes === undefined ? [undefined] : shapes === "matrix" ? [true] : [true, false]) {
     const whole = matrix === undefined ? structure : { ...structure, matrix };
@@ -40,11 +40,20 @@ export function acceptStructure(
     }
     const program = traceRule(definition, whole, plain);
     for (const each of point === undefined ? [program] : [program, point, traceReturn()]) {
-      for (const operation of operationsOf(each)) {
-        const known = `operations of the ${backend} backend: ${[...operations].join(", ")}`;
-        if (!operations.has(operation)) refuse("unsupported", place, known, operation);
-      }
+      requireOperations(place, engine, each);
       engine.prepareProgram?.(each, masters);
     }
+  }
+}
+
+/** @throws OptimError `unsupported` for an operation that the kernels do not know */
+export function requireOperations(
+  where: string,
+  { backend, operations = firstOperations }: Pick<Acceptor, "backend" | "operations">,
+  program: Program,
+): void {
+  for (const operation of operationsOf(program)) {
+    const known = `operations of the ${backend} backend: ${[...operations].join(", ")}`;
+    if (!operations.has(operation)) refuse("unsupported", where, known, operation);
   }
 }

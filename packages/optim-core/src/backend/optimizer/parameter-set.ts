@@ -5,8 +5,8 @@ import type { UpdateRule } from "../../rule/define.ts";
 import type { StateEngine, StepItem } from "../engine.ts";
 import { groupLabel, HyperparameterGroup, liveGroup } from "../groups.ts";
 import type { NamedParameter, Parameter } from "../parameter.ts";
-import type { GradientRewrite } from "../program/program.ts";
-import { acceptStructure } from "./accept.ts";
+import type { GradientRewrite, Program } from "../program/program.ts";
+import { acceptStructure, requireOperations } from "./accept.ts";
 import { collectParameters } from "./collect-parameters.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import { ensureSlots } from "./slots.ts";
@@ -26,6 +26,8 @@ export class ParameterSet<P, V, S> {
   readonly #rule: UpdateRule;
   readonly #byName = new Map<string, Parameter<P, V, S>>();
   readonly #items = new Map<Parameter<P, V, S>, CachedItem<P, V, S>>();
+  /** Programs that the engine has all operations of. */
+  readonly #known = new WeakSet<Program>();
   /** Where each group, name and identity was written. */
   #places = new Map<unknown, string>();
   /** Absent where no rule has shared slots, and after a load. */
@@ -167,21 +169,27 @@ export class ParameterSet<P, V, S> {
 
   #item(parameter: Parameter<P, V, S>, rewrite: GradientRewrite): StepItem<P, V, S> {
     const { group } = parameter;
-    const { clipValue, zeroNonFinite } = rewrite;
     const known = this.#items.get(parameter);
     if (
       known?.version === group.version &&
-      known.clipValue === clipValue &&
-      known.zeroNonFinite === zeroNonFinite
+      known.clipValue === rewrite.clipValue &&
+      known.zeroNonFinite === rewrite.zeroNonFinite &&
+      known.clipNorm === rewrite.clipNorm &&
+      known.clipUnits === rewrite.clipUnits
     ) {
       return known;
     }
     const program = group.program(rewrite, parameter.view);
+    if (!this.#known.has(program)) {
+      // With what clipping adds to it.
+      requireOperations(`${this.#who}: ${group.rule.name} with clipGrad`, this.#engine, program);
+      this.#known.add(program);
+    }
     this.#engine.prepareProgram?.(program, parameter.master === true);
     this.#engine.reserve?.(program, parameter.view);
     ensureSlots(this.#engine, parameter);
     const slots = program.slots.map((slot) => parameter.slots.get(slot) as V);
-    const made = { parameter, program, slots, version: group.version, clipValue, zeroNonFinite };
+    const made = { parameter, program, slots, version: group.version, ...rewrite };
     this.#items.set(parameter, made);
     return made;
   }

@@ -3,6 +3,7 @@ import { OptimError, refuse } from "../../errors.ts";
 import type { LossScaler } from "../../loss-scaler.ts";
 import type { BackwardOptions, StepOptions } from "../../optimizer.ts";
 import type { Engine, EngineLossScaler } from "../engine.ts";
+import { rewriteOf } from "../step/clip.ts";
 import { runStep } from "../step/pipeline.ts";
 import type { OptimizerParts } from "./parts.ts";
 
@@ -51,10 +52,7 @@ export function step<P, V, S>(parts: OptimizerParts<P, V, S>, options: StepOptio
   const told = pending.isPlain ? undefined : scaler;
   const lossScale = scaler !== undefined && pending.isPlain ? engine.scalar(1) : carried;
   if (weight === 0) return false;
-  const items = set.stepItems({
-    clipValue: clipGrad?.type === "value",
-    zeroNonFinite: lossScale === undefined && onNonFinite === "zero",
-  });
+  const items = set.stepItems(rewriteOf(clipGrad, lossScale === undefined && onNonFinite === "zero"));
   if (items.length === 0) return false;
   const { finite } = runStep(engine.stages, items, {
     rescale: rescale / weight,

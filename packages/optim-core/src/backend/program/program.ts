@@ -53,7 +53,7 @@ export type ScalarInstruction = { readonly dynamic: boolean } & (
 export type UniformSource =
   /** rescale ÷ loss scale × clip coefficient: what the raw accumulator is multiplied by. Always uniform 0. */
   | { readonly from: "gradFactor" }
-  /** The bound of clipping by value. Uniform 1 of programs that clip by value. */
+  /** The bound of clipping in a program, by value, by tensor or by unit. Uniform 1 of programs that clip. */
   | { readonly from: "clipValue" }
   /** A register of the scalar part. */
   | { readonly from: "scalar"; readonly register: number };
@@ -64,6 +64,12 @@ export interface GradientRewrite {
   readonly clipValue: boolean;
   /** Replace elements of the raw gradient that are not finite with 0. */
   readonly zeroNonFinite: boolean;
+  /** p: multiply the gradient of a tensor by min(1, clipValue ÷ (its p-norm + 1e-6)). */
+  readonly clipNorm?: number;
+  /** ε: shorten the gradient of each unit of a tensor to clipValue · max(‖w‖, ε). */
+  readonly clipUnits?: number;
+  /** Whether a unit is a row, of a matrix. Else it is the whole tensor. */
+  readonly unitRows?: boolean;
 }
 
 /**

@@ -4,8 +4,10 @@ import { everyStructure } from "../../rule/check-definition.ts";
 import type { ErasedDefinition, Flags } from "../../rule/define.ts";
 import {
   abs,
+  add,
   type Axes,
   type Condition,
+  div,
   eq,
   Expression,
   isExpression,
@@ -18,6 +20,7 @@ import {
   type Op,
   type Per,
   select,
+  sqrt,
   type Tensor,
 } from "../../rule/expression.ts";
 import type { SharedSlot } from "../../rule/slots.ts";
@@ -51,8 +54,8 @@ export function traceRule(
   transposed = false,
 ): Program {
   const switches = Object.entries({ ...structure, ...rewrite, transposed })
-    .filter(([, on]) => on)
-    .map(([name]) => name)
+    .filter(([, on]) => on !== false)
+    .map(([name, on]) => (on === true ? name : `${name} ${on}`))
     .sort();
   const label = [definition.name, ...switches].join(" ");
   const programs = memo(cache, definition, () => new Map<string, Program>());
@@ -181,7 +184,7 @@ function trace(
   const everything = [nextParam, ...nextSlots, ...nextScalars];
   if (
     definition.shapes === undefined &&
-    everything.some((expression) => asksForShape(expression, new Set()))
+    everything.some((expression) => asksForShape(expression, new Set([grad])))
   ) {
     const expected =
       'shapes: "matrix" or "either" in the definition of a rule that uses rows, columns or orthogonalize';
@@ -304,21 +307,47 @@ const leaf = (op: Op, axes: Axes, name = "", value = 0): Expression =>
   new Expression(op, [], axes, { name, value });
 
 /** The gradient that rules see, in the operations that rules are written in. */
-function rewrittenGradient({ clipValue, zeroNonFinite }: GradientRewrite): Expression {
+function rewrittenGradient({
+  clipValue,
+  zeroNonFinite,
+  clipNorm,
+  clipUnits,
+  unitRows,
+}: GradientRewrite): Expression {
   const uniform = (op: Op): Tensor => leaf(op, 3) as unknown as Tensor;
   let gradient = uniform("grad");
   if (zeroNonFinite) {
     // |g| < max or |g| = max: false for NaN and for infinity, and needs no constant that is not finite.
-    const [size, largest] = [abs(gradient), 3.4028234663852886e38];
-    gradient = select(lt(size, largest), gradient, select(eq(size, largest), gradient, 0));
+    const [size, most] = [abs(gradient), 3.4028234663852886e38];
+    gradient = select(lt(size, most), gradient, select(eq(size, most), gradient, 0));
   }
   gradient = mul(gradient, uniform("gradFactor"));
+  const bound = uniform("clipValue");
+  if (clipNorm !== undefined) {
+    const size = reduce(
+      clipNorm === 2 ? "norm" : clipNorm === 1 ? "sum" : "largest",
+      clipNorm === 1 ? abs(gradient) : gradient,
+    );
+    gradient = mul(gradient, min(1, div(bound, add(size, 1e-6))));
+  }
+  if (clipUnits !== undefined) {
+    const unit = (x: Tensor): Tensor =>
+      unitRows === true ? sqrt(reduce("dot", x, "row")) : reduce("norm", x);
+    const size = unit(gradient);
+    const most = mul(max(unit(leaf("param", 3) as unknown as Tensor), clipUnits), bound);
+    gradient = select(lt(size, most), gradient, mul(gradient, div(most, max(size, 1e-6))));
+  }
   if (clipValue) {
-    const bound = uniform("clipValue");
     gradient = max(min(gradient, bound), neg(bound));
   }
   return erased(gradient);
 }
+
+/** A reduction that needs no check. */
+const reduce = (op: Op, x: Tensor, per: Per = "tensor"): Tensor =>
+  new Expression(op, op === "dot" ? [erased(x), erased(x)] : [erased(x)], per === "row" ? 1 : 0, {
+    name: per,
+  }) as unknown as Tensor;
 
 function hyperparameterExpressions(
   hyperparameters: HyperparameterRecord,

@@ -1,8 +1,7 @@
-import type { ClipGrad } from "../../options.ts";
 import type { Capabilities } from "../../capabilities.ts";
 
 import { checkOnHost } from "./check.ts";
-import { clipCoefficient } from "./clip.ts";
+import { clipCoefficient, type StepClip } from "./clip.ts";
 import type { Checked, CheckRequest, StepItem, StepStages } from "../engine.ts";
 import { unscaleFactor } from "./unscale.ts";
 import { hostUpdate, type ParameterAccess } from "./update.ts";
@@ -34,7 +33,7 @@ export function hostStages<P, V>(
     check: (items: readonly StepItem<P, V, number>[], request: CheckRequest): Checked<number> =>
       checkOnHost(kernels, items, request),
     unscale: unscaleFactor,
-    clip(factor: number, { norm }: Checked<number>, clipGrad: ClipGrad | undefined): number {
+    clip(factor: number, { norm }: Checked<number>, clipGrad: StepClip | undefined): number {
       gradNorm = norm === undefined ? undefined : norm * Math.abs(factor);
       return gradNorm === undefined ? factor : factor * clipCoefficient(gradNorm, clipGrad);
     },

@@ -1,4 +1,5 @@
 import type { Checked, CheckRequest, ResolvedStep, StepItem, StepStages } from "../engine.ts";
+import { stepClipOf } from "./clip.ts";
 
 /**
  * The step, for every backend that is built on an engine. Each line is a stage, and the stage's name is the name of the file that holds
@@ -10,8 +11,9 @@ export function runStep<P, V, S>(
   options: ResolvedStep<S>,
 ): Checked<S> {
   const checked = stages.check(items, checkRequest(options));
-  const factor = stages.clip(stages.unscale(options.rescale, options.lossScale), checked, options.clipGrad);
-  stages.update(items, factor, checked, options.clipGrad);
+  const clip = stepClipOf(options.clipGrad);
+  const factor = stages.clip(stages.unscale(options.rescale, options.lossScale), checked, clip);
+  stages.update(items, factor, checked, clip);
   return checked;
 }
 
@@ -22,10 +24,14 @@ function checkRequest({
   onNonFinite,
   gradNorm,
 }: ResolvedStep<unknown>): CheckRequest {
-  const byNorm = clipGrad !== undefined && clipGrad.type !== "value" ? clipGrad : undefined;
+  const isMeasured = gradNorm || clipGrad?.type === "adaptive";
+  const byNorm =
+    clipGrad !== undefined && clipGrad.type !== "value" && clipGrad.type !== "adaptive"
+      ? clipGrad
+      : undefined;
   const orThrow = byNorm?.errorIfNonfinite === true || (lossScale === undefined && onNonFinite === "throw");
   return {
-    normType: byNorm !== undefined ? (byNorm.normType ?? 2) : gradNorm ? 2 : undefined,
+    normType: byNorm !== undefined ? (byNorm.normType ?? 2) : isMeasured ? 2 : undefined,
     finite: orThrow || lossScale !== undefined || onNonFinite === "skip",
     ignoreNonFinite: lossScale === undefined && onNonFinite === "zero",
     orThrow,

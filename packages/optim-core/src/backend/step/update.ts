@@ -1,4 +1,3 @@
-import type { ClipGrad } from "../../options.ts";
 import type { StepItem } from "../engine.ts";
 import { memo } from "../memo.ts";
 import { extentsOf } from "../program/extents.ts";
@@ -7,6 +6,7 @@ import type { VectorKernels } from "../program/vectors.ts";
 import type { Parameter } from "../parameter.ts";
 import type { Pass, Program, TensorReduction, UniformSource } from "../program/program.ts";
 import { firstMatrix, makingOf } from "../program/scratch.ts";
+import type { StepClip } from "./clip.ts";
 import { lastBarrier, type Totals, totalsOf } from "./totals.ts";
 
 /** How a step reaches a parameter's own storage. */
@@ -47,7 +47,7 @@ export function hostUpdate<P, V>(
 ): (
   items: readonly StepItem<P, V, number>[],
   factor: number,
-  clipGrad: ClipGrad | undefined,
+  clipGrad: StepClip | undefined,
   counts?: boolean,
 ) => void {
   type Item = StepItem<P, V, number>;
