@@ -7,9 +7,13 @@ import { numbers } from "../../../test-support/numbers.ts";
 const plain = { clipValue: false, zeroNonFinite: false };
 const others = new Set([
   // Rules for matrices: shaped-rules.test.ts.
+  "adaMuon",
   "adafactor",
+  "adamp",
   "came",
+  "marsShampoo",
   "muon",
+  "sgdp",
   // Rules of one number for all tensors: shared-rules.test.ts.
   "dAdaptAdam",
   "dAdaptSgd",

@@ -1,5 +1,5 @@
 import type { UpdateRule } from "@mm/optim-core/rule";
-import { adafactor, came, muon } from "@mm/optim-rules";
+import { adafactor, adaMuon, adamp, came, marsShampoo, muon, sgdp } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
 import { numbers } from "../../../test-support/numbers.ts";
@@ -204,4 +204,156 @@ test("Adafactor gives a vector a variance of its own, and its first step the len
   // w = 1, so V = g² and u = ±1; rms(u) = 1; α = rms(θ)·min(0.1, 1) = 0.2.
   expect([...b].map((x) => Number(x.toFixed(6)))).toEqual([1.8, -2.2]);
   expect(Object.keys((await optimizer.stateDict()).params[0]?.slots ?? {})).toEqual(["variance"]);
+});
+
+describe.each(shapes)("AdaMuon and MARS-Shampoo on %i × %i", (rows, cols) => {
+  const [momentum, beta2, lr] = [0.9, 0.8, 0.05];
+  const formula = (toRms: boolean, nesterov: boolean) => () => {
+    let [m, v, t]: [Matrix | undefined, Matrix | undefined, number] = [undefined, undefined, 0];
+    return (w: Matrix, g: Matrix): Matrix => {
+      t += 1;
+      m = map(g, (x, i, j) => momentum * (m?.[i]?.[j] ?? 0) + (1 - momentum) * x);
+      const u = nesterov ? map(g, (x, i, j) => (1 - momentum) * x + momentum * (m?.[i]?.[j] ?? 0)) : m;
+      const o = orthogonal(u, jordan, normOf(u) + 1e-7);
+      v = map(o, (x, i, j) => beta2 * (v?.[i]?.[j] ?? 0) + (1 - beta2) * x * x);
+      const correction = toRms ? 1 - beta2 ** t : 1;
+      const d = map(o, (x, i, j) => x / (Math.sqrt((v?.[i]?.[j] ?? 0) / correction) + 1e-3));
+      const k = toRms ? Math.sqrt(rows / cols) : (0.2 * Math.sqrt(rows * cols)) / (normOf(d) + 1e-3);
+      return map(w, (x, i, j) => x * (1 - lr * 0.1) - lr * k * (d[i]?.[j] ?? 0));
+    };
+  };
+  const h = { lr, momentum, beta2, eps: 1e-3, weightDecay: 0.1 };
+
+  test.each([false, true])("steps as large as AdamW's, Nesterov %j", (nesterov) => {
+    const rule = adaMuon({ ...h, nesterov });
+    expect(apart(rule, [rows, cols], formula(false, nesterov))).toBeLessThan(tolerance);
+  });
+  test("rms to rms", () => {
+    const rule = adaMuon(h, { scale: "rmsToRms" });
+    expect(apart(rule, [rows, cols], formula(true, false))).toBeLessThan(tolerance);
+  });
+
+  test("MARS-Shampoo", () => {
+    const gamma = 0.2;
+    const shampoo = () => {
+      let [m, last]: [Matrix | undefined, Matrix | undefined] = [undefined, undefined];
+      return (w: Matrix, g: Matrix): Matrix => {
+        const c = map(
+          g,
+          (x, i, j) => x + ((gamma * momentum) / (1 - momentum)) * (x - (last?.[i]?.[j] ?? 0)),
+        );
+        const size = Math.max(1, normOf(c));
+        m = map(c, (x, i, j) => momentum * (m?.[i]?.[j] ?? 0) + ((1 - momentum) * x) / size);
+        last = g;
+        const u = map(m, (x) => x / (1 - momentum));
+        const o = orthogonal(u, jordan, normOf(u) + 1e-8);
+        const k = lr * Math.sqrt(Math.max(1, rows / cols));
+        return map(w, (x, i, j) => x * (1 - lr * 0.1) - k * (o[i]?.[j] ?? 0));
+      };
+    };
+    const rule = marsShampoo({ lr, momentum, gamma, weightDecay: 0.1 });
+    expect(apart(rule, [rows, cols], shampoo)).toBeLessThan(tolerance);
+  });
+});
+
+test("AdaMuon refuses a scale that it does not have", () => {
+  expect(() => adaMuon({}, { scale: "original" as never })).toThrow(/AdaMuon: options.*scale/);
+});
+
+describe.each(shapes)("AdamP and SGDP on %i × %i", (rows, cols) => {
+  const dot = (a: readonly number[], b: readonly number[]): number =>
+    sumOf(a.map((x, i) => x * (b[i] ?? NaN)));
+  const size = (a: readonly number[]): number => Math.sqrt(dot(a, a));
+  /** The projection, view by view as the authors write it; and the ratio of the decay. */
+  function project(w: Matrix, g: Matrix, u: Matrix, delta: number, cautious = false): [Matrix, number] {
+    const masked = (x: Matrix, by: Matrix): Matrix => {
+      const stays = map(x, (e, i, j) => Number(e * (by[i]?.[j] ?? 0) > 0));
+      const share = Math.max(sumOf(stays.flat()) / (rows * cols), 1e-3);
+      return map(x, (e, i, j) => (e * (stays[i]?.[j] ?? 0)) / share);
+    };
+    for (const view of [(x: Matrix) => x, (x: Matrix) => [x.flat()]]) {
+      const [p, q] = [view(w), view(g)];
+      const cosines = p.map((row, i) => Math.abs(dot(row, q[i] ?? [])) / (size(row) * size(q[i] ?? [])));
+      if (Math.max(...cosines) >= delta / Math.sqrt(p[0]?.length ?? 1)) continue;
+      const away = (x: Matrix): Matrix =>
+        x.map((row, i) => {
+          const n = (p[i] ?? []).map((e) => e / (size(p[i] ?? []) + 1e-3));
+          return row.map((e, j) => e - (n[j] ?? 0) * dot(n, row));
+        });
+      const once = away(view(u));
+      const found = cautious ? away(masked(once, away(q))) : once;
+      return [map(w, (_, i, j) => found.flat()[i * cols + j] ?? NaN), 0.2];
+    }
+    return [cautious ? masked(u, g) : u, 1];
+  }
+  // Never, by the tensor now and then, by the rows.
+  const deltas = [0, 0.6, 10];
+  const lr = 0.05;
+
+  test.each(deltas.flatMap((delta) => [false, true].map((option) => [delta, option] as const)))(
+    "AdamP with δ = %f, Nesterov and cautious %j",
+    (delta, option) => {
+      const formula = () => {
+        let [m, v, t]: [Matrix | undefined, Matrix | undefined, number] = [undefined, undefined, 0];
+        return (w: Matrix, g: Matrix): Matrix => {
+          t += 1;
+          m = map(g, (x, i, j) => 0.9 * (m?.[i]?.[j] ?? 0) + 0.1 * x);
+          v = map(g, (x, i, j) => 0.8 * (v?.[i]?.[j] ?? 0) + 0.2 * x * x);
+          const plain = map(g, (x, i, j) => {
+            const top = option ? 0.9 * (m?.[i]?.[j] ?? 0) + 0.1 * x : (m?.[i]?.[j] ?? 0);
+            return top / (Math.sqrt((v?.[i]?.[j] ?? 0) / (1 - 0.8 ** t)) + 1e-3);
+          });
+          const [u, ratio] = project(w, g, plain, delta, option);
+          return map(w, (x, i, j) => x * (1 - lr * 0.1 * ratio) - (lr / (1 - 0.9 ** t)) * (u[i]?.[j] ?? 0));
+        };
+      };
+      const rule = adamp({
+        lr,
+        betas: [0.9, 0.8],
+        eps: 1e-3,
+        weightDecay: 0.1,
+        delta,
+        wdRatio: 0.2,
+        nesterov: option,
+        cautious: option,
+      });
+      expect(apart(rule, [rows, cols], formula)).toBeLessThan(tolerance);
+    },
+  );
+
+  test.each(deltas.flatMap((delta) => [false, true].map((nesterov) => [delta, nesterov] as const)))(
+    "SGDP with δ = %f, Nesterov %j",
+    (delta, nesterov) => {
+      const formula = () => {
+        let b: Matrix | undefined;
+        return (w: Matrix, g: Matrix): Matrix => {
+          b = map(g, (x, i, j) => 0.9 * (b?.[i]?.[j] ?? 0) + 0.7 * x);
+          const plain = nesterov ? map(g, (x, i, j) => x + 0.9 * (b?.[i]?.[j] ?? 0)) : b;
+          const [u, ratio] = project(w, g, plain, delta);
+          if (!nesterov) b = u;
+          return map(w, (x, i, j) => x * (1 - (lr * 0.1 * ratio) / (1 - 0.9)) - lr * (u[i]?.[j] ?? 0));
+        };
+      };
+      const rule = sgdp({
+        lr,
+        momentum: 0.9,
+        dampening: 0.3,
+        weightDecay: 0.1,
+        eps: 1e-3,
+        delta,
+        wdRatio: 0.2,
+        nesterov,
+      });
+      expect(apart(rule, [rows, cols], formula)).toBeLessThan(tolerance);
+    },
+  );
+});
+
+test("AdamP and SGDP do not project a vector", () => {
+  for (const rule of [adamp({ lr: 1, delta: 10, betas: [0, 0] }), sgdp({ lr: 1, delta: 10 })]) {
+    const b = Float32Array.of(1, 1);
+    stepWith(arrayOptimizer(rule as UpdateRule, { b }), { b: [0.5, 0.5] });
+    // Along the weights, and all of it: AdamP's quotient is 1.
+    expect(b[0]).toBeCloseTo(rule.name === "SGDP" ? 0.5 : 0, 5);
+  }
 });

@@ -204,7 +204,7 @@ const counts = ({ optimizer: { type } }: ModernCase): boolean => /^(prodigyopt|d
 
 /** Whether Newton–Schulz was computed in bfloat16. */
 const isRounded = ({ newtonSchulz }: ModernCase, { rule }: { readonly rule: string }): boolean =>
-  newtonSchulz === "bfloat16" && rule === "Muon";
+  newtonSchulz === "bfloat16" && (rule === "Muon" || rule === "MARSShampoo");
 
 /** Keller Jordan's optimizers give a parameter without a gradient one of zeros. */
 const takesNoneForZeros = (type: string): boolean => /^(keller_muon|c_muon):/.test(type);
@@ -335,6 +335,8 @@ const otherNames: { readonly [slot: string]: string } = {
   rowVar: "expAvgSqRow",
   colVar: "expAvgSqCol",
   variance: "expAvgSq",
+  // SGDP's.
+  momentumBuffer: "momentum",
 };
 
 /** Holds our slots to the recorded ones. */

@@ -42,12 +42,9 @@ const withoutCounterpart: {
     o["use_muon"] === true ? batchOfMatrices(shapes) : undefined,
   "c_muon:SingleDeviceMuon": (_, shapes) => batchOfMatrices(shapes),
   "timm.optim.muon:Muon": (o, shapes) =>
-    (o["algo"] ?? "muon") !== "muon"
-      ? "AdaMuon"
-      : o["conv_mode"] === "batched" && shapes.some(({ length }) => length > 2)
-        ? "a batch of matrices"
-        : undefined,
-  "mars_author:MARS": (o) => (o["mars_type"] === "mars-shampoo" ? "matrix products" : undefined),
+    o["conv_mode"] === "batched" && shapes.some(({ length }) => length > 2)
+      ? "a batch of matrices"
+      : undefined,
 };
 
 /** Classes that take a tensor of more than two dimensions for a batch of matrices, its last two dimensions; our rules for one matrix. */

@@ -2,6 +2,8 @@ import type { UpdateRule } from "@mm/optim-core/rule";
 import {
   adabelief,
   adafactor,
+  adaMuon,
+  adamp,
   adamw,
   adamwEpsilonHat,
   adan,
@@ -17,6 +19,7 @@ import {
   lion,
   mars,
   marsLion,
+  marsShampoo,
   muon,
   type MuonOptions,
   nadamw,
@@ -25,6 +28,7 @@ import {
   scheduleFreeAdamw,
   scheduleFreeRadam,
   scheduleFreeSgd,
+  sgdp,
   sgdw,
   stableAdamw,
 } from "@mm/optim-rules";
@@ -136,16 +140,31 @@ export const translations: { readonly [type: string]: Translate } = {
       const rule = flag(o, "nesterov") ? nadamw : adamw;
       return rule({ ...others, lr, betas: pair(o, "betas") ?? [0.9, 0.95], eps });
     }
-    return muon(
-      { ...given, nesterov: flag(o, "nesterov") },
+    const how = {
+      divisor: "max",
+      eps,
+      coefficients: timmCoefficients(o),
+      steps: number(o, "ns_steps", 5),
+      safety: number(o, "safety_factor", 1),
+      scale: scales[(o["adjust_lr_fn"] as string | undefined) ?? "match_rms_adamw"] ?? "matchRmsAdamW",
+    } as const;
+    const nesterov = flag(o, "nesterov");
+    if ((o["algo"] as unknown) !== "adamuon") return muon({ ...given, nesterov }, how);
+    const toRms = how.scale === "rmsToRms";
+    // The sides of a kernel take the place of its rows and columns: a factor of the rate, which the decay has not.
+    const [rows = 1, ...rest] = shape;
+    const [cols, high = 1, wide = 1] = [rest.reduce((a, b) => a * b, 1), ...shape.slice(-2)];
+    const factor = toRms ? Math.sqrt(high / wide / (rows / cols)) : Math.sqrt((high * wide) / (rows * cols));
+    return adaMuon(
       {
-        divisor: "max",
+        ...given,
+        lr: given.lr * factor,
+        weightDecay: given.weightDecay / factor,
+        nesterov,
         eps,
-        coefficients: timmCoefficients(o),
-        steps: number(o, "ns_steps", 5),
-        safety: number(o, "safety_factor", 1),
-        scale: scales[(o["adjust_lr_fn"] as string | undefined) ?? "match_rms_adamw"] ?? "matchRmsAdamW",
+        beta2: (pair(o, "betas") ?? [0.9, 0.95])[1],
       },
+      { ...how, scale: toRms ? "rmsToRms" : "matchRmsAdamW" },
     );
   },
   "torch_main:Adafactor": (o) => {
@@ -211,6 +230,18 @@ export const translations: { readonly [type: string]: Translate } = {
     return dAdaptSgd({ ...others, ...distance(o) });
   },
   "timm.optim.laprop:LaProp": (o) => timmCautious(o, laprop(common(o))),
+  "adamp:AdamP": adampOf,
+  "timm.optim.adamp:AdamP": adampOf,
+  "adamp:SGDP": (o) => {
+    const { betas: _betas, ...others } = common(o);
+    return sgdp({
+      eps: 1e-8,
+      ...others,
+      dampening: number(o, "dampening", 0),
+      nesterov: flag(o, "nesterov"),
+      ...projecting(o),
+    });
+  },
   "timm.optim.sgdw:SGDW": (o) =>
     timmCautious(
       o,
@@ -270,6 +301,10 @@ export const translations: { readonly [type: string]: Translate } = {
       });
     }
     const gamma = number(args, "gamma", 0.025);
+    if ((args["mars_type"] as unknown) === "mars-shampoo" && dimensions === 2) {
+      const { eps: _eps, ...rest } = others;
+      return marsShampoo({ ...rest, momentum: betas[0], gamma });
+    }
     if ((args["mars_type"] as unknown) !== "mars-lion") return mars({ ...others, betas, gamma, amsgrad });
     const { eps: _eps, ...rest } = others;
     return marsLion({ ...rest, momentum: betas[0], gamma });
@@ -344,6 +379,16 @@ const pair = (o: TorchOptions, name: string): readonly [number, number] | undefi
   (o[name] ?? undefined) as readonly [number, number] | undefined;
 const flag = (o: TorchOptions, name: string, otherwise = false): boolean => Boolean(o[name] ?? otherwise);
 const number = (o: TorchOptions, name: string, otherwise: number): number => Number(o[name] ?? otherwise);
+
+function adampOf(o: TorchOptions): UpdateRule {
+  const { momentum: _momentum, ...others } = common(o);
+  return adamp({ ...others, nesterov: flag(o, "nesterov"), cautious: flag(o, "caution"), ...projecting(o) });
+}
+
+const projecting = (o: TorchOptions): { readonly delta: number; readonly wdRatio: number } => ({
+  delta: number(o, "delta", 0.1),
+  wdRatio: number(o, "wd_ratio", 0.1),
+});
 
 /** The first estimate, and the bound of its growth, which is ∞ or a number. */
 function distance(o: TorchOptions): { readonly d0: number; readonly growthRate: number } {
