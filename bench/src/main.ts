@@ -5,6 +5,7 @@
 //   pnpm bench --smoke     only shows that all of it runs
 import type { Effort, Section } from "./measure.ts";
 import { distributed } from "./distributed.ts";
+import { jax } from "./jax.ts";
 import { loop } from "./loop.ts";
 import { overhead } from "./overhead.ts";
 import { page } from "./page.ts";
@@ -25,7 +26,7 @@ if (process.argv.includes("--webgpu")) {
 } else {
   const started = performance.now();
   const sections: Section[] = [];
-  for (const suite of [wasm, tfjs, webgl, overhead, loop, distributed, page])
+  for (const suite of [wasm, tfjs, jax, webgl, overhead, loop, distributed, page])
     sections.push(...(await suite(effort)));
   const adapters = await webgpuInSoftware(effort);
   if (effort.smoke) {

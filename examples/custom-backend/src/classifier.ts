@@ -1,13 +1,12 @@
-import { nn, numpy as np } from "@jax-js/jax";
-import type { JaxLoss, ReadVariable } from "./differentiate.ts";
+import type { TapeLoss } from "./differentiate.ts";
 import type { Flowers } from "./iris.ts";
-import { arrayOf, Variable } from "./variable.ts";
+import { add, logSoftmax, matmul, multiply, sum, tanh, Tensor } from "./tensor.ts";
 
 /** A network of one hidden layer: 4 measurements, 8 hidden units, 3 species. */
 export interface Classifier {
-  readonly parameters: { readonly [name: string]: Variable };
+  readonly parameters: { readonly [name: string]: Tensor };
   /** The mean cross entropy of these flowers. */
-  loss(flowers: Flowers): JaxLoss;
+  loss(flowers: Flowers): TapeLoss;
   /** How many of these flowers it names rightly, from 0 to 1. */
   accuracy(flowers: Flowers): number;
 }
@@ -15,43 +14,47 @@ export interface Classifier {
 export function createClassifier(): Classifier {
   const parameters = {
     hidden: weights(4, 8),
-    hiddenBias: new Variable(np.zeros([8])),
+    hiddenBias: zeros(8),
     output: weights(8, 3),
-    outputBias: new Variable(np.zeros([3])),
+    outputBias: zeros(3),
   };
-  const logits = (at: ReadVariable, { measurements }: Flowers): np.Array => {
-    const hidden = np.tanh(
-      np.matmul(matrix(measurements), at(parameters.hidden)).add(at(parameters.hiddenBias)),
-    );
-    return np.matmul(hidden, at(parameters.output)).add(at(parameters.outputBias));
+  const logits = ({ measurements }: Flowers): Tensor => {
+    const hidden = tanh(add(matmul(matrix(measurements), parameters.hidden), parameters.hiddenBias));
+    return add(matmul(hidden, parameters.output), parameters.outputBias);
   };
   return {
     parameters,
-    loss: (flowers) => (at) => {
-      const wanted = matrix(flowers.species.map((species) => [0, 1, 2].map((s) => Number(s === species))));
-      return nn
-        .logSoftmax(logits(at, flowers))
-        .mul(wanted)
-        .sum()
-        .mul(-1 / flowers.species.length);
+    loss: (flowers) => () => {
+      const share = -1 / flowers.species.length;
+      const wanted = matrix(
+        flowers.species.map((species) => [0, 1, 2].map((s) => (s === species ? share : 0))),
+      );
+      return sum(multiply(logSoftmax(logits(flowers)), wanted));
     },
     accuracy(flowers) {
-      const scores = logits(({ array }) => array.ref, flowers);
-      const found = np.argmax(scores, 1).js() as readonly number[];
-      return flowers.species.filter((species, index) => found[index] === species).length / found.length;
+      const { values } = logits(flowers);
+      const isRight = (species: number, flower: number): boolean => {
+        const scores = values.slice(3 * flower, 3 * flower + 3);
+        return scores[species] === Math.max(...scores);
+      };
+      return flowers.species.filter(isRight).length / flowers.species.length;
     },
   };
 }
 
-function matrix(rows: readonly (readonly number[])[]): np.Array {
-  return arrayOf(Float32Array.from(rows.flat()), [rows.length, rows[0]?.length ?? 0]);
+function matrix(rows: readonly (readonly number[])[]): Tensor {
+  return new Tensor(rows.flat(), [rows.length, rows[0]?.length ?? 0]);
 }
 
+const zeros = (length: number): Tensor => new Tensor(new Float32Array(length), [length]);
+
 /** Numbers that look random and are the same every time, of variance 1 ÷ `inputs`. */
-function weights(inputs: number, outputs: number): Variable {
+function weights(inputs: number, outputs: number): Tensor {
   const spread = Math.sqrt(3 / inputs);
-  const data = Float32Array.from({ length: inputs * outputs }, (_, i) => spread * fraction(i + inputs));
-  return new Variable(arrayOf(data, [inputs, outputs]));
+  return new Tensor(
+    Array.from({ length: inputs * outputs }, (_, i) => spread * fraction(i + inputs)),
+    [inputs, outputs],
+  );
 }
 
 /** In −1 to 1. */

@@ -1,49 +1,44 @@
-import { numpy as np } from "@jax-js/jax";
 import { OptimError } from "@mm/optim-core";
 import {
   allOperations,
   arrayKernels,
   type Engine,
+  hostCapabilities,
   HostLossScaler,
   hostStages,
+  lengthOf,
   packed,
 } from "@mm/optim-core/backend";
-import { differentiate, type JaxLoss } from "./differentiate.ts";
-import { dataOf, Variable } from "./variable.ts";
+import { differentiate, type TapeLoss } from "./differentiate.ts";
+import { Tensor } from "./tensor.ts";
 
 /**
- * jax-js differentiates; the update rule runs on the host, over Float32Arrays, by core's reference evaluation. A parameter is read before
- * its update and assigned after it.
+ * The library differentiates; the update rule runs on the host, over Float32Arrays, by core's reference evaluation. A step copies the
+ * numbers of a parameter out and back.
  */
-export function jaxEngine(): Engine<JaxLoss, np.Array, Variable, Float32Array, np.Array, number> {
+export function tapeEngine(): Engine<TapeLoss, Tensor, Tensor, Float32Array, readonly number[], number> {
   const kernels = arrayKernels();
   return {
-    backend: "jax-js",
-    capabilities: {
-      decides: "host",
-      inPlace: false,
-      rules: true,
-      liveHyperparameters: true,
-      groups: true,
-      perParameterSteps: true,
-      portableState: true,
-      transfer: true,
-      maxParameterLength: Number.POSITIVE_INFINITY,
-    },
+    backend: "tape",
+    capabilities: hostCapabilities,
     operations: allOperations,
 
     describe(value, where) {
-      if (value instanceof Variable && value.array.refCount > 0 && value.array.dtype === np.float32)
-        return { shape: value.shape, identity: value };
+      if (
+        value instanceof Tensor &&
+        value.origin === undefined &&
+        value.values.length === lengthOf(value.shape)
+      )
+        return { shape: value.shape, identity: value, outputs: "last" };
       throw new OptimError("invalid-parameter", where, {
-        expected: "a Variable of float32 that was not disposed",
+        expected: "a Tensor that was not computed from others",
         received: value,
       });
     },
 
     // Vectors: accumulators and slots.
     allocate: (parameter, initial, length = parameter.length) => new Float32Array(length).fill(initial),
-    allocateCopy: ({ value }) => dataOf(value.array.ref).slice(),
+    allocateCopy: ({ value }) => Float32Array.from(value.values),
     release() {},
     write: (vector, data) => vector.set(data),
     read: (vectors) => Promise.resolve(packed(vectors)),
@@ -52,20 +47,24 @@ export function jaxEngine(): Engine<JaxLoss, np.Array, Variable, Float32Array, n
 
     // Parameters.
     readParameters: (parameters) =>
-      Promise.resolve(packed(parameters.map(({ value }) => dataOf(value.array.ref)))),
-    writeParameter: ({ value }, data) => value.assign(data),
+      Promise.resolve(packed(parameters.map(({ value }) => Float32Array.from(value.values)))),
+    writeParameter: ({ value }, data) => assign(value, data),
 
     // Gradients.
     differentiate,
     accumulate({ accumulator, pending }, gradient) {
-      kernels.accumulate(accumulator as Float32Array, dataOf(gradient), 1, !pending);
+      kernels.accumulate(accumulator as Float32Array, Float32Array.from(gradient), 1, !pending);
     },
 
     // Check, unscale, clip, update.
     stages: hostStages(kernels, {
-      open: ({ value }) => dataOf(value.array.ref),
-      close: ({ value }, vector) => value.assign(vector),
+      open: ({ value }) => Float32Array.from(value.values),
+      close: ({ value }, vector) => assign(value, vector),
     }),
-    createLossScaler: (settings) => new HostLossScaler("jax-js", settings),
+    createLossScaler: (settings) => new HostLossScaler("tape", settings),
   };
+}
+
+function assign({ values }: Tensor, data: Float32Array): void {
+  for (const [index, value] of data.entries()) values[index] = value;
 }

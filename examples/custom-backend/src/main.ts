@@ -2,11 +2,11 @@ import { createOptimWrapper } from "@mm/optim-core";
 import { adamw } from "@mm/optim-rules";
 import { createClassifier } from "./classifier.ts";
 import { irises } from "./iris.ts";
-import { jaxOptimizer } from "./jax-optimizer.ts";
+import { tapeOptimizer } from "./tape-optimizer.ts";
 
 const { training, test } = irises();
 const classifier = createClassifier();
-const optim = createOptimWrapper(jaxOptimizer(adamw({ lr: 0.02 }), classifier.parameters), {
+const optim = createOptimWrapper(tapeOptimizer(adamw({ lr: 0.02 }), classifier.parameters), {
   accumulativeCounts: 2,
   clipGrad: { maxNorm: 1 },
 });
@@ -21,7 +21,7 @@ const batches = [half(0), half(1)];
 for (let epoch = 1; epoch <= 60; epoch += 1) {
   const losses = batches.map((batch) => {
     const { loss } = optim.updateParams(classifier.loss(batch), { returnLoss: true });
-    return loss.item();
+    return loss.values[0] as number;
   });
   if (epoch % 10 !== 0) continue;
   const { gradNorm = Number.NaN } = await optim.readMetrics();

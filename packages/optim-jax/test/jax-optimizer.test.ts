@@ -4,6 +4,7 @@ import { jaxOptimizer, Variable } from "@mm/optim-jax";
 import { adam, sgd } from "@mm/optim-rules";
 import { expect, test, vi } from "vitest";
 import { variableOf } from "./factory.ts";
+import { twoRanks } from "./two-ranks.ts";
 import { testVariables } from "./variables.ts";
 
 testVariables("wasm");
@@ -60,4 +61,10 @@ test("a step copies a variable out, and not in", () => {
   step();
   expect(read).not.toHaveBeenCalled();
   read.mockRestore();
+});
+
+test("two ranks, clipped, with a dynamic scale: as one process on the whole batch", async () => {
+  const { difference, largest } = await twoRanks("wasm");
+  expect(difference).toBeLessThanOrEqual(1e-6);
+  expect(largest).toBeGreaterThan(0.5);
 });

@@ -6,8 +6,9 @@ import { expect, test, vi } from "vitest";
 import { thrownBy } from "../../../../test-support/refusal.ts";
 import { countDevice } from "../../../optim-webgpu/test/support/counted.ts";
 import { useWebgpu } from "../support/jax-on-dawn.ts";
+import { twoRanks } from "../two-ranks.ts";
 import { testVariables } from "../variables.ts";
-import { createJaxAdam } from "../support/jax-adam.ts";
+import { createJaxAdam } from "../../../../bench/src/jax-adam.ts";
 
 const device = await useWebgpu();
 const counted = countDevice(device);
@@ -91,11 +92,11 @@ test("beside what jax-js does, an update takes n copies, n dispatches and one su
   });
 });
 
-test("jax-js's own Adam takes 3 n kernels and 3 n submissions under jit", () => {
-  const own = createJaxAdam(n);
-  own.step();
+test("jax-js's own Adam takes 3 n kernels and 3 n submissions under jit", async () => {
+  const own = createJaxAdam(n, 100, "webgpu");
+  await own.step();
   counted.reset();
-  own.step();
+  await own.step();
   expect(counted.counts).toMatchObject({ dispatches: 3 * n, submits: 3 * n });
 });
 
@@ -119,4 +120,11 @@ test("10,000 updates: no growth in buffers", { timeout: 300_000 }, async () => {
   expect((await optim.readMetrics()).steps).toBe(10_000);
   optim.dispose();
   w.dispose();
+});
+
+test("two ranks, clipped, with a dynamic scale: as one process on the whole batch", async () => {
+  const { difference, largest } = await twoRanks("webgpu");
+  // Kernels of a device sum in an order of their own.
+  expect(difference).toBeLessThanOrEqual(1e-5);
+  expect(largest).toBeGreaterThan(0.5);
 });
