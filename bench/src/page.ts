@@ -6,12 +6,11 @@ import { type Effort, median, type Section, type Timing } from "./measure.ts";
 
 const executablePath = "/usr/bin/chromium";
 const root = fileURLToPath(new URL("../../examples/gan-playground/", import.meta.url));
-const choices = [
-  ["wasm", "tfjs-wasm, fused steps"],
-  ["wasm-plain", "tfjs-wasm, tf.train.adam"],
-  ["webgpu", "tfjs-webgpu, fused steps"],
-  ["webgpu-plain", "tfjs-webgpu, tf.train.adam"],
-] as const;
+const backends = ["wasm", "webgl", "webgpu"] as const;
+const choices = backends.flatMap((backend) => [
+  { name: backend, label: `tfjs-${backend}, fused steps` },
+  { name: `${backend}-plain`, label: `tfjs-${backend}, tf.train.adam` },
+]);
 
 /** The playground in Chromium: what an iteration takes on each backend, and what the page's own thread notices of it. */
 export async function page({ smoke }: Effort): Promise<readonly Section[]> {
@@ -30,34 +29,26 @@ export async function page({ smoke }: Effort): Promise<readonly Section[]> {
     await opened.goto(server.resolvedUrls?.local[0] as string);
     await opened.locator("#run:enabled").click();
     await observeLongTasks(opened);
-    const samples = new Map<string, number[]>(choices.map(([name]) => [name, []]));
+    const samples = new Map<string, number[]>(choices.map(({ name }) => [name, []]));
     // In turn, so that a change of the machine's speed meets all alike.
     for (let round = 0; round < (smoke ? 1 : 2); round += 1) {
-      for (const [name] of choices) samples.get(name)?.push(...(await visit(opened, name, smoke ? 1 : 8)));
+      for (const { name } of choices) samples.get(name)?.push(...(await visit(opened, name, smoke ? 1 : 8)));
     }
     const longTasks = await opened.evaluate(
       () => (globalThis as unknown as { longTasks: number[] }).longTasks,
     );
-    const timings = choices.map(([name, label]): Timing => ({
-      name: label,
-      medianMs: median(samples.get(name) ?? []),
-    }));
-    const [wasm, wasmPlain, webgpu, webgpuPlain] = timings.map(({ medianMs }) => medianMs) as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const milliseconds = (name: string): number => median(samples.get(name) ?? []);
+    const timings = choices.map(({ name, label }): Timing => ({ name: label, medianMs: milliseconds(name) }));
     const longest = Math.round(Math.max(0, ...longTasks));
     return [
       {
         title: "The GAN playground in Chromium, one iteration of both networks",
-        about: `Batches of 32; WebGPU is SwiftShader, a CPU. Forward and backward pass are in it, so these ratios are smaller than those of steps alone. While it ran, the page's own thread had ${longTasks.length} tasks of more than 50 ms, the longest of ${longest} ms: drawing and charts, no training.`,
+        about: `Batches of 32; WebGL and WebGPU are SwiftShader, a CPU. Forward and backward pass are in it, so these ratios are smaller than those of steps alone. While it ran, the page's own thread had ${longTasks.length} tasks of more than 50 ms, the longest of ${longest} ms: drawing and charts, no training.`,
         timings,
-        ratios: [
-          { what: "tf.train.adam ÷ fused steps, tfjs-wasm", value: wasmPlain / wasm },
-          { what: "tf.train.adam ÷ fused steps, tfjs-webgpu", value: webgpuPlain / webgpu },
-        ],
+        ratios: backends.map((backend) => ({
+          what: `tf.train.adam ÷ fused steps, tfjs-${backend}`,
+          value: milliseconds(`${backend}-plain`) / milliseconds(backend),
+        })),
       },
     ];
   } finally {

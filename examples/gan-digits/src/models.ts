@@ -77,21 +77,6 @@ function toVariable(initial: tf.Tensor): tf.Variable {
   return variable;
 }
 
-/** An exponential moving average of the generator's weights: what samples are drawn from, steadier than the weights themselves. */
-export function createAverage(weights: Weights): Weights {
-  return Object.fromEntries(Object.entries(weights).map(([name, weight]) => [name, tf.variable(weight)]));
-}
-
-/** average ← decay · average + (1 − decay) · weights */
-export function updateAverage(average: Weights, weights: Weights, decay: number): void {
-  tf.tidy(() => {
-    for (const [name, mean] of Object.entries(average)) {
-      const weight = weights[name] as tf.Variable;
-      mean.assign(tf.add(tf.mul(mean, decay), tf.mul(weight, 1 - decay)));
-    }
-  });
-}
-
 /** A copy of all values. Waits for the device. */
 export async function readWeights(weights: Weights): Promise<Record<string, Float32Array>> {
   const values: Record<string, Float32Array> = {};

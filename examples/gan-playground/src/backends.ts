@@ -1,36 +1,20 @@
 import { repairWasmKernels } from "@mm-examples/tfjs-wasm-kernels";
-import { tfjsOptimizer as onHeap } from "@mm/optim-tfjs";
-import { tfjsOptimizer as onGpu } from "@mm/optim-webgpu/tfjs";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import simd from "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url";
 import threaded from "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm?url";
 import plain from "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url";
+import "@tensorflow/tfjs-backend-webgl";
 import "@tensorflow/tfjs-backend-webgpu";
 import * as tf from "@tensorflow/tfjs-core";
 // tfjs-core alone has no gradients: this registers them.
 import "@tensorflow/tfjs-core/dist/register_all_gradients.js";
-import type { BackendChoice, BackendName } from "./choices.ts";
-
-/** The two backends of tfjs that are offered, each with our optimizers and, for comparison, with tfjs's own. */
-const tfjsBackends = {
-  wasm: { label: "tfjs-wasm, fused steps", plain: "tfjs-wasm, tf.train.adam", tfjsOptimizer: onHeap },
-  webgpu: {
-    label: "tfjs-webgpu, fused steps",
-    plain: "tfjs-webgpu, tf.train.adam",
-    tfjsOptimizer: onGpu,
-  },
-} as const;
-
-type TfjsBackend = keyof typeof tfjsBackends;
+import { type BackendChoice, type BackendName, type TfjsBackend, tfjsBackends } from "./choices.ts";
 
 /** The backend of tfjs behind a choice. */
-const tfjsBackend = (name: BackendName): TfjsBackend => (name.startsWith("webgpu") ? "webgpu" : "wasm");
+const tfjsBackend = (name: BackendName): TfjsBackend => name.replace("-plain", "") as TfjsBackend;
 
 /** Whether the optimizers are tfjs's own. */
 export const isPlain = (name: BackendName): boolean => name.endsWith("-plain");
-
-export const optimizerOf = (name: BackendName): typeof onHeap =>
-  tfjsBackends[tfjsBackend(name)].tfjsOptimizer;
 
 /** What can be chosen on this device. */
 export async function prepareBackends(): Promise<readonly BackendChoice[]> {
@@ -41,13 +25,16 @@ export async function prepareBackends(): Promise<readonly BackendChoice[]> {
     "tfjs-backend-wasm-threaded-simd.wasm": threaded,
   });
   repairWasmKernels();
-  const missing = await whatWebgpuLacks();
-  return (["wasm", "webgpu"] as const).flatMap((backend) => {
-    const { label, plain: plainLabel } = tfjsBackends[backend];
-    const lacks = backend === "webgpu" && missing !== undefined && { missing };
+  const lacks = { wasm: undefined, webgl: whatWebglLacks(), webgpu: await whatWebgpuLacks() };
+  return tfjsBackends.flatMap((backend) => {
+    const missing = lacks[backend];
     return [
-      { name: backend, label, ...lacks },
-      { name: `${backend}-plain` as const, label: plainLabel, ...lacks },
+      { name: backend, label: `tfjs-${backend}, fused steps`, ...(missing && { missing }) },
+      {
+        name: `${backend}-plain` as const,
+        label: `tfjs-${backend}, tf.train.adam`,
+        ...(missing && { missing }),
+      },
     ];
   });
 }
@@ -57,6 +44,15 @@ export async function startBackend(name: BackendName): Promise<void> {
   if (!(await tf.setBackend(backend)))
     throw new Error(`TensorFlow.js could not start its ${backend} backend`);
   await tf.ready();
+}
+
+/** Second moments of Adam vanish in half floats, so textures have to hold whole ones. */
+function whatWebglLacks(): string | undefined {
+  const context = new OffscreenCanvas(1, 1).getContext("webgl2");
+  if (context === null) return "This browser has no WebGL 2 in workers";
+  const drawsFloats = context.getExtension("EXT_color_buffer_float") !== null;
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return drawsFloats ? undefined : "WebGL draws no 32-bit floats on this device";
 }
 
 async function whatWebgpuLacks(): Promise<string | undefined> {

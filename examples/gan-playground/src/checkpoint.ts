@@ -2,7 +2,7 @@ import { decodeCheckpoint, encodeCheckpoint } from "@mm/optim-checkpoint";
 import type { OptimWrapperDictStateDict } from "@mm/optim-dict";
 import { type Controls, controlsOf } from "./controls.ts";
 
-const networks = ["generator", "discriminator", "average"] as const;
+const networks = ["generator", "discriminator"] as const;
 type Network = (typeof networks)[number];
 
 /** A model between two iterations, as plain data. */
@@ -33,10 +33,7 @@ export async function readCheckpoint(file: Blob): Promise<Checkpoint> {
   if (known === undefined || !isCount(iteration) || !Array.isArray(random) || !random.every(isNumber)) {
     throw new Error("This checkpoint is not one of this page.");
   }
-  const weights = { generator: {}, discriminator: {}, average: {} } as Record<
-    Network,
-    Record<string, Float32Array>
-  >;
+  const weights = { generator: {}, discriminator: {} } as Record<Network, Record<string, Float32Array>>;
   for (const [key, { data }] of Object.entries(tensors)) {
     const [network, name] = splitAt(key, key.indexOf("."));
     const of = (weights as Partial<Record<string, Record<string, Float32Array>>>)[network];

@@ -1,7 +1,12 @@
 export type Side = "generator" | "discriminator";
 export const sides: readonly Side[] = ["generator", "discriminator"];
 
-export type BackendName = "wasm" | "webgpu" | "wasm-plain" | "webgpu-plain";
+/** The backends of tfjs that are offered. */
+export const tfjsBackends = ["wasm", "webgl", "webgpu"] as const;
+export type TfjsBackend = (typeof tfjsBackends)[number];
+
+/** Each with our optimizers and, for comparison, with tfjs's own. */
+export type BackendName = TfjsBackend | `${TfjsBackend}-plain`;
 
 export interface BackendChoice {
   readonly name: BackendName;

@@ -29,8 +29,7 @@ act(async () => {
   const choices = await trainer.open(
     proxy({
       progress(progress) {
-        iteration = progress.iteration;
-        document.body.dataset["iteration"] = String(iteration);
+        showIteration(progress.iteration);
         document.body.dataset["tensors"] = String(progress.tensors);
         charts.add(progress);
         panel.showSpeed(progress.backend, progress.milliseconds);
@@ -40,7 +39,10 @@ act(async () => {
       },
       samples(samples) {
         drawSamples(canvas, samples);
-        canvas.setAttribute("aria-label", `Digits 0 to 9, six of each, drawn after ${iteration} iterations`);
+        canvas.setAttribute(
+          "aria-label",
+          `Digits 0 to 9, six of each, drawn after ${samples.iteration} iterations`,
+        );
       },
       failed(message) {
         showRunning(false);
@@ -49,9 +51,9 @@ act(async () => {
     }),
   );
   panel.offerBackends(choices);
-  const missing = choices.find((choice) => choice.missing)?.missing;
+  const missing = new Set(choices.flatMap((choice) => choice.missing ?? []));
   for (const button of buttons) button.disabled = false;
-  return missing === undefined ? "Ready." : `Ready. ${missing}; everything else works.`;
+  return missing.size === 0 ? "Ready." : `Ready. ${[...missing].join(". ")}; everything else works.`;
 });
 
 runButton.addEventListener("click", () =>
@@ -61,7 +63,7 @@ runButton.addEventListener("click", () =>
       await trainer.run();
       return "Training.";
     }
-    await trainer.pause();
+    showIteration(await trainer.pause());
     return `Paused after ${iteration} iterations.`;
   }),
 );
@@ -115,6 +117,11 @@ function act(work: () => Promise<string>): void {
 function say(text: string, failed = false): void {
   status.textContent = text;
   status.classList.toggle("failed", failed);
+}
+
+function showIteration(now: number): void {
+  iteration = now;
+  document.body.dataset["iteration"] = String(now);
 }
 
 function showRunning(now: boolean): void {

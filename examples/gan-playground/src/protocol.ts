@@ -23,6 +23,8 @@ export type Progress = Readonly<Record<Side, SideProgress>> & {
 /** Images from 0 (paper) to 1 (ink), `columns` in a row, each `side` × `side`. */
 export interface Samples {
   readonly images: Float32Array;
+  /** After which they were drawn. */
+  readonly iteration: number;
   readonly columns: number;
 }
 
@@ -38,7 +40,8 @@ export interface Reporter {
 export interface Trainer {
   open(reporter: Reporter): Promise<readonly BackendChoice[]>;
   run(): void;
-  pause(): Promise<void>;
+  /** @returns the iterations that are done */
+  pause(): Promise<number>;
   /** Resolves when the controls are in force, with what is worth saying about it. */
   apply(controls: Controls): Promise<string>;
   reset(): Promise<void>;

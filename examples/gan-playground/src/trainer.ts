@@ -2,44 +2,41 @@ import { nextBatch } from "@mm-examples/gan-digits/batch";
 import { classes, type Digits } from "@mm-examples/gan-digits/digits";
 import { discriminatorLoss, generatorLoss } from "@mm-examples/gan-digits/losses";
 import {
-  createAverage,
   createDiscriminator,
   createGenerator,
   disposeWeights,
   generate,
   generatorInput,
   readWeights,
-  updateAverage,
   type Weights,
   writeWeights,
 } from "@mm-examples/gan-digits/models";
 import { createRandom, type Random, restoreRandom } from "@mm-examples/gan-digits/random";
+import { createRun, type Metrics, type Run } from "@mm/optim-train";
 import * as tf from "@tensorflow/tfjs-core";
 import { isPlain, prepareBackends, startBackend } from "./backends.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { type Controls, defaults } from "./controls.ts";
 import { fetchDigits } from "./digits.ts";
-import { createOptimizers, type GanOptimizers, type Step } from "./optimizers.ts";
+import { applyControls, createOptim, type GanOptim } from "./optimizers.ts";
+import { createPlainAdam, type PlainAdam } from "./plain-adam.ts";
 import type { Side } from "./choices.ts";
 import type { Reporter, SideProgress, Trainer } from "./protocol.ts";
 
 const batchSize = 32;
-const averageDecay = 0.995;
 const sampleRows = 6;
-/** Milliseconds. Between two reports nothing that the page asks for is heard. */
+/** Milliseconds. */
 const reportInterval = 80;
 const samplesInterval = 500;
-/** Iterations from one report to the next, at most. */
-const mostUnreported = 50;
 
 /** A model in training, on one backend of tfjs. */
 interface Model {
   readonly generator: Weights;
   readonly discriminator: Weights;
-  /** The moving average of the generator that samples are drawn from. */
-  readonly average: Weights;
   readonly random: Random;
-  readonly optimizers: GanOptimizers;
+  /** Our optimizers. Where tfjs's own train, these rest. */
+  readonly optim: GanOptim;
+  readonly plain: PlainAdam | undefined;
 }
 
 export function createTrainer(): Trainer {
@@ -47,59 +44,62 @@ export function createTrainer(): Trainer {
   let reporter: Reporter;
   let controls = defaults;
   let model: Model;
-  let iteration = 0;
-  /** Work that needs a model at rest, in order: the loop is one of them, and lets the others in between two iterations. */
-  let tail: Promise<unknown> = Promise.resolve();
-  const turn = { running: false, waiting: 0 };
+  /** One loop for the life of the page. What is asked for runs between two of its iterations. */
+  let run: Run<GanOptim>;
+  /** Where the model stood when it came into the run. */
+  let start = { iteration: 0, at: 0 };
+  /** Of the report before. */
+  let reported = { iteration: 0, seconds: 0 };
+  let norms: { [S in Side]?: number | undefined } = {};
+  let samplesAt = 0;
 
-  /** Runs `work` when nothing else does. */
-  const exclusively = <T>(work: () => Promise<T>): Promise<T> => {
-    turn.waiting += 1;
-    const done = tail.then(() => {
-      turn.waiting -= 1;
-      return work();
-    });
-    tail = done.catch(() => undefined);
-    return done;
-  };
+  const iterationOf = (iteration: number): number => start.iteration + iteration - start.at;
 
   const build = async (saved?: Checkpoint): Promise<Model> => {
     const random = saved ? restoreRandom(saved.random) : createRandom(1, "training");
     const initial = saved ? createRandom(1, "training") : random;
     const generator = createGenerator(initial);
     const discriminator = createDiscriminator(initial);
-    const average = createAverage(generator);
+    const networks = { generator, discriminator };
     try {
       if (saved) {
         writeWeights(generator, saved.generator);
         writeWeights(discriminator, saved.discriminator);
-        writeWeights(average, saved.average);
       }
-      const optimizers = await createOptimizers({ generator, discriminator }, controls, saved?.optim);
-      return { generator, discriminator, average, random, optimizers };
+      const optim = await createOptim(networks, controls, saved?.optim);
+      const plain = isPlain(controls.backend) ? createPlainAdam(networks, controls) : undefined;
+      return { generator, discriminator, random, optim, plain };
     } catch (error) {
-      for (const weights of [generator, discriminator, average]) disposeWeights(weights);
+      for (const weights of [generator, discriminator]) disposeWeights(weights);
       throw error;
     }
   };
 
-  const disposeModel = ({ optimizers, generator, discriminator, average }: Model): void => {
-    optimizers.dispose();
-    for (const weights of [generator, discriminator, average]) disposeWeights(weights);
+  const disposeModel = ({ optim, plain, generator, discriminator }: Model): void => {
+    optim.dispose();
+    plain?.dispose();
+    for (const weights of [generator, discriminator]) disposeWeights(weights);
+  };
+
+  /** From now on the run trains this one. */
+  const take = (next: Model, iteration: number): void => {
+    model = next;
+    run.use(next.optim);
+    start = { iteration, at: run.iteration };
+    norms = {};
   };
 
   /** Everything that a model is, as plain data. */
   const snapshot = async (): Promise<Checkpoint> => {
-    const { generator, discriminator, average, random, optimizers } = model;
-    const optim = optimizers.stateDict?.();
+    const { generator, discriminator, random, optim, plain } = model;
+    const state = plain ? undefined : optim.stateDict();
     return {
-      iteration,
+      iteration: iterationOf(run.iteration),
       controls,
       random: random.state(),
       generator: await readWeights(generator),
       discriminator: await readWeights(discriminator),
-      average: await readWeights(average),
-      ...(optim && { optim: await optim }),
+      ...(state && { optim: await state }),
     };
   };
 
@@ -109,85 +109,88 @@ export function createTrainer(): Trainer {
     disposeModel(model);
     controls = next;
     await startBackend(next.backend);
-    model = await build(saved);
+    take(await build(saved), saved.iteration);
     if (isPlain(next.backend)) return "tf.train.adam starts afresh: it cannot take over a named state.";
     return saved.optim
       ? "The state moved along."
       : "The wrappers start afresh: tf.train.adam has no named state.";
   };
 
-  const iterate = (returnLoss: boolean): Readonly<Record<Side, Step>> => {
-    const { generator, discriminator, average, random, optimizers } = model;
-    const batch = nextBatch(digits, batchSize, random);
-    const networks = { generator, discriminator };
-    const discriminated = optimizers.update(
-      "discriminator",
-      () => discriminatorLoss(networks, batch),
-      returnLoss,
-    );
-    const generated = optimizers.update("generator", () => generatorLoss(networks, batch), returnLoss);
-    if (generated.updated) updateAverage(average, generator, averageDecay);
-    tf.dispose([batch.real, batch.asked, batch.input]);
-    iteration += 1;
-    return { generator: generated, discriminator: discriminated };
-  };
-
-  /** Waits for the device. */
-  const report = async (
-    steps: Readonly<Record<Side, Step>>,
-    millisecondsPerIteration: () => number,
-  ): Promise<void> => {
-    const metrics = await model.optimizers.readMetrics();
-    const of = async (side: Side): Promise<SideProgress> => {
-      const { loss } = steps[side];
-      const [value = Number.NaN] = (await loss?.data()) ?? [];
-      loss?.dispose();
-      return { loss: value, ...metrics[side] };
+  /** A line of the run, for the page. */
+  const report = async (iteration: number, metrics: Metrics): Promise<void> => {
+    const losses = await model.plain?.readLosses();
+    const of = (side: Side): SideProgress => {
+      const number = (name: string): number | undefined => metrics[`${side}.${name}`];
+      // An iteration that only accumulates has no norm of its own.
+      const gradNorm = (norms[side] = number("gradNorm") ?? norms[side]);
+      return {
+        loss: losses?.[side] ?? number("loss") ?? Number.NaN,
+        lr: number("lr") as number,
+        ...(gradNorm !== undefined && { gradNorm }),
+        ...(controls.scaling && { lossScale: number("lossScale") ?? 1, skipped: number("skipped") ?? 0 }),
+      };
     };
-    const both = { generator: await of("generator"), discriminator: await of("discriminator") };
-    const milliseconds = millisecondsPerIteration();
-    const { numTensors: tensors } = tf.memory();
-    reporter.progress({ ...both, iteration, backend: controls.backend, milliseconds, tensors });
+    const { seconds } = run;
+    const milliseconds = (1000 * (seconds - reported.seconds)) / (iteration - reported.iteration);
+    reported = { iteration, seconds };
+    reporter.progress({
+      generator: of("generator"),
+      discriminator: of("discriminator"),
+      iteration: iterationOf(iteration),
+      backend: controls.backend,
+      milliseconds,
+      tensors: tf.memory().numTensors,
+    });
+    if (performance.now() - samplesAt > samplesInterval) await run.untimed(showSamples);
   };
 
+  /** Digits of the average, which stands in the generator meanwhile; `tf.train.adam` has none. */
   const showSamples = async (): Promise<void> => {
+    const { generator, optim, plain } = model;
     const labels = Uint8Array.from({ length: classes * sampleRows }, (_, place) => place % classes);
-    const images = tf.tidy(() => generate(model.average, generatorInput(labels, createRandom(1, "samples"))));
-    reporter.samples({ images: Float32Array.from(await images.data<"float32">()), columns: classes });
-    images.dispose();
+    const draw = async (): Promise<Float32Array> => {
+      const images = tf.tidy(() => generate(generator, generatorInput(labels, createRandom(1, "samples"))));
+      const values = Float32Array.from(await images.data<"float32">());
+      images.dispose();
+      return values;
+    };
+    const images = plain ? await draw() : await optim.get("generator").evaluating(draw);
+    reporter.samples({ images, columns: classes, iteration: iterationOf(run.iteration) });
+    samplesAt = performance.now();
   };
 
-  /** Until somebody pauses it or wants the model for something else. */
-  const loop = async (): Promise<void> => {
-    let samplesAt = performance.now();
-    // A device only enqueues: how long that takes, the report before tells.
-    let most = 1;
-    while (turn.running && turn.waiting === 0) {
-      const since = performance.now();
-      const elapsed = (): number => performance.now() - since;
-      let count = 1;
-      while (count < most && elapsed() < reportInterval) {
-        iterate(false);
-        count += 1;
-      }
-      const steps = iterate(true);
-      await report(steps, () => elapsed() / count);
-      most = Math.min(mostUnreported, Math.max(1, Math.round((count * reportInterval) / elapsed())));
-      if (performance.now() - samplesAt > samplesInterval) {
-        await showSamples();
-        samplesAt = performance.now();
-      }
-      await nextTask();
+  const train = async (): Promise<void> => {
+    for await (const _ of run) {
+      const { generator, discriminator, random, plain } = model;
+      const networks = { generator, discriminator };
+      const batch = nextBatch(digits, batchSize, random);
+      const update = (side: Side, loss: () => tf.Scalar): void =>
+        void (plain ? plain.update(side, loss) : run.update(side, loss));
+      update("discriminator", () => discriminatorLoss(networks, batch));
+      update("generator", () => generatorLoss(networks, batch));
+      tf.dispose([batch.real, batch.asked, batch.input]);
     }
-    if (turn.running) goOn();
   };
 
-  const goOn = (): void => {
-    exclusively(loop).catch((error: unknown) => {
-      turn.running = false;
+  /** A run that waits for somebody to go on with it. After an error a new one takes its place. */
+  const begin = (iteration: number): void => {
+    run = createRun({ optim: model.optim, log: { ms: reportInterval, to: report } });
+    run.pause();
+    start = { iteration, at: 0 };
+    reported = { iteration: 0, seconds: 0 };
+    train().catch((error: unknown) => {
+      begin(iterationOf(run.iteration));
       reporter.failed(error instanceof Error ? error.message : String(error));
     });
   };
+
+  /** Runs `work` between two iterations, which is no time of training. */
+  const between = <T>(work: () => Promise<T>): Promise<T> =>
+    run.between(async () => {
+      const result = await work();
+      reported = { iteration: run.iteration, seconds: run.seconds };
+      return result;
+    });
 
   return {
     async open(callbacks) {
@@ -196,61 +199,48 @@ export function createTrainer(): Trainer {
       digits = await fetchDigits();
       await startBackend(controls.backend);
       model = await build();
-      await showSamples();
+      begin(0);
+      await between(showSamples);
       return choices;
     },
-    run() {
-      if (turn.running) return;
-      turn.running = true;
-      goOn();
-    },
+    run: () => run.unpause(),
     pause() {
-      turn.running = false;
-      return exclusively(showSamples);
+      run.pause();
+      return between(async () => {
+        await showSamples();
+        return iterationOf(run.iteration);
+      });
     },
     apply: (next) =>
-      exclusively(async () => {
+      between(async () => {
         if (next.backend !== controls.backend) return move(next);
-        const note = await model.optimizers.apply(next);
+        const { optim, note } = await applyControls(model.optim, model, controls, next);
+        model = { ...model, optim };
+        run.use(optim);
         controls = next;
         return note;
       }),
     reset: () =>
-      exclusively(async () => {
+      between(async () => {
         disposeModel(model);
-        iteration = 0;
-        model = await build();
+        take(await build(), 0);
         await showSamples();
       }),
-    save: () => exclusively(async () => writeCheckpoint(await snapshot())),
+    save: () => between(async () => writeCheckpoint(await snapshot())),
     load: (file) =>
-      exclusively(async () => {
+      between(async () => {
         const saved = await readCheckpoint(file);
-        const before = { model, controls, iteration };
+        const before = { model, controls };
         controls = { ...saved.controls, backend: controls.backend };
         try {
-          model = await build(saved);
+          take(await build(saved), saved.iteration);
         } catch (error) {
           ({ controls } = before);
           throw error;
         }
         disposeModel(before.model);
-        ({ iteration } = saved);
         await showSamples();
         return controls;
       }),
   };
-}
-
-/** Lets messages in. A timer of 0 would wait 4 ms. */
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.addEventListener("message", () => {
-      port1.close();
-      resolve();
-    });
-    port1.start();
-    port2.postMessage(undefined);
-  });
 }

@@ -96,7 +96,7 @@ describe("with WebGPU", () => {
     const { optim } = await savedBy(page);
     const { generator, discriminator } = (optim as { wrappers: Record<string, SavedWrapper> }).wrappers;
     // 100 updates at least of one micro-batch each, then one of two: what changed the window kept Adam's moments and its count.
-    expect(generator?.optimizer.rule).toBe("Adam");
+    expect(generator?.optimizer.rule).toBe("EMA(Adam)");
     expect(generator?.optimizer.params[0]?.step).toBeGreaterThan(100);
     expect(generator?.optimizer.params[0]?.step).toBeLessThan(400);
     expect(discriminator?.optimizer.rule).toBe("RMSprop");
@@ -162,6 +162,29 @@ describe("with WebGPU", () => {
     await trainTo(page, atMove + 60);
     await expect.poll(() => page.textContent("[data-speed=webgpu]")).toMatch(/\d/);
     await expect.poll(() => page.textContent("[data-speed=wasm-plain]")).toMatch(/\d/);
+    expect(errors).toEqual([]);
+    await page.close();
+  });
+
+  test("webgl trains, beside tf.train.adam there, and messages are heard meanwhile", async () => {
+    const { page, errors } = await (site as Site).open();
+    await page.locator("input[value=webgl]").check();
+    await page.getByText("The state moved along.").waitFor();
+    await trainTo(page, 12);
+    await page.locator("#generator-lr").fill("-4");
+    await page.locator("#rates-now").getByText("generator 1.0e-4").waitFor();
+    const tensors = await page.getAttribute("body", "data-tensors");
+    const reached = await pause(page);
+    await trainTo(page, reached + 8);
+    expect(await page.getAttribute("body", "data-tensors")).toBe(tensors);
+    await page.locator("input[value=webgl-plain]").check();
+    await page.getByText("tf.train.adam starts afresh").waitFor();
+    await trainTo(page, reached + 16);
+    for (const name of ["webgl", "webgl-plain"])
+      await expect.poll(() => page.textContent(`[data-speed=${name}]`)).toMatch(/\d/);
+    console.log(
+      `ms per step on tfjs-webgl: ${await page.textContent("[data-speed=webgl]")}, tf.train.adam ${await page.textContent("[data-speed=webgl-plain]")}`,
+    );
     expect(errors).toEqual([]);
     await page.close();
   });
