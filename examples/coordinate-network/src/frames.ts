@@ -11,7 +11,7 @@ export interface Frame {
   readonly seconds: number;
 }
 
-/** What was drawn on the way. It is part of a run's state. */
+/** The pictures on the way. They are part of a run's state. */
 export interface Frames extends Stateful {
   readonly all: readonly Frame[];
   /** Pictures change fastest at the beginning: the times of eleven frames grow with the square. */

@@ -63,7 +63,7 @@ function wrapperOptions({ clip, bound, accumulate, scaling }: Controls): OptimWr
 
 export interface Applied {
   readonly optim: GanOptim;
-  /** What is worth saying about it. */
+  /** A sentence for the page, or none. */
   readonly note: string;
 }
 

@@ -44,7 +44,7 @@ export function createTrainer(): Trainer {
   let reporter: Reporter;
   let controls = defaults;
   let model: Model;
-  /** One loop for the life of the page. What is asked for runs between two of its iterations. */
+  /** One loop for the life of the page. Every request runs between two of its iterations. */
   let run: Run<GanOptim>;
   /** Where the model stood when it came into the run. */
   let start = { iteration: 0, at: 0 };
