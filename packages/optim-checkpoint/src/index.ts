@@ -29,5 +29,5 @@ export {
   takeCheckpoint,
   type TakeCheckpointOptions,
 } from "./wrappers.ts";
-export { decodeTorchState, type TorchStateOptions } from "./torch/decode.ts";
+export { decodeTorchState, type TorchParts, type TorchStateOptions } from "./torch/decode.ts";
 export { encodeTorchState } from "./torch/encode.ts";

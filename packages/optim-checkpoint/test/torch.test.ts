@@ -13,9 +13,9 @@ import {
   type OptimWrapperStateDict,
 } from "@mm/optim-core";
 import { OptimWrapperDict, type OptimWrapperDictStateDict } from "@mm/optim-dict";
-import { adam, adamw, nadam, sgd } from "@mm/optim-rules";
+import { adam, adamw, muon, nadam, sgd } from "@mm/optim-rules";
 import { type WasmLoss, wasmOptimizer } from "@mm/optim-wasm";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { refusal } from "../../../test-support/refusal.ts";
 
 // Written with python/optim_state.py by PyTorch 1.13.1, over zeros [3, 2] and [2], in three steps with gradients of 1, 2 and 3 everywhere.
@@ -297,4 +297,92 @@ test("any character of the JSON replaced by any of these: refused with a code, o
     }
   }
   expect(await wrapper.stateDict()).toEqual(before);
+});
+
+describe("several rules in one optimizer here", () => {
+  const file = (slots: Readonly<Record<string, number[]>>, groups: readonly object[]): Uint8Array =>
+    encodeSafetensors(
+      new Map(
+        Object.entries(slots).map(([key, data]) => {
+          const shape = key.endsWith(":step") ? [] : key.startsWith("weight") ? [2, 3] : [2];
+          return [key, { dtype: "F32", shape, data: Float32Array.from(data) }] as const;
+        }),
+      ),
+      { "torch-optimizer": JSON.stringify({ param_groups: groups }) },
+    ).bytes();
+  const buffer = { "weight:momentum_buffer": [1, 2, 3, 4, 5, 6] };
+  const averages = { "bias:step": [7], "bias:exp_avg": [1, 2], "bias:exp_avg_sq": [3, 4] };
+  const hidden = { params: ["weight"], lr: 0.02, momentum: 0.9, weight_decay: 0 };
+  const rest = { params: ["bias"], lr: 3e-4, betas: [0.9, 0.95], eps: 1e-10, weight_decay: 0 };
+  const trained = () =>
+    createOptimWrapper(
+      wasmOptimizer(adamw(), [
+        { name: "rest", params: { bias: new Float32Array(2) } },
+        {
+          name: "hidden",
+          params: { weight: new Float32Array(6) },
+          shapes: { weight: [2, 3] },
+          rule: muon({ nesterov: false }),
+        },
+      ]),
+    );
+
+  async function loaded(input: Parameters<typeof decodeTorchState>[0]) {
+    const wrapper = trained();
+    await wrapper.loadStateDict((await decodeTorchState(input, wrapper)) as OptimWrapperStateDict);
+    return (await wrapper.stateDict()).optimizer;
+  }
+  function check({ params, groups }: OptimWrapperStateDict["optimizer"], nesterov: boolean): void {
+    const [bias, weight] = params;
+    expect(bias).toMatchObject({
+      step: 7,
+      slots: { expAvg: Float32Array.of(1, 2), expAvgSq: Float32Array.of(3, 4) },
+    });
+    expect(weight?.slots).toEqual({ momentumBuffer: Float32Array.of(1, 2, 3, 4, 5, 6) });
+    const by = Object.fromEntries(groups.map(({ name, hyperparameters }) => [name, hyperparameters]));
+    expect(by["hidden"]).toMatchObject({ lr: 0.02, momentum: 0.9, nesterov });
+    expect(by["rest"]).toMatchObject({ lr: 3e-4, betas: [0.9, 0.95], eps: 1e-10 });
+  }
+
+  test("two optimizers of PyTorch, a file each, in any order", async () => {
+    const files = [file(buffer, [{ ...hidden, nesterov: true }]), file(averages, [rest])];
+    check(await loaded({ parts: files }), true);
+    check(await loaded({ parts: files.toReversed() }), true);
+  });
+
+  test("one optimizer with use_muon, whose Nesterov momentum is always on", async () => {
+    const groups = [
+      { ...hidden, use_muon: true },
+      { ...rest, use_muon: false },
+    ];
+    check(await loaded(file({ ...buffer, ...averages }, groups)), true);
+  });
+
+  test("a group that follows another rule here is refused, and so is a parameter in two parts", async () => {
+    const swapped = file({}, [{ ...hidden, use_muon: false }]);
+    const error = await refusal(() => loaded(swapped));
+    expect(error.code).toBe("state-mismatch");
+    expect(error.message).toMatch(/use_muon: expected another rule than Muon without use_muon, got "Muon"/);
+    const one = file(buffer, [hidden]);
+    const twice = await refusal(() => loaded({ parts: [one, one] }));
+    expect(twice.code).toBe("state-mismatch");
+    expect(twice.message).toMatch(/every parameter in one of the parts.*weight/);
+    expect((await refusal(() => loaded({ parts: [] }))).code).toBe("invalid-option");
+  });
+});
+
+test("the files of two dicts, as one", async () => {
+  const dict = new OptimWrapperDict({ one: adamwOver() });
+  const once = await decodeTorchState(fixture("torch-adamw"), adamwOver());
+  const wrapped = encodeTorchState({
+    format: "optim-wrapper-dict",
+    version: 1,
+    wrappers: { one: once as OptimWrapperStateDict },
+  }).bytes();
+  const nothing = encodeSafetensors(new Map(), {
+    "torch-optimizer": JSON.stringify({ one: { param_groups: [] } }),
+  }).bytes();
+  expect(await decodeTorchState({ parts: [wrapped, nothing] }, dict)).toEqual(
+    await decodeTorchState(wrapped, dict),
+  );
 });

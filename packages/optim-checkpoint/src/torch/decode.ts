@@ -33,35 +33,47 @@ export interface TorchStateOptions extends ProgressOptions {
   readonly innerCount?: number;
 }
 
+/** What PyTorch saved of several optimizers, a file each, which are one here: Muon's and AdamW's, say, whose groups have rules of their own. */
+export interface TorchParts {
+  readonly parts: readonly ByteInput[];
+}
+
 /**
  * What PyTorch saved of an optimizer, or MMEngine of an `OptimWrapper`, `AmpOptimWrapper` or `OptimWrapperDict`, exported with
  * `python/optim_state.py`, as a state dict of `optim`. Nothing changes; load it with `optim.loadStateDict(state)`, strict or not.
  *
  * Slots and hyperparameters go by PyTorch's names in camelCase (`exp_avg` → `expAvg`). Options that choose an implementation (`foreach`,
  * `fused`), the names of parameters (`param_names`) and what schedulers left behind (`initial_lr`, `max_lr`, `swa_lr`) are passed over. Shapes
- * stay: a weight that is [out, in] there has to be so here.
+ * stay: a weight that is [out, in] there has to be so here. Groups of Muon's that say `use_muon` must follow Muon here, or not, as they do there.
  *
+ * @param input a file, or with `parts` those of several optimizers that are one here
  * @throws OptimError `invalid-state` for another file; `state-mismatch` for wrappers that are not here, and for Adam with decoupled weight
  * decay, which is `adamw()`; `storage-error` where reading fails
  */
 export async function decodeTorchState(
-  input: ByteInput,
+  input: ByteInput | TorchParts,
   optim: OptimWrappers,
   options: TorchStateOptions = {},
 ): Promise<SavedState> {
-  const { tensors, metadata } = await decodeSafetensors(input, options);
-  const text = metadata.get(torchFormat);
-  if (text === undefined) {
-    refuse(
-      "invalid-state",
-      "decodeTorchState",
-      `${torchFormat} in the metadata, as optim_state.py writes it`,
-      [...metadata.keys()],
-    );
+  const files = isParts(input) ? input.parts : [input];
+  if (files.length === 0) refuse("invalid-option", "decodeTorchState: parts", "a file or more", files);
+  const read: ReadonlyMap<string, FileTensor>[] = [];
+  const states: unknown[] = [];
+  for (const file of files) {
+    const { tensors, metadata } = await decodeSafetensors(file, options);
+    const text = metadata.get(torchFormat);
+    if (text === undefined) {
+      const expected = `${torchFormat} in the metadata, as optim_state.py writes it`;
+      refuse("invalid-state", "decodeTorchState", expected, [...metadata.keys()]);
+    }
+    read.push(tensors);
+    states.push(fromJson(text, torchFormat));
   }
-  const plain = fromJson(text, torchFormat);
-  const slots = slotsByParameter(tensors);
+  const slots = slotsByParameter(read);
   const members = membersOf(optim);
+  const [first] = states;
+  const isOne = members[0] !== undefined && members[0].name === undefined;
+  const plain = states.length === 1 ? first : isOne ? joined(states) : joinedByWrapper(states);
   const convert = (part: unknown, wrapper: AnyOptimWrapper, name?: string): OptimWrapperStateDict => {
     checkSchema("invalid-state", name ?? torchFormat, part, torchSchema());
     return wrapperState(part as TorchState, wrapper, slots, { ...options, name });
@@ -90,9 +102,38 @@ export async function decodeTorchState(
 /** By key without the slot, then by slot. */
 type Slots = ReadonlyMap<string, ReadonlyMap<string, FileTensor>>;
 
-function slotsByParameter(tensors: ReadonlyMap<string, FileTensor>): Slots {
+const isParts = (input: ByteInput | TorchParts): input is TorchParts =>
+  Array.isArray((Object(input) as Partial<TorchParts>).parts);
+
+/** The states of several optimizers as one. */
+function joined(states: readonly unknown[]): TorchState {
+  for (const state of states) checkSchema("invalid-state", torchFormat, state, torchSchema());
+  const all = states as readonly TorchState[];
+  const groups = all.flatMap(({ param_groups }) => param_groups);
+  const names = groups.flatMap(({ params }) => params);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    const expected = "every parameter in one of the parts";
+    refuse("state-mismatch", "decodeTorchState: parts", expected, `${JSON.stringify(twice)} in two`);
+  }
+  return Object.assign({}, ...[...all].reverse(), { param_groups: groups }) as TorchState;
+}
+
+function joinedByWrapper(states: readonly unknown[]): { readonly [name: string]: TorchState } {
+  const byName = new Map<string, unknown[]>();
+  for (const state of states) {
+    checkSchema("invalid-state", torchFormat, state, { each: torchSchema() });
+    for (const [name, part] of Object.entries(state as object)) {
+      const parts = byName.get(name) ?? [];
+      byName.set(name, [...parts, part]);
+    }
+  }
+  return Object.fromEntries([...byName].map(([name, parts]) => [name, joined(parts)]));
+}
+
+function slotsByParameter(files: readonly ReadonlyMap<string, FileTensor>[]): Slots {
   const slots = new Map<string, Map<string, FileTensor>>();
-  for (const [key, tensor] of tensors) {
+  for (const [key, tensor] of files.flatMap((tensors) => [...tensors])) {
     const names = splitKey(key);
     const parameter = JSON.stringify(names.slice(0, -1));
     const known = slots.get(parameter) ?? new Map<string, FileTensor>();

@@ -66,4 +66,4 @@ export const impliedScalars: { readonly [rule: string]: { readonly [slot: string
 export const scalarSlots: readonly string[] = ["mu_product", "eta", "mu"];
 
 /** Rules whose PyTorch optimizers do not count steps. */
-export const uncounted: readonly string[] = ["SGD"];
+export const uncounted: readonly string[] = ["SGD", "Muon"];

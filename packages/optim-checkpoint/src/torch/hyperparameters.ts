@@ -32,13 +32,16 @@ export interface Followed {
  * PyTorch's options under our names. One that the rule does not have is dropped where it is switched off, and otherwise kept, for the load
  * to report; a switch of the rule that an older PyTorch did not have is off.
  *
- * @throws OptimError `state-mismatch` for decoupled weight decay, where the rule's is not
+ * @throws OptimError `state-mismatch` for decoupled weight decay, where the rule's is not, and for a group of Muon's that follows another rule
  */
 export function torchHyperparameters(
-  { decoupled_weight_decay: decoupled, ...options }: TorchOptions,
+  { decoupled_weight_decay: decoupled, use_muon: byMuon, ...options }: TorchOptions,
   { rule, values: defaults }: Followed,
 ): HyperparameterRecord {
-  const known = { ...options, ...decoupling(decoupled, options, defaults, rule) };
+  // Keller Jordan's has no switch for Nesterov's momentum, which is always on.
+  const implied = byMuon === true && options["nesterov"] === undefined ? { nesterov: true } : {};
+  requireMuon(byMuon, rule);
+  const known = { ...options, ...implied, ...decoupling(decoupled, options, defaults, rule) };
   const found = Object.entries(known)
     .filter(([name]) => hasBearing(name) || Object.hasOwn(defaults, camelCase(name)))
     .map(([name, value]) => [camelCase(name), value as HyperparameterValue] as const)
@@ -47,6 +50,15 @@ export function torchHyperparameters(
     typeof value === "boolean" ? [[name, false] as const] : [],
   );
   return Object.fromEntries([...off, ...found]);
+}
+
+/** One optimizer has Muon for some groups and Adam for the others there. */
+function requireMuon(byMuon: unknown, rule: string): void {
+  if (typeof byMuon !== "boolean" || byMuon === /Muon/.test(rule)) return;
+  const expected = byMuon ? "Muon for a group with use_muon" : "another rule than Muon without use_muon";
+  refuse("state-mismatch", "decodeTorchState: use_muon", expected, rule, {
+    hint: "Give its parameters a group with another rule: { params, rule: muon() }",
+  });
 }
 
 /** Since PyTorch 2.7 AdamW is Adam with this switch, and every AdamW has it on. Here they are two rules. */
