@@ -2,10 +2,23 @@ import { expect, test } from "vitest";
 import { brokenBackends, type BrokenBackend, withOptimizer } from "../broken.ts";
 import { referenceFactory } from "../../src/index.ts";
 import { searchSequence } from "./sequences.ts";
+import { searchTogether } from "./together.ts";
 
 test("reference: any sequence of calls leaves a wrapper as plain arithmetic has it", async () => {
   expect(await searchSequence(referenceFactory(), 500)).toBeUndefined();
 });
+
+test("reference: slots per row and a number of all tensors, too", async () => {
+  expect(await searchTogether(referenceFactory(), 300)).toBeUndefined();
+});
+
+test.each(["steps what is frozen", "moves the moments in a skipped step"])(
+  "a backend that %s is found by them, too",
+  async (fault) => {
+    const { factory } = brokenBackends.find((broken) => broken.fault === fault) as BrokenBackend;
+    expect(await searchTogether(factory, 300)).toBeDefined();
+  },
+);
 
 test.each([
   "says that its device decides, and decides at once",
