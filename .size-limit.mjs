@@ -40,7 +40,7 @@ export default [
     { "optim-webgpu/tfjs": "tfjsOptimizer" },
     tfjs,
   ),
-  shipped("jax-js, peers not counted", "69.0 kB", { "optim-jax": "jaxOptimizer, Variable, jitLoss" }, jax),
+  shipped("jax-js, peers not counted", "69.9 kB", { "optim-jax": "jaxOptimizer, Variable, jitLoss" }, jax),
   limit("schedules: a scheduler with a warm-up and a cosine", "6.2 kB", {
     "optim-schedule": "createScheduler, linear, cosine",
   }),

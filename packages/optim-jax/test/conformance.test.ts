@@ -1,6 +1,8 @@
 import { testOptimizer } from "@mm/optim-conformance";
+import { type GoldenFile, testGolden } from "@mm/optim-recordings";
 import type { Variable } from "@mm/optim-jax";
 import { test } from "vitest";
+import { fixtures } from "../../optim-recordings/test/fixtures.ts";
 import { jaxFactory } from "./factory.ts";
 
 for (const device of ["wasm", "cpu"] as const) {
@@ -36,4 +38,10 @@ for (const device of ["wasm", "cpu"] as const) {
       },
     },
   });
+}
+
+// Rules run on the kernels of @mm/optim-wasm, which are held to all recordings: these show that gradients, windows and scales come through.
+for (const name of ["optim-wrapper.json", "amp-optim-wrapper.json"]) {
+  const counts = { liveAllocations: () => 0 };
+  testGolden({ test, factory: jaxFactory("wasm", counts), file: fixtures.get(name) as GoldenFile });
 }
