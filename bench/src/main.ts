@@ -7,6 +7,7 @@ import type { Effort, Section } from "./measure.ts";
 import { distributed } from "./distributed.ts";
 import { jax } from "./jax.ts";
 import { loop } from "./loop.ts";
+import { matrices } from "./matrices.ts";
 import { overhead } from "./overhead.ts";
 import { page } from "./page.ts";
 import { addAdapters, markdown, writeReport } from "./report.ts";
@@ -26,7 +27,7 @@ if (process.argv.includes("--webgpu")) {
 } else {
   const started = performance.now();
   const sections: Section[] = [];
-  for (const suite of [wasm, tfjs, jax, webgl, overhead, loop, distributed, page])
+  for (const suite of [wasm, matrices, tfjs, jax, webgl, overhead, loop, distributed, page])
     sections.push(...(await suite(effort)));
   const adapters = await webgpuInSoftware(effort);
   if (effort.smoke) {
