@@ -213,6 +213,30 @@ test("a state without a slot that begins as the parameter: it begins at the next
   expect((await wrapper.readSlots(["x"])).x["w"]).toEqual(Float32Array.of(99));
 });
 
+test("a state of step 0 has no slot that begins as the parameter, whatever slots it has: it begins at the next step", async () => {
+  const { wrapper: fresh } = subject(mean(), { w: Float32Array.of(1) });
+  const untrained = await fresh.stateDict();
+  const { wrapper: trained, train: go } = subject(mean(), { w: Float32Array.of(10) });
+  go({ w: [2] });
+  await trained.loadStateDict(untrained);
+  // The other slot stays, at its beginning.
+  const begun = await trained.stateDict();
+  expect(begun.optimizer.params[0]).toMatchObject({ step: 0, slots: { other: Float32Array.of(5) } });
+  // An optimizer whose first step was skipped by a device has made the slot all the same.
+  const early = structuredClone(begun);
+  Object.assign(early.optimizer.params[0]?.slots ?? {}, { x: Float32Array.of(10) });
+  for (const state of [begun, early]) {
+    const w = Float32Array.of(6);
+    const { wrapper, train } = subject(mean(), { w });
+    await wrapper.loadStateDict(state);
+    expect((await wrapper.stateDict()).optimizer.params[0]?.slots).not.toHaveProperty("x");
+    w[0] = 4; // the model may be loaded after its optimizer
+    await wrapper.evaluating(() => expect(w[0]).toBe(4));
+    train({ w: [2] }); // θ = 2, x = 4 + 0.5·(2 − 4) = 3
+    await wrapper.evaluating(() => expect(w[0]).toBe(3));
+  }
+});
+
 test("readSlots refuses names that no rule has, and reads nothing but what is named", async () => {
   const seen = observed();
   const read: number[] = [];

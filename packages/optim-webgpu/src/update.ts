@@ -59,8 +59,8 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #lossScale: StepScalar | undefined;
   /** Steps that the host has counted. */
   #steps = 0;
-  /** Failed steps that a read has reported, counted from the last load on. A read that a load overtakes goes on with its own. */
-  #reported = { failed: 0 };
+  /** Failed steps that a read has reported. A load leaves what is to be told. */
+  #reported = 0;
   #hasNorm = false;
 
   constructor(
@@ -174,15 +174,14 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   }> {
     const counted = this.#steps;
     const hasNorm = this.#hasNorm;
-    const reported = this.#reported;
     const rethrow = this.#errors.beginRead();
     const read = await this.#state.read();
     await rethrow();
     const at = (word: number, type: DeviceScalar["type"] = "u32"): number =>
       read(new DeviceScalar(word, type));
     const failed = at(globals.failed);
-    if (failed > reported.failed) {
-      reported.failed = failed;
+    if (failed > this.#reported) {
+      this.#reported = failed;
       const where = `${this.#device.who}: a step since the last read`;
       const hint = "It was skipped: parameters and state are as they were before it";
       refuse("non-finite-gradient", where, "finite gradients", "one that is not", { hint });
@@ -196,8 +195,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
 
   writeCounts({ steps, skipped }: { readonly steps: number; readonly skipped: number }): void {
     this.#steps = steps;
-    this.#reported = { failed: 0 };
-    this.#state.write(globals.steps, Uint32Array.of(0, skipped, 0));
+    this.#state.write(globals.steps, Uint32Array.of(0, skipped));
   }
 
   /** The state has another buffer, which plans bind. */

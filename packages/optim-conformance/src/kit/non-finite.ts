@@ -42,6 +42,20 @@ export const nonFiniteTests: readonly KitTest[] = [
     },
   },
   {
+    name: "non-finite gradients: a refusal that nobody was told outlives a load",
+    async run(kit) {
+      const subject = kit.wrapped(descent(), { w: [1, 1] }, { onNonFinite: "throw" });
+      const saved = await subject.wrapper.stateDict();
+      await expectRefusal("check", "a step with NaN, and a load", "non-finite-gradient", async () => {
+        subject.update({ w: [1, Number.NaN] });
+        await subject.wrapper.loadStateDict(saved);
+        await subject.wrapper.readMetrics();
+      });
+      // Said once.
+      await subject.wrapper.readMetrics();
+    },
+  },
+  {
     name: "non-finite gradients: zero takes those elements as 0",
     async run(kit) {
       const subject = kit.wrapped(descent(), { w: [1, 1, 1, 1] }, { onNonFinite: "zero" });

@@ -92,7 +92,6 @@ export class Ledger {
   writeCounts({ steps, skipped }: { readonly steps: number; readonly skipped: number }): void {
     this.asked = steps + skipped;
     this.skipped = skipped;
-    this.failed = 0;
   }
 
   dispose(): void {

@@ -122,7 +122,11 @@ export function stageParameter<P, V, S>(
   }
   // A parameter in float32 is its own master.
   if (master !== undefined && parameter.master === true) copy(masterSlot, master);
-  const stepped = whole && (state.step > 0 || data.size > 0);
+  const stepped = whole && state.step > 0;
+  if (!stepped) {
+    // The first step gives it what the parameter holds then.
+    for (const [slot, begins] of group.initialSlots(view).slots) if (begins === "param") data.delete(slot);
+  }
   if (withPending && state.gradient) copy(pendingGradient, state.gradient);
   return { parameter, step: whole ? state.step : 0, stepped, data, scalars, fresh: new Map() };
 }
