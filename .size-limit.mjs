@@ -1,4 +1,4 @@
-// What a user's bundle grows by, minified and gzipped. kB = 1000 bytes. Each entry takes only the names it lists:
+// The growth of a user's bundle, minified and gzipped. kB = 1000 bytes. Each entry takes only the names it lists:
 // that the rest is dropped is part of what is measured.
 const limit = (name, size, imports, ignore = []) => ({
   name,
@@ -13,7 +13,7 @@ const limit = (name, size, imports, ignore = []) => ({
   ignore,
 });
 
-/** What people ship: a loop with a dict, one backend and AdamW. */
+/** A program as people ship it: a loop with a dict, one backend and AdamW. */
 const shipped = (name, size, backend, ignore) =>
   limit(
     `${name}: loop + dict + backend + AdamW`,

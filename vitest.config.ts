@@ -15,7 +15,7 @@ const notRun = [
   ...(hasWebGpu() ? [] : ["not run: WebGPU suites in Node (no Vulkan driver; Debian's chromium brings one)"]),
   ...(hasMpi ? [] : ["not run: ranks of MPI (Debian: apt-get install openmpi-bin mpich)"]),
 ];
-// What no machine has to have.
+// Optional: no machine has to have these.
 const hasNamespaces =
   existsSync("/usr/sbin/ip") && spawnSync("unshare", ["--net", "--uts", "true"]).status === 0;
 const hasTorch = existsSync("/usr/bin/python3") && existsSync("/usr/lib/python3/dist-packages/torch");

@@ -1,4 +1,4 @@
-// What a published package has to be beyond correct: each line is one tool, run on what the build made.
+// The demands on a published package beyond correctness: each line is one tool, run on what the build made.
 import { join } from "node:path";
 import { runAll } from "./run.mjs";
 import { publishedPackages, root } from "./workspace.mjs";

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { root } from "./workspace.mjs";
 
-/** What is assumed of the training. */
+/** The assumptions about the training. */
 export const assumed = { parameters: 25e6, secondsPerStep: 0.25 };
 
 export const rankCounts = [2, 4, 8, 16, 64, 256, 1000];

@@ -41,5 +41,5 @@ export default class CountReporter {
   }
 }
 
-/** What did not run, for whatever reason, was skipped. */
+/** A test that did not run, for whatever reason, was skipped. */
 const bucket = (state) => (state === "pending" ? "skipped" : state);

@@ -1,4 +1,4 @@
-// What scripts/golden.mjs runs recordings on: read from the sources, so that no build is needed.
+// The backends on which scripts/golden.mjs runs recordings: read from the sources, so that no build is needed.
 import { type LossClosure, type OptimizerFactory, referenceFactory } from "@mm/optim-conformance";
 import { type GoldenFile, type GoldenResult, runGolden } from "@mm/optim-recordings";
 

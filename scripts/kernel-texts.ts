@@ -14,7 +14,7 @@ import { programText } from "../packages/optim-wasm/src/kernel/text.ts";
 
 export type TextKind = "program" | "wgsl" | "wat";
 
-/** What `kinds` ask for, of the rule that `@mm/optim-rules` exports under this name. */
+/** The texts that `kinds` ask for, of the rule that `@mm/optim-rules` exports under this name. */
 export function textsOf(
   name: string,
   hyperparameters: string,

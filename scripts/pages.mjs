@@ -1,4 +1,4 @@
-// What a package shows of itself on npm: its README stands alone and says how large it is, its package.json can be found.
+// The face of a package on npm: its README stands alone and says how large it is, its package.json can be found.
 //
 //   node scripts/pages.mjs                              checks
 //   node scripts/pages.mjs --write                      measures, and writes the sizes into the READMEs

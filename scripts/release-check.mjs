@@ -34,7 +34,7 @@ if (problems.length > 0) {
   process.exit(1);
 }
 
-/** What only the owner of a scope and of a repository can fill in. @returns {string[]} problems */
+/** The fields that only the owner of a scope and of a repository can fill in. @returns {string[]} problems */
 function ownerProblems(packages, scope) {
   const problems = scope ? [] : ["RELEASE_SCOPE is not set: it names the scope that is yours, as in @mm"];
   for (const { name, folder, repository } of packages) {

@@ -15,7 +15,7 @@ const places = {
 export const hasDriver = (name) => existsSync(places[name]);
 
 /**
- * What `VK_ICD_FILENAMES` has to be before Dawn starts: its own value where it has one, or the drivers that are there. "" where Dawn
+ * The value of `VK_ICD_FILENAMES` before Dawn starts: its own value where it has one, or the drivers that are there. "" where Dawn
  * finds an adapter without being told, and where nothing can be told.
  */
 export const vulkanDrivers = () =>

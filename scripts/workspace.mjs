@@ -1,4 +1,4 @@
-// What the workspace consists of, read off the disk: other scripts hand-list nothing.
+// The parts of the workspace, read off the disk: other scripts hand-list nothing.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-// Takes the code blocks out of the documentation, so that they can be compiled and run. What a block needs stands behind its language;
+// Takes the code blocks out of the documentation, so that they can be compiled and run. The needs of a block stand behind its language;
 // `markers` is the whole list.
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -142,7 +142,7 @@ function write({ page, where, blocks, browser, with: context, throws, line }) {
   };
 }
 
-/** What a context exports, the blocks mention, and do not declare themselves. */
+/** The names that a context exports, the blocks mention, and do not declare themselves. */
 function namesFrom(context, code) {
   const source = readFileSync(join(contexts, `${context}.ts`), "utf8");
   const exported = [

@@ -1,4 +1,4 @@
-// What stands beside a page: the sections of docs/README.md, in its order; then packages, examples and API, as they lie in the repository.
+// The list beside a page: the sections of docs/README.md, in its order; then packages, examples and API, as they lie in the repository.
 import { toString } from "mdast-util-to-string";
 import { posix } from "node:path";
 import { entryPoints } from "../scripts/workspace.mjs";

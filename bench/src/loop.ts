@@ -6,7 +6,7 @@ import { type Case, type Effort, ratio, type Section, sideBySide } from "./measu
 
 const iterations = 20_000;
 
-/** What a run costs on top of a bare loop, where an iteration is short. */
+/** The cost of a run on top of a bare loop, where an iteration is short. */
 export async function loop(effort: Effort): Promise<readonly Section[]> {
   const count = effort.smoke ? 100 : iterations;
   const make = (): OptimWrapper<WasmLoss<"w">, number> =>

@@ -14,7 +14,7 @@ export interface Timing {
 /** Timings that were taken side by side, and the ratios that are read from them. */
 export interface Section {
   readonly title: string;
-  /** What was measured, in a sentence or two. */
+  /** The measurement, in a sentence or two. */
   readonly about: string;
   readonly timings: readonly Timing[];
   readonly ratios: readonly Ratio[];
@@ -26,7 +26,7 @@ export interface Ratio {
   readonly value: number;
   /** Heading of its column in the table of WebGPU adapters; absent where it is not in there. */
   readonly column?: string;
-  /** What DESIGN asks of it; absent where it only informs. */
+  /** The goal for it; absent where it only informs. */
   readonly goal?: { readonly atLeast: number } | { readonly atMost: number };
 }
 

@@ -7,7 +7,7 @@ const tensors = 10;
 const length = 1000;
 const updates = 200;
 
-/** What the wrapper costs on top of the optimizer, where a step is short. */
+/** The cost of the wrapper on top of the optimizer, where a step is short. */
 export async function overhead(effort: Effort): Promise<readonly Section[]> {
   const names = Array.from({ length: tensors }, (_, index) => `w${index}`);
   const parameters = (): Record<string, Float32Array> =>

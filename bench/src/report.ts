@@ -78,7 +78,7 @@ function goalText({ goal, value }: Ratio): string {
   return `${"atLeast" in goal ? `≥ ${goal.atLeast}` : `≤ ${goal.atMost}`}${met ? "" : ", **not met**"}`;
 }
 
-/** What the front page tells in words. */
+/** The rows of the front page, in words. */
 const frontRows = [
   {
     words:

@@ -1,4 +1,4 @@
-// What `npm create @mm/optim-backend` makes is installed, built, tested and run, as its author would.
+// The output of `npm create @mm/optim-backend` is installed, built, tested and run, as its author would.
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

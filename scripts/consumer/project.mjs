@@ -39,7 +39,7 @@ export function createProject() {
     private: true,
     type: "module",
     dependencies: { ...tarballs, ...links },
-    // What tarballs depend on is not on a registry yet.
+    // Their dependencies are not on a registry yet.
     pnpm: { overrides: tarballs },
   });
   mkdirSync(join(folder, "programs"));
@@ -90,7 +90,7 @@ function linksOf(packages, programs) {
 /** Bytes of a tarball at most: somebody who tests a backend installs the kit, and nothing that other people's tests need. */
 const largest = { "@mm/optim-conformance": 110_000 };
 
-/** What every tarball has to hold. @returns {string[]} problems */
+/** Checks the contents of every tarball. @returns {string[]} problems */
 export function checkContents({ folder, tarballs }) {
   return publishedPackages().flatMap(({ name, exports = {}, bin = {} }) => {
     const installed = join(folder, "node_modules", name);

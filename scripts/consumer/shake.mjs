@@ -1,4 +1,4 @@
-// What nobody uses must not reach a bundle: an entry point that is imported for nothing leaves nothing behind, and who takes the smallest of
+// Unused code must not reach a bundle: an entry point that is imported for nothing leaves nothing behind, and who takes the smallest of
 // its exports does not get the rest.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

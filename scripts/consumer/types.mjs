@@ -1,4 +1,4 @@
-// Declarations, as users' compilers see them: old and new, without skipLibCheck. What is wrong in other people's declarations is not held
+// Declarations, as users' compilers see them: old and new, without skipLibCheck. Errors in other people's declarations are not held
 // against ours.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -29,7 +29,7 @@ const blobs = {
 };
 const browser = { names: /\bFileSystem\w*Handle\b/, known: (_, { lib }) => lib.includes("dom") };
 
-/** What a project may have of its surroundings, and for whom it has it: everybody who can do with it, or those who need it. */
+/** The surroundings of a project, and who gets them: everybody who can do with them, or those who need them. */
 const surroundings = [
   { lib: ["es2022"], types: [] },
   { lib: ["es2022"], types: ["node"], need: blobs },
@@ -101,7 +101,7 @@ function compile(folder, { version, command }, { lib, types }, files) {
     moduleDetection: "force",
     strict: true,
     exactOptionalPropertyTypes: true,
-    // What a package has as JSON is imported; before TypeScript 5.7 that has to be said.
+    // JSON of a package is imported; before TypeScript 5.7 that has to be said.
     resolveJsonModule: true,
     noEmit: true,
     skipLibCheck: false,

@@ -1,4 +1,4 @@
-// What a test file of the conformance kit has: a runner's `test`, and a backend over plain arrays. Tests wait until the block is through.
+// The objects of a test file of the conformance kit: a runner's `test`, and a backend over plain arrays. Tests wait until the block is through.
 import {
   type GradientClosure,
   linearClosure,

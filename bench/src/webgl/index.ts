@@ -8,7 +8,7 @@ import type { Row } from "./measure.ts";
 const executablePath = "/usr/bin/chromium";
 const root = fileURLToPath(new URL("../../webgl/", import.meta.url));
 
-/** What each row is asked for: plain, and with clipping by norm and a dynamic loss scale. */
+/** The goals of each row: plain, and with clipping by norm and a dynamic loss scale. */
 const goals: readonly (readonly [plain: number, clipped: number])[] = [
   [4, 2.5],
   [6, 4],

@@ -50,7 +50,7 @@ function tableRow(row: Row): HTMLElement {
   return tr;
 }
 
-/** What the driver calls itself. */
+/** The name that the driver gives itself. */
 function deviceName(): string {
   const { gl } = (tf.backend() as unknown as { readonly gpgpu: { readonly gl: WebGL2RenderingContext } })
     .gpgpu;

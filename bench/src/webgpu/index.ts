@@ -5,7 +5,7 @@ import { trainingStep } from "./network.ts";
 import { sizesFor } from "./sizes.ts";
 import { adamOnVariables, startTfjs } from "./tfjs.ts";
 
-/** What was measured on one adapter. */
+/** The measurements on one adapter. */
 export interface AdapterSections {
   /** As the page names it. */
   readonly name: string;

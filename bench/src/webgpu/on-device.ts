@@ -43,7 +43,7 @@ export async function onDevice(
 
 /** How often to do it for 50 ms of work. */
 async function calibrate(repeat: (times: number) => Promise<void>): Promise<number> {
-  // What only happens the first time (pipelines, bind groups) does not count.
+  // Work of the first time alone (pipelines, bind groups) does not count.
   await repeat(1);
   for (let times = 1; ; times *= 2) {
     const start = performance.now();

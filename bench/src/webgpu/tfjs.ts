@@ -12,10 +12,10 @@ import type { Size } from "./sizes.ts";
 /** Submits what tfjs has recorded. */
 export type Flush = () => void;
 
-/** Makes tfjs-backend-webgpu, on this adapter's device, the active backend. What was on the one before is gone. */
+/** Makes tfjs-backend-webgpu, on this adapter's device, the active backend. Tensors of the one before are gone. */
 export async function startTfjs({ device, info }: Adapter): Promise<Flush> {
   tf.enableProdMode();
-  // What it expects to find in a browser.
+  // It expects to find this in a browser.
   Object.defineProperty(globalThis, "navigator", { configurable: true, value: { gpu: {} } });
   const { WebGPUBackend } = await import("@tensorflow/tfjs-backend-webgpu");
   const backend = new WebGPUBackend(device, info);

@@ -10,7 +10,7 @@ const trace = 0.9;
 export interface Estimates {
   /** How much better the action was than what the critic expected. */
   readonly advantages: Float32Array;
-  /** What the critic should have said. */
+  /** The values that the critic should have given. */
   readonly targets: Float32Array;
 }
 

@@ -58,7 +58,7 @@ export function accelerations(
   return { cart, pole };
 }
 
-/** What networks see of a state: four numbers of about −1 to 1. */
+/** The input of the networks: four numbers of about −1 to 1. */
 export const observationSize = 4;
 
 export function observe([position, velocity, angle, angularVelocity]: State): readonly number[] {

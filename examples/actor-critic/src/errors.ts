@@ -1,4 +1,4 @@
-/** What was asked for cannot be done, and the message says why: exit code 2. */
+/** A request that cannot be met; the message says why. Exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

@@ -24,7 +24,7 @@ export function createNetwork({ normal }: Random, outputScale: number) {
   return network;
 }
 
-/** What a pass forward gives, and a pass backward needs. */
+/** The result of a pass forward, which a pass backward needs. */
 export interface Activations {
   /** [rows, observationSize] */
   readonly inputs: Float32Array;

@@ -29,7 +29,7 @@ export interface Rollout {
   readonly environments: number;
   /** [horizon × environments, observationSize] */
   readonly observations: Float32Array;
-  /** What the action led to, before any new start. */
+  /** The state after the action, before any new start. */
   readonly nextObservations: Float32Array;
   readonly actions: Uint8Array;
   readonly logProbabilities: Float32Array;

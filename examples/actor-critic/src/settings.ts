@@ -1,4 +1,4 @@
-/** What decides the numbers of a run. */
+/** The settings that decide the numbers of a run. */
 export interface Settings {
   readonly seed: number;
   /** Rollouts; after each, both networks are updated. */

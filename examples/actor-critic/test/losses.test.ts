@@ -40,7 +40,7 @@ it.each<[string, (network: Network, batch: Batch) => NetworkLoss]>([
     Math.max(...[...gradients.values()].map((gradient) => Math.max(...gradient.map(Math.abs)))),
   ).toBeGreaterThan(0.05);
 
-  /** What the optimizer would do: arrays of zeros, and what the closure makes of them. */
+  /** As the optimizer would do it: arrays of zeros, and the gradients that the closure writes there. */
   function run(loss: NetworkLoss) {
     const gradients = new Map<string, Float32Array>();
     const grad = (name: keyof Network) => {

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 const example = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "actor-critic-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-// What runs as a process is the build; where it is up to date this does nothing.
+// A process runs the build; where it is up to date this does nothing.
 beforeAll(() => {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);

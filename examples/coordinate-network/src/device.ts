@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { create } from "webgpu";
 
-/** What to say to a person where there is no adapter. */
+/** The message to a person where there is no adapter. */
 export const noAdapter =
   "WebGPU finds no adapter on this machine. On Debian, `apt-get install chromium libvulkan1` brings one in software";
 

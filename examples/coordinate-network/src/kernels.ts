@@ -1,4 +1,4 @@
-// The network's mathematics, forwards and backwards, for a number of points at once. What belongs to points lies feature by feature, four
+// The network's mathematics, forwards and backwards, for a number of points at once. Data of points lie feature by feature, four
 // points to a vec4f ("quad"): `[features, quads]`. Weights are `[inputs, outputs]`. Sizes are pipeline constants, so that one text serves
 // layers of any size. A thread computes one element of what its kernel writes.
 

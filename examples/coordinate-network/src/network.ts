@@ -38,17 +38,17 @@ export function drawParameters(random: Random): PerParameter<Float32Array> {
 export const drawFrequencies = (random: Random): Float32Array =>
   random.normals(2 * frequencyCount).map((value) => value * 2);
 
-/** What every run of the network reads, as it is then. The buffers stay the caller's. */
+/** The buffers that every run of the network reads, as they are then. They stay the caller's. */
 export interface Weights {
   readonly frequencies: GPUBufferBinding;
   readonly parameters: PerParameter<GPUBufferBinding>;
 }
 
-/** From points to colours, so many at a time: a multiple of 4. What belongs to points lies feature by feature, see kernels.ts. */
+/** From points to colours, so many at a time: a multiple of 4. Data of points lie feature by feature, see kernels.ts. */
 export interface Forward {
   /** `f32[2, count]`: where to look, x and y from 0 to 1. */
   readonly points: GPUBufferBinding;
-  /** What each layer is given, `f32[32, count]`. */
+  /** The input of each layer, `f32[32, count]`. */
   readonly inputs: readonly [GPUBufferBinding, GPUBufferBinding, GPUBufferBinding];
   /** `f32[3, count]` */
   readonly colours: GPUBufferBinding;

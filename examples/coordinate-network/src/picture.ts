@@ -93,5 +93,5 @@ export function psnr(picture: Picture, wanted: Picture): number {
   return -10 * Math.log10(squares.reduce((sum, square) => sum + square, 0) / squares.length);
 }
 
-/** What can be shown. */
+/** The range that can be shown. */
 export const clamp = (value: number): number => Math.min(1, Math.max(0, value));

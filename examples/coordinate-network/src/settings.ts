@@ -1,4 +1,4 @@
-/** What decides the numbers of a run. */
+/** The settings that decide the numbers of a run. */
 export interface Settings {
   /** It falls from here to 0 along half a cosine. */
   readonly lr: number;

@@ -16,7 +16,7 @@ it("measures a difference in decibels", () => {
   // Off by 0.1 everywhere: 10 log₁₀(1 ÷ 0.01) = 20.
   const off = { ...two, colours: two.colours.map((value) => (value > 0.5 ? value - 0.1 : value + 0.1)) };
   expect(psnr(off, two)).toBeCloseTo(20, 5);
-  // What cannot be shown counts as what is shown.
+  // A colour outside the range counts as the one that is shown.
   expect(psnr({ ...two, colours: two.colours.map((value) => (value === 1 ? 7 : value)) }, two)).toBe(
     Infinity,
   );

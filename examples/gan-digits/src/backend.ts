@@ -19,7 +19,7 @@ export async function startBackend(backend: Backend): Promise<() => Promise<void
   return stop;
 }
 
-/** WebGPU in Node: a device of our own, since tfjs asks the browser for one. Who does not run on it need not load it. */
+/** WebGPU in Node: a device of our own, since tfjs asks the browser for one. A program on another backend need not load it. */
 async function registerWebgpu(): Promise<() => Promise<void>> {
   const { noAdapter, openDevice } = await import("@mm-examples/coordinate-network/device");
   const opened = await openDevice();

@@ -7,7 +7,7 @@ import { above, atLeast, flag, fraction, parseOptions, whole } from "./options.t
 import { backends, completeSettings, rules, type Settings } from "./settings.ts";
 
 export interface CommandLine {
-  /** What was given, without defaults. */
+  /** The options that were given, without defaults. */
   readonly given: Partial<Settings>;
   /** Folder of all that is written. */
   readonly out: string;
@@ -25,7 +25,7 @@ interface ParsedOptions extends Partial<Settings> {
 
 const defaultOut = fileURLToPath(new URL("../runs/latest", import.meta.url));
 
-/** What a path is that stands for a checkpoint: a file, or else the folder with it. */
+/** The path of a checkpoint: a file, or else the folder with it. */
 export const isCheckpointFile = (path: string): boolean => path.endsWith(".safetensors");
 
 /** @returns `undefined` when help was asked for, and printed. @throws UsageError */

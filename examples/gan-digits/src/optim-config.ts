@@ -13,7 +13,7 @@ import { UsageError } from "./errors.ts";
 import type { Weights } from "./models.ts";
 import { optimizerOn, type Ranks } from "./ranks.ts";
 
-/** What a configuration may name. */
+/** The names that a configuration may use. */
 const rules = { adam, adamw, ema, lion, sgd };
 const schedules = { constant, cosine, linear, multiStep, polynomial, step };
 

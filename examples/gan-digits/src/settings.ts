@@ -3,7 +3,7 @@ export type Backend = (typeof backends)[number];
 
 export const rules = ["adam", "adamw", "sgd"] as const;
 
-/** What decides the numbers of a run. Saved in its checkpoints: a resumed run keeps them. */
+/** The settings that decide the numbers of a run. Saved in its checkpoints: a resumed run keeps them. */
 export interface Settings {
   readonly tfjsBackend: Backend;
   readonly rule: (typeof rules)[number];

@@ -14,7 +14,7 @@ import type { SavedRun } from "@mm/optim-train";
 const example = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-// What runs as a process is the build; where it is up to date this does nothing.
+// A process runs the build; where it is up to date this does nothing.
 beforeAll(() => {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);

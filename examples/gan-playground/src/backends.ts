@@ -16,7 +16,7 @@ const tfjsBackend = (name: BackendName): TfjsBackend => name.replace("-plain", "
 /** Whether the optimizers are tfjs's own. */
 export const isPlain = (name: BackendName): boolean => name.endsWith("-plain");
 
-/** What can be chosen on this device. */
+/** The backends that can be chosen on this device. */
 export async function prepareBackends(): Promise<readonly BackendChoice[]> {
   tf.enableProdMode();
   setWasmPaths({

@@ -1,4 +1,4 @@
-/** What page and worker say to each other. */
+/** The messages of page and worker. */
 import type { BackendChoice, BackendName, Side } from "./choices.ts";
 import type { Controls } from "./controls.ts";
 
@@ -36,7 +36,7 @@ export interface Reporter {
   failed(message: string): void;
 }
 
-/** The trainer, as the page calls it in the worker. What changes the model takes effect between two iterations. */
+/** The trainer, as the page calls it in the worker. A change of the model takes effect between two iterations. */
 export interface Trainer {
   open(reporter: Reporter): Promise<readonly BackendChoice[]>;
   run(): void;

@@ -83,7 +83,7 @@ type Product = (
   result: number,
 ) => void;
 
-/** What tfjs leaves out of its types. */
+/** Members that tfjs leaves out of its types. */
 interface Emscripten {
   cwrap(name: string, result: null, types: readonly string[]): unknown;
 }

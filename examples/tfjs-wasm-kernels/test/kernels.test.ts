@@ -22,7 +22,7 @@ const filled = (shape: readonly number[], seed: number): tf.Tensor =>
     [...shape],
   );
 
-/** What a computation gives on tfjs-cpu and on tfjs-wasm. */
+/** The results of a computation on tfjs-cpu and on tfjs-wasm. */
 async function onBoth(
   compute: () => tf.Tensor,
 ): Promise<{ readonly cpu: readonly number[]; readonly wasm: readonly number[] }> {

@@ -3,7 +3,7 @@ import type { Host, Names } from "./names.ts";
 
 const core = "@mm/optim-core";
 
-/** The new package's package.json. What it is built and tested with are the versions that this package was. */
+/** The new package's package.json. It is built and tested with the versions that this package was. */
 export function manifestOf({ name, host }: Names, library: Host | undefined): object {
   const { [core]: coreRange, ...tools } = ownDevDependencies();
   return {

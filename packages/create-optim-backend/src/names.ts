@@ -1,10 +1,10 @@
 import { UsageError } from "./usage-error.ts";
 
-/** What a backend is called, in every way that its files need. */
+/** The names of a backend, in every form that its files need. */
 export interface Names {
   /** On npm: `"@you/optim-my-lib"`. */
   readonly name: string;
-  /** What it is a backend for: `"my-lib"`, also what its optimizers say of themselves. */
+  /** The library that it is a backend for: `"my-lib"`; its optimizers call themselves so, too. */
   readonly host: string;
 }
 

@@ -1,4 +1,4 @@
-/** What a user typed cannot be followed. */
+/** A command line that cannot be followed. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

@@ -6,7 +6,7 @@ import type { ByteSource } from "./source.ts";
  * Where checkpoints are kept: a folder, on disk or in the browser. A file is there whole or not at all, whatever happens while it is written.
  */
 export interface CheckpointStorage {
-  /** Names of the files that are there; none where the place does not exist yet. What is no file (a folder, a pipe) is left out. */
+  /** Names of the files that are there; none where the place does not exist yet. Anything but a file (a folder, a pipe) is left out. */
   list(): Promise<readonly string[]>;
   /**
    * Writes a file under a name that nothing has, and resolves to it when the file would survive the loss of power. Never overwrites: two

@@ -8,17 +8,17 @@ import type { ByteInput, ByteSource } from "./source.ts";
 import { optim, packState, type SavedState, unpackState } from "./state.ts";
 import { type FileTensor, type TensorInput, tensorOf } from "./tensor.ts";
 
-/** What goes into a checkpoint. All of it is optional. */
+/** The contents of a checkpoint. All of it is optional. */
 export interface Checkpoint {
-  /** What `stateDict()` of a wrapper or of a dict gave. */
+  /** The result of `stateDict()` of a wrapper or of a dict. */
   readonly optim?: SavedState | undefined;
   /** Parameters, buffers, averages: any names but those of half surrogate pairs. Not copied: leave them alone until the file is written. */
   readonly tensors?: { readonly [name: string]: TensorInput } | undefined;
-  /** What else the run needs to go on, plain data: counters, the state of schedulers and random numbers, settings, a history. */
+  /** Whatever else the run needs to go on, plain data: counters, the state of schedulers and random numbers, settings, a history. */
   readonly extra?: unknown;
 }
 
-/** What comes out of it. */
+/** A checkpoint as it is read. */
 export interface DecodedCheckpoint {
   readonly optim?: SavedState;
   /** A record without a prototype, so any name is safe. Each tensor is private, but for a checkpoint that was in memory already. */
@@ -63,7 +63,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): SafetensorsFile {
 }
 
 /**
- * Reads a checkpoint. What comes back of the optimizers is as plain as what `stateDict()` gives, and is checked to the end where it is
+ * Reads a checkpoint. The optimizers' part is as plain as the result of `stateDict()`, and is checked to the end where it is
  * loaded.
  *
  * @throws OptimError `invalid-state` for what is no checkpoint, truncated, damaged, or of a later version; `storage-error` where reading

@@ -5,7 +5,7 @@ export interface Progress {
 }
 
 export interface ProgressOptions {
-  /** Called as bytes go by, and last when all have. What it throws ends the reading or writing. */
+  /** Called as bytes go by, and last when all have. Its error ends the reading or writing. */
   readonly onProgress?: (progress: Progress) => void;
 }
 

@@ -13,7 +13,7 @@ export interface ByteSource {
   read(begin: number, end: number, onBytes?: (count: number) => void): Promise<Uint8Array>;
 }
 
-/** What can be read as a file: bytes in memory, a `Blob` or `File`, a stream, or anything that gives ranges. */
+/** A source that can be read as a file: bytes in memory, a `Blob` or `File`, a stream, or anything that gives ranges. */
 export type ByteInput = Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array> | ByteSource;
 
 /** @throws OptimError `invalid-option` for anything else */

@@ -12,7 +12,7 @@ import {
 import type { OptimWrapperDictStateDict } from "@mm/optim-dict";
 import type { FileTensor } from "./tensor.ts";
 
-/** What `stateDict()` of a wrapper or of a dict gives. */
+/** The result of `stateDict()` of a wrapper or of a dict. */
 export type SavedState = OptimWrapperStateDict | OptimWrapperDictStateDict;
 
 /** Puts a tensor in a file, or takes one out, by the names that make its key. */

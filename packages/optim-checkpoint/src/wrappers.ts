@@ -21,7 +21,7 @@ export type OptimWrappers = WrappersInput;
 export interface TakeCheckpointOptions extends Omit<Checkpoint, "optim">, StateDictOptions {
   /**
    * Whether the parameters of the optimizers are read and saved too, under their names: `"w1"`, in a dict `"generator.w1"`. Default `true`.
-   * What no optimizer updates (running means, averages) is given as `tensors`.
+   * Tensors that no optimizer updates (running means, averages) are given as `tensors`.
    */
   readonly parameters?: boolean;
 }
@@ -115,7 +115,7 @@ export function membersOf(optim: OptimWrappers): readonly Member[] {
   return namedWrappers("checkpoint", optim).map(([name, wrapper]) => ({ name, wrapper }));
 }
 
-/** What saves and loads all of them. @throws OptimError what a dict refuses */
+/** The wrapper or dict that saves and loads all of them. @throws OptimError what a dict refuses */
 function wholeOf(members: readonly Member[]): Whole {
   const [single] = members;
   if (single !== undefined && single.name === undefined) return single.wrapper;
@@ -189,7 +189,7 @@ function findParameters(
 
 /** Overwrites the parameters of all optimizers, or of none. */
 async function writeAll(writes: readonly Write[]): Promise<void> {
-  // A parameter that was disposed refuses here already. What is read goes back where a write refuses all the same.
+  // A parameter that was disposed refuses here already. The values that were read go back where a write refuses all the same.
   const before = await Promise.all(writes.map(async ([optimizer]) => optimizer.readParameters()));
   const undo: (() => void)[] = [];
   try {

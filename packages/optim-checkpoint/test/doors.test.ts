@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { chunksOf } from "../../../test-support/bundling.ts";
 
-/** What a bundle for the browser would import from outside. */
+/** The imports that a bundle for the browser would have from outside. */
 async function importsOf(code: string): Promise<readonly string[]> {
   return (await chunksOf(code, { external: /^node:/ })).flatMap(({ imports }) => imports);
 }

@@ -11,7 +11,7 @@ test("a key is its names joined by colons, in which nothing but % and : is writt
   expect(joinKey("100%", "")).toBe("100%25:");
   // The name that safetensors keeps to itself.
   expect(joinKey("__metadata__")).toBe("%5F_metadata__");
-  // What Python's urllib.parse.quote would write is read too.
+  // Names as Python's urllib.parse.quote would write them are read too.
   expect(splitKey("optim:%C3%BC%20b")).toEqual(["optim", "ü b"]);
 });
 

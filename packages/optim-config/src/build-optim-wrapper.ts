@@ -39,7 +39,7 @@ type RuleIndependent = Exclude<
   "paramGroups" | "baseParamSettings" | "defaults" | "addParamGroup"
 >;
 
-/** What a configuration is built with. */
+/** The objects that a configuration is built with. */
 export interface BuildParts<
   P,
   Loss,

@@ -19,7 +19,7 @@ import type { Registries, ScheduleRegistry } from "./registry.ts";
 import { checkedScheduleSchema, checkedSchedulesSchema } from "./schema/config-schema.ts";
 import { checkJson, memberPath, plainCopy } from "./schema/json-schema.ts";
 
-/** What a scheduler is built from: an `OptimWrapperConfig`, of which only `schedules` is read. */
+/** The source of a scheduler: an `OptimWrapperConfig`, of which only `schedules` is read. */
 export interface WithSchedules<H, S extends ScheduleRegistry> {
   readonly optimizer?: object;
   readonly schedules?: SchedulesConfig<H, S>;

@@ -74,7 +74,7 @@ export type AnyOptimizerConfig<R extends RuleRegistry = RuleRegistry> = {
   readonly [T in RuleName<R>]: OptimizerConfig<R, T>;
 }[RuleName<R>];
 
-/** What is the same whatever the rule. */
+/** The fields that every rule has. */
 export interface WrapperSettings {
   /** Where an editor finds the schema. Not read. */
   readonly $schema?: string;

@@ -2,7 +2,7 @@ import type { AnyOptimWrapper } from "@mm/optim-core";
 import { namedWrappers, type WrappersInput } from "@mm/optim-core/backend";
 import { originsOf } from "./origin.ts";
 
-/** What holds for one parameter, as of the call. */
+/** The settings of one parameter, as of the call. */
 export interface ExplainedParameter {
   /** The name of its wrapper, where there are several. */
   readonly wrapper?: string;
@@ -33,7 +33,7 @@ export interface Explanation extends ReadonlyArray<ExplainedParameter> {
 }
 
 /**
- * What became of every parameter of a wrapper, or of all wrappers of a dict: group, rule, learning rate, decay, frozen or not, and why. Does
+ * The settings of every parameter of a wrapper, or of all wrappers of a dict: group, rule, learning rate, decay, frozen or not, and why. Does
  * not wait for the device.
  *
  * ```ts

@@ -23,7 +23,7 @@ export interface MatcherFields {
   readonly regex?: string;
   /** A piece of the name, wherever it is. */
   readonly contains?: string;
-  /** What the layer says of it; see {@link ParameterKind}. */
+  /** The kind that its layer gives it; see {@link ParameterKind}. */
   readonly kind?: ParameterKind;
 }
 
@@ -33,7 +33,7 @@ export interface CompiledMatcher {
   /** Whether it asks for a name, so that matching nothing is a mistake. */
   readonly names: boolean;
   readonly kinds: readonly ParameterKind[];
-  /** What the first group of its regular expression captures, where it has one. A list of matchers has none. */
+  /** The text that the first group of its regular expression captures, where it has one. A list of matchers has none. */
   readonly captures?: ((parameter: MatchedParameter) => string | undefined) | undefined;
   readonly matches: (parameter: MatchedParameter) => boolean;
 }

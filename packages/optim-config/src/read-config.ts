@@ -25,7 +25,7 @@ export interface ReadConfig {
   readonly rules: readonly (UpdateRule | undefined)[];
   readonly written: HyperparameterRecord;
   readonly wrapperOptions: OptimWrapperOptions;
-  /** What learning rates are multiplied by. */
+  /** The factor of learning rates. */
   readonly lrFactor: number;
 }
 
@@ -121,7 +121,7 @@ export function plainDict(json: unknown, registries: Registries): OptimWrapperDi
   return plainCopy(json as OptimWrapperDictConfig);
 }
 
-/** What the schema cannot say: values that a rule refuses, and those that do not go together. */
+/** Checks that the schema cannot express: values that a rule refuses, and those that do not go together. */
 export function readConfig(config: OptimWrapperConfig, registries: Registries, path: string): ReadConfig {
   const { optimizer, paramwise, schedules } = config;
   const { type: _, wrap: __, ...written } = optimizer;

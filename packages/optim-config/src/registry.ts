@@ -30,7 +30,7 @@ export type ScheduleRegistry = {
   readonly [name: string]: (options: never, where?: string) => Schedule;
 };
 
-/** What rules and schedules are looked up in. */
+/** The table in which rules and schedules are looked up. */
 export interface Registries<
   R extends RuleRegistry = RuleRegistry,
   S extends ScheduleRegistry = ScheduleRegistry,

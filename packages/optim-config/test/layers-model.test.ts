@@ -145,7 +145,7 @@ describe("a LayersModel", () => {
     expect(optim.optimizer.frozen).toEqual(["rnn.kernel", "rnn.recurrent_kernel", "rnn.bias"]);
     rnn.trainable = true;
     expect(optim.optimizer.frozen).toEqual([]);
-    // What freeze() froze is another matter: either freezes.
+    // A parameter that freeze() froze is another matter: either freezes.
     optim.freeze(["rnn.bias"]);
     expect(optim.optimizer.frozen).toEqual(["rnn.bias"]);
     rnn.trainable = false;

@@ -21,7 +21,7 @@ export interface Tolerance {
 export const defaultTolerance: Tolerance = { absolute: 5e-6, relative: 1e-5 };
 
 /**
- * What the author of a backend supplies, for the kit and for the recorded trajectories: how to make its parameters, its optimizer and
+ * The part that the author of a backend supplies, for the kit and for the recorded trajectories: how to make its parameters, its optimizer and
  * a loss with a given gradient. All else the kit does through {@link Optimizer}.
  *
  * `P` is the backend's parameter (a Float32Array, a `tf.Variable`), `Loss` its loss closure, `LossValue` what a closure returns.
@@ -64,7 +64,7 @@ export interface OptimizerFactory<P, Loss extends LossClosure, LossValue> {
   liveAllocations(): number;
 
   /**
-   * What holds the elements of a parameter now (an array, a buffer, `variable.dataId`): the same value as long as a step writes into it. With it the kit
+   * The storage of a parameter's elements now (an array, a buffer, `variable.dataId`): the same value as long as a step writes into it. With it the kit
    * verifies `capabilities.inPlace`; leave it out where there is nothing to be compared.
    */
   storageOf?(parameter: P): unknown;

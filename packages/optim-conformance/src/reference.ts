@@ -20,7 +20,7 @@ import {
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { LinearTerm, OptimizerFactory } from "./factory.ts";
 
-/** What a loss closure over arrays is given. */
+/** The argument of a loss closure over arrays. */
 export interface GradientPass {
   /**
    * The gradient of a parameter, for the closure to fill: zeros at first, as long as the parameter, private to this call. Asking for it

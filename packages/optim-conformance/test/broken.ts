@@ -276,7 +276,7 @@ export const brokenBackends: readonly BrokenBackend[] = [
         try {
           return optimizer.prepareLoad(state, options);
         } catch (error) {
-          // What fits is installed before the rest is refused.
+          // The part that fits is installed before the rest is refused.
           if (error instanceof OptimError && error.code === "state-mismatch") {
             optimizer.prepareLoad(state, { ...options, strict: false }).commit();
           }
@@ -422,7 +422,7 @@ export const brokenBackends: readonly BrokenBackend[] = [
     factory: withOptimizer((optimizer) => ({
       readGradientsSync() {
         const gradients = optimizer.readGradientsSync?.() ?? {};
-        // What a write of nothing does.
+        // The effect of a write of nothing.
         optimizer.writeGradients({});
         return gradients;
       },

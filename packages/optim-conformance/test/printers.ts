@@ -3,13 +3,13 @@ import { arrayKernels, type ElementNode, type Program, type VectorKernels } from
 /** An operation with all operands that any has. */
 type Apply = (a: number, b: number, condition: number) => number;
 
-/** What a printer of kernels decides: the operations, constants, and the order of a sum. */
+/** The choices of a printer of kernels: the operations, constants, and the order of a sum. */
 export interface Printer {
   readonly operations: { readonly [op: string]: Apply };
   /** `min` and `max` of a tensor and what is the same for the whole tensor. */
   readonly bounds: { readonly [op: string]: Apply };
   readonly constant: (value: number) => number;
-  /** What an operation's result is stored as. */
+  /** The form in which an operation's result is stored. */
   readonly store: (value: number) => number;
   readonly sumOfSquares: (values: Float32Array) => number;
 }
@@ -103,7 +103,7 @@ export function printed(printer: Printer = right): VectorKernels<Float32Array> {
   return {
     ...kernels,
     run(program, pass, vectors, extents, uniforms, sums) {
-      // What the printer does not print is not its fault.
+      // An operation that the printer does not print is not its fault.
       const isPrinted =
         program.matrices.length === 0 && program.reductions.every(({ kind }) => kind === "norm");
       if (!isPrinted) kernels.run(program, pass, vectors, extents, uniforms, sums);

@@ -136,7 +136,7 @@ function scenarios(withEdges: boolean): fc.Arbitrary<Scenario> {
   });
 }
 
-/** What a run leaves behind after every micro-batch, in the order of `at`. */
+/** The state of a run after every micro-batch, in the order of `at`. */
 interface Trace {
   readonly at: string;
   readonly values: ArrayLike<number>;

@@ -8,7 +8,7 @@ import { kitRules } from "../src/kit/rules.ts";
 import { modelled, stepInFloat64 } from "../src/rule/float64.ts";
 import { brokenBackends, type BrokenBackend, printingFactory, type ReferenceFactory } from "./broken.ts";
 
-/** What is registered for a rule on a backend, by title: the message of those that fail. */
+/** The tests that are registered for a rule on a backend, by title: the message of those that fail. */
 async function failuresOf(
   rule: UpdateRule,
   factory: ReferenceFactory,

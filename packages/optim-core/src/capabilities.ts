@@ -1,5 +1,5 @@
 /**
- * What an optimizer can do, as plain data. The conformance kit skips by it and by nothing else, and callers may read it to choose.
+ * The capabilities of an optimizer, as plain data. The conformance kit skips by it and by nothing else, and callers may read it to choose.
  * Everything that is not named here is required of every backend: accumulation, missing gradients, live learning rates, state round
  * trips, `dispose`, coded errors.
  */

@@ -26,7 +26,7 @@ export function createAmpOptimWrapper<
   optimizer: Optimizer<Loss, LossValue, H, R>,
   options: OptimWrapperOptions = {},
 ): OptimWrapper<Loss, LossValue, H, R> {
-  // What is no object is left as it is, to be refused.
+  // Anything but an object is left as it is, to be refused.
   return createOptimWrapper(
     optimizer,
     Object(options) === options ? { ...options, lossScale: options.lossScale ?? "dynamic" } : options,
@@ -217,7 +217,7 @@ export function createOptimWrapper<
   };
 }
 
-/** What to do about things that are often given in the place of an optimizer. */
+/** Advice for things that are often given in the place of an optimizer. */
 function hintFor(given: unknown): string | undefined {
   const { kind, applyGradients } = Object(given) as {
     readonly kind?: unknown;

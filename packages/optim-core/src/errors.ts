@@ -1,5 +1,5 @@
 /**
- * What went wrong, for machines. Codes are stable: a new one may be added in a minor version, none changes its meaning.
+ * The kind of an error, for machines. Codes are stable: a new one may be added in a minor version, none changes its meaning.
  *
  * | code | when |
  * | --- | --- |
@@ -83,11 +83,11 @@ export type OptimErrorCode =
   | "library-missing";
 
 export interface OptimErrorDetails {
-  /** What would have been right, in words: `"a positive integer"`. */
+  /** The expectation, in words: `"a positive integer"`. */
   readonly expected?: string;
-  /** What came, as it came. */
+  /** The value that came, as it came. */
   readonly received?: unknown;
-  /** What to do about it, a sentence. */
+  /** Advice, a sentence. */
   readonly hint?: string;
   /** The error that caused this one. */
   readonly cause?: unknown;

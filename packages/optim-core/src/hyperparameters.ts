@@ -1,4 +1,4 @@
-/** What every rule has at least. `lr` is the learning rate. */
+/** The hyperparameters that every rule has. `lr` is the learning rate. */
 export interface BaseHyperparameters {
   lr: number;
 }

@@ -2,7 +2,7 @@
 export type Migrations = readonly ((state: object) => object)[];
 
 /**
- * A state of any version as of the current one: what was saved once is read by every later release. What is no state, or of a later
+ * A state of any version as of the current one: what was saved once is read by every later release. Anything but a state, or one of a later
  * version, stays as it is, to be refused. The argument is not changed.
  */
 export function migrated<T>(state: T, migrations: Migrations): T {

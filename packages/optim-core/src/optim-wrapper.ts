@@ -94,7 +94,7 @@ export interface OptimWrapper<
   flush(): { readonly updated: boolean };
 
   /**
-   * What `updateParams` divides the next loss by: the divisor of the window that it belongs to. @throws OptimError `count-exceeded` when
+   * The divisor of the next loss in `updateParams`: the divisor of the window that it belongs to. @throws OptimError `count-exceeded` when
    * `maxCounts` are done
    */
   lossFactor(): number;

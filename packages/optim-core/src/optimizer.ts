@@ -55,7 +55,7 @@ type RuledGroupOf<Params, H extends BaseHyperparameters> = WrittenGroup<Params> 
 } & Partial<Readonly<H>>;
 
 /**
- * What a list of groups must be, for an entry point whose types come from what is written: each group has hyperparameters of its own rule, or
+ * The requirement on a list of groups, for an entry point whose types come from what is written: each group has hyperparameters of its own rule, or
  * of the optimizer's where it has none. A name that is misspelled does not compile.
  *
  * @example
@@ -132,7 +132,7 @@ export interface BackwardOptions<R extends boolean = boolean> {
   readonly stepFollows?: boolean | undefined;
 }
 
-/** What is the same for all steps of a wrapper. */
+/** The options that are the same for all steps of a wrapper. */
 export interface StepSettings {
   readonly clipGrad?: ClipGrad | undefined;
   /** Default `"propagate"`; refused beside a loss scale, with which such steps are always skipped. */

@@ -39,7 +39,7 @@ export interface ClipGradAdaptive {
 export type ClipGrad = ClipGradByNorm | ClipGradByValue | ClipGradAdaptive;
 
 /**
- * What happens to gradients that are not finite when no loss scaler is on. `"propagate"`: they reach the parameters, as in PyTorch.
+ * The treatment of gradients that are not finite when no loss scaler is on. `"propagate"`: they reach the parameters, as in PyTorch.
  * `"skip"`: the step is skipped. `"throw"`: an error, as for `errorIfNonfinite`; parameters and state are unchanged. `"zero"`: those
  * elements count as 0.
  */

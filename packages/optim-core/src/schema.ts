@@ -1,6 +1,6 @@
 import { type OptimErrorCode, refuse } from "./errors.ts";
 
-/** What a plain value must look like. */
+/** The form that a plain value must have. */
 export type Schema =
   /** A test, with the words for it. */
   | Test

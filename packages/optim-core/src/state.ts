@@ -2,7 +2,7 @@ import type { HyperparameterRecord } from "./hyperparameters.ts";
 import type { LossScalerStateDict } from "./loss-scaler.ts";
 
 /**
- * Tensors by parameter name: flat, row-major float32. The record has no prototype, so any name is safe. What a backend hands out is a
+ * Tensors by parameter name: flat, row-major float32. The record has no prototype, so any name is safe. A tensor that a backend hands out is a
  * private copy: views of one ArrayBuffer in declared order.
  */
 export type NamedTensors = { readonly [parameter: string]: Float32Array };
@@ -31,7 +31,7 @@ export interface GroupState {
 }
 
 /**
- * What an optimizer saves: plain data (numbers, strings, booleans, arrays, objects, Float32Array), nothing shared with the optimizer,
+ * The state of an optimizer: plain data (numbers, strings, booleans, arrays, objects, Float32Array), nothing shared with the optimizer,
  * the same for every backend.
  */
 export interface OptimizerStateDict {
@@ -60,7 +60,7 @@ export interface WindowCounts {
   readonly maxCounts?: number;
   /** The count at which the window in progress began. */
   readonly windowStart: number;
-  /** What its gradients are divided by as they come, fixed at its first backward; absent in an empty window. */
+  /** The divisor of its gradients as they come, fixed at its first backward; absent in an empty window. */
   readonly divisor?: number;
   /** The sum of the weights of its micro-batches; 0 when it is empty. */
   readonly weightSum: number;
@@ -74,7 +74,7 @@ export interface OptimWrapperStateDict {
   readonly lossScaler?: LossScalerStateDict;
 }
 
-/** Which parts of a state are taken; each defaults to `true`. What is not restored stays as it is. */
+/** Which parts of a state are taken; each defaults to `true`. A part that is not restored stays as it is. */
 export interface RestoreOptions {
   /** Learning rates and all other hyperparameters of the groups, and the base settings. */
   readonly hyperparameters?: boolean;

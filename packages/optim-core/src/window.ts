@@ -52,7 +52,7 @@ export class Window {
     return this.isBoundary(this.innerCount + 1);
   }
 
-  /** What the next micro-batch is divided by. @throws OptimError `count-exceeded` */
+  /** The divisor of the next micro-batch. @throws OptimError `count-exceeded` */
   divisor(): number {
     const { innerCount, maxCounts, windowStart, divisor } = this.#counts;
     if (maxCounts !== undefined && innerCount >= maxCounts) {
@@ -107,7 +107,7 @@ export class Window {
     else this.#counts.maxCounts = maxCounts;
   }
 
-  /** What is saved of it. */
+  /** Its saved form. */
   snapshot(pending: boolean): WindowCounts {
     return pending ? { ...this.#counts } : emptyWindow(this.#counts);
   }

@@ -77,7 +77,7 @@ const hasGradients = ({ optimizer }: OptimWrapperStateDict): boolean =>
   Array.isArray((optimizer as Partial<typeof optimizer> | undefined)?.params) &&
   optimizer.params.some((parameter) => (Object(parameter) as { gradient?: unknown }).gradient !== undefined);
 
-/** What windows were saved as before they had a divisor. */
+/** The saved form of windows before they had a divisor. */
 interface OlderCounts extends Omit<WindowCounts, "weightSum" | "divisor"> {
   /** The sum of the scales of its backward calls. */
   readonly scaleSum: number;

@@ -19,7 +19,7 @@ import {
 
 // The smallest backend: parameters are arrays, and a loss closure says what its value and its gradients are.
 
-/** What a loss comes to: a parameter that `gradients` does not name has none. */
+/** The gradients of a loss: a parameter that `gradients` does not name has none. */
 export interface Loss {
   readonly value: number;
   readonly gradients: { readonly [parameter: string]: readonly number[] };
@@ -38,7 +38,7 @@ export interface Observed {
   live: number;
   /** Vectors for which there is memory; no limit when absent. */
   room?: number;
-  /** What the kernels claim to know; all when absent. */
+  /** The operations that the kernels claim to know; all when absent. */
   operations?: ReadonlySet<string>;
   /** In front of the backend's own. */
   engine?: Partial<ArrayEngine>;

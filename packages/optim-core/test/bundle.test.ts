@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { filesIn } from "../../../test-support/bundling.ts";
 
-// What an application's bundler leaves of these packages. How many bytes that is, `.size-limit.mjs` says.
+// The part that an application's bundler leaves of these packages. `.size-limit.mjs` says how many bytes that is.
 
 test("a training loop brings the wrapper and the dict, and nothing of tracing, lowering or evaluation", async () => {
   const files = await filesIn(`
@@ -41,7 +41,7 @@ test("a backend with one rule brings no other rule, no other backend, no wrapper
   expect([...of("dict"), ...of("tfjs"), ...of("conformance")]).toEqual([]);
   expect([...files.keys()]).not.toContain("core/create-optim-wrapper");
   expect([...files.values()].flat()).not.toContain("createArena");
-  // What SGD is written with, and what core clips the gradient with.
+  // The operations of SGD, and those with which core clips the gradient.
   const needed = [
     "Expression",
     "abs",

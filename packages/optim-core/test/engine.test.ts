@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { arrayOptimizer, descent, gradients, heavyBall, type LossClosure, observed } from "./backend.ts";
 import { refusal } from "../../../test-support/refusal.ts";
 
-// What an engine is asked and told beyond arithmetic.
+// The calls of an engine beyond arithmetic.
 
 test("a backward that completes a window says that a step follows, and after the step the engine may hand over", () => {
   const seen = observed();

@@ -19,7 +19,7 @@ test("with the program of its evaluation point, where a rule has one", () => {
   const { stdout, status } = kernels("scheduleFreeSgd");
   expect(status).toBe(0);
   expect(stdout).toMatch(/^SGDScheduleFree\n/);
-  // What is trained is put aside, and the slot that the point reads stays.
+  // The trained values are put aside, and the slot that the point reads stays.
   expect(stdout).toMatch(/\nSGDScheduleFree evaluation\n[^]*\nz = n\d+\ntrained = n\d+\n/);
 });
 

@@ -55,7 +55,7 @@ function untyped(update: (x: Written) => object, slots: object = { slot: 0 }): U
 
 const build = (rule: UpdateRule) => arrayOptimizer(rule, { w: new Float32Array(1) });
 const fine = ({ param, slot, count }: Written) => ({ param, slot, count });
-// What types forbid and JavaScript does.
+// Calls that types forbid and JavaScript makes.
 const as = <T>(value: unknown): T => value as T;
 
 describe("a malformed rule is refused when an optimizer is made, not at its first step", () => {

@@ -245,7 +245,7 @@ test("a second load while one is pending is an error; commit and dispose end it,
   expect(await wrapper.stateDict()).toEqual(before);
 
   const second = wrapper.prepareLoad(state);
-  // What is trained between the halves is overwritten.
+  // Training between the halves is overwritten.
   for (const n of [5, 6]) wrapper.updateParams(of(n));
   expect(second.commit()).toEqual({ missing: [], unexpected: [], changed: [], defaulted: [] });
   expect(await wrapper.stateDict()).toEqual(state);

@@ -17,7 +17,7 @@ function scalarModel(accumulativeCounts: number, seen: Observed = observed()) {
 
 const of = (gradient: number): LossClosure => gradients({ w: [gradient] });
 
-/** What each of `calls` updates was divided by, and whether it was told to synchronize and did step. */
+/** The divisor of each of `calls` updates, and whether it was told to synchronize and did step. */
 function windows(wrapper: OptimWrapper<LossClosure, number>, calls: number) {
   const factors: number[] = [];
   const synced: boolean[] = [];

@@ -1,6 +1,6 @@
 import type { AnyOptimWrapper, CountStatus, StepMetrics } from "@mm/optim-core";
 
-/** What a dict is made of: wrappers of any backend, under names of the caller's choice. */
+/** The wrappers of a dict: wrappers of any backend, under names of the caller's choice. */
 export type WrapperRecord<W> = { readonly [K in keyof W]-?: AnyOptimWrapper };
 
 /** The names of a dict, as a union of literals. */

@@ -103,7 +103,7 @@ export class OptimWrapperDict<const W extends WrapperRecord<W>> {
     for (const [name, wrapper] of this) run(wrapper, name);
   }
 
-  /** One line per wrapper: name, rule, backend and learning rates. What `console.log` shows in Node. */
+  /** One line per wrapper: name, rule, backend and learning rates. `console.log` shows it in Node. */
   toString(): string {
     let text = dictName;
     for (const [name, wrapper] of this.#wrappers) {
@@ -151,7 +151,7 @@ export class OptimWrapperDict<const W extends WrapperRecord<W>> {
    * Tells the wrappers that are named how long they run: `{ discriminator: { maxCounts: 1000 } }`. The first that refuses ends it.
    *
    * One status for all does nothing, as MMEngine's, since wrappers take different numbers of steps; it is taken so that a loop can
-   * hold either a wrapper or a dict. What that costs: a last window that is short is neither stepped nor divided by its own length
+   * hold either a wrapper or a dict. The price: a last window that is short is neither stepped nor divided by its own length
    * (`flush()` does it by hand).
    *
    * @throws OptimError `unknown-name`, nothing changed; `window-open` or `invalid-option` of a wrapper

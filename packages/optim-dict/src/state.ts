@@ -11,7 +11,7 @@ import { list } from "./names.ts";
 import type { Wrappers } from "./wrappers.ts";
 
 /**
- * What a dict saves: the state of every wrapper under its name. Plain data, neutral between backends, nothing shared with the
+ * The state of a dict: the state of every wrapper under its name. Plain data, neutral between backends, nothing shared with the
  * wrappers.
  */
 export interface OptimWrapperDictStateDict<Name extends string = string> {
@@ -43,7 +43,7 @@ export function prepareWrappers(
       { hint: hintFor(state) },
     );
   }
-  // What is wrong of the options, the wrappers refuse.
+  // The wrappers refuse what is wrong of the options.
   const { strict = true, rename, restore } = Object(options) as DictLoadOptions;
   const saved = new Map(Object.entries(parts));
   const missing = [...wrappers.keys()].filter((name) => !saved.has(name));
@@ -98,7 +98,7 @@ function withKeys(state: unknown): unknown {
   return keys.length > 0 ? `{ ${list(keys)} }` : "{}";
 }
 
-/** What to do about things that are often given in the place of a dict's state. */
+/** Advice for things that are often given in the place of a dict's state. */
 function hintFor(state: unknown): string {
   const { format, optim } = Object(state) as { readonly format?: unknown; readonly optim?: unknown };
   if (format === "optim-wrapper")

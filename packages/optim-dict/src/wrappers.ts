@@ -30,7 +30,7 @@ export function checkedWrappers(wrappers: object | null): Wrappers {
   return checked;
 }
 
-/** What to do about things that are often given in the place of a wrapper. */
+/** Advice for things that are often given in the place of a wrapper. */
 function hintFor(given: unknown): string | undefined {
   if (given === undefined)
     return "The wrapper of a tf.Optimizer made by toTfOptimizer is there from its first batch on";

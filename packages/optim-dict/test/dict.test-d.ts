@@ -178,7 +178,7 @@ describe("of all wrappers", () => {
     expectTypeOf(dict.stateDict()).resolves.toEqualTypeOf<
       OptimWrapperDictStateDict<"generator" | "discriminator">
     >();
-    // What is read from a file has any names.
+    // A state that is read from a file has any names.
     const read = {} as OptimWrapperDictStateDict;
     void dict.loadStateDict(read, { strict: false, restore: { counts: false } });
     void dict.loadStateDict(read, { rename: (saved) => saved });

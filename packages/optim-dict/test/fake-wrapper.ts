@@ -53,7 +53,7 @@ export class FakeWrapper<
 
   innerCount = 0;
   status: CountStatus | undefined;
-  /** What its training has come to, and what a state dict holds. */
+  /** The outcome of its training, which a state dict holds. */
   steps = 0;
   /** Loads that were prepared and neither committed nor disposed. */
   staged = 0;

@@ -6,7 +6,7 @@ import { ranksThatDiffer } from "./majority.ts";
 /** The version of what ranks send to each other. Ranks of different releases refuse each other by it. */
 const protocolVersion = 1;
 
-/** What has to be equal on all ranks, by the words for it. At most fifteen. */
+/** The things that have to be equal on all ranks, by the words for them. At most fifteen. */
 export type Aspects = { readonly [words: string]: string };
 
 /** Words of a rank in the message: the protocol's version, then a hash for each aspect. The same in all versions. */

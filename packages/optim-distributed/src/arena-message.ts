@@ -7,13 +7,13 @@ interface GradientPlace {
   readonly pending: boolean;
 }
 
-/** What an optimizer on a whole arena of `@mm/optim-wasm` has beside what every optimizer has. */
+/** The members that an optimizer on a whole arena of `@mm/optim-wasm` has beside those of every optimizer. */
 interface ArenaOptimizer {
   readonly gradientView?: Float32Array | undefined;
   readonly gradientPlaces?: readonly GradientPlace[] | undefined;
 }
 
-/** What ranks sum where it is: all gradients of an arena, then the rank's weight, then for each parameter whether it has a gradient. */
+/** The message that ranks sum where it is: all gradients of an arena, then the rank's weight, then for each parameter whether it has a gradient. */
 export class ArenaMessage {
   /** All of it: the arena's own array. */
   readonly buffer: Float32Array;

@@ -1,7 +1,7 @@
 import type { AnyOptimizer, AnyOptimWrapper, StepOptions } from "@mm/optim-core";
 import type { Aspects } from "./agreement.ts";
 
-/** What makes two optimizers hold the same: what a state can be copied between. */
+/** The aspects by which two optimizers hold the same, so that a state can be copied between them. */
 function aspectsOfLayout({ parameters, rule, paramGroups, contract }: AnyOptimizer): Aspects {
   return {
     "contract of @mm/optim-core": String(contract),
@@ -12,13 +12,13 @@ function aspectsOfLayout({ parameters, rule, paramGroups, contract }: AnyOptimiz
   };
 }
 
-/** What makes two optimizers do the same with the same gradients. */
+/** The aspects by which two optimizers do the same with the same gradients. */
 export function aspectsOfOptimizer(optimizer: AnyOptimizer): Aspects {
   const { paramGroups, baseParamSettings } = optimizer;
   return { ...aspectsOfLayout(optimizer), hyperparameters: exact([paramGroups, baseParamSettings]) };
 }
 
-/** What is known of a group before it is added: shapes are seen when the backend takes the parameters. */
+/** The facts about a group before it is added: shapes are seen when the backend takes the parameters. */
 export function aspectsOfGroup(group: Parameters<AnyOptimizer["addParamGroup"]>[0]): Aspects {
   const { params, rule, ...settings } = Object(group) as {
     readonly params?: unknown;
@@ -39,7 +39,7 @@ export function aspectsOfStep({ clipGrad, onNonFinite, gradNorm, lossScaler }: S
   };
 }
 
-/** What makes the wrappers of two programs the same, so that the state of one fits the other. Hyperparameters are state. */
+/** The aspects by which the wrappers of two programs are the same, so that the state of one fits the other. Hyperparameters are state. */
 export function aspectsOfWrappers(members: readonly (readonly [string, AnyOptimWrapper])[]): Aspects {
   const optimizers = members.map(([, { optimizer }]) => aspectsOfLayout(optimizer));
   const [first] = optimizers;

@@ -5,7 +5,7 @@ import { type Communicator, requireCommunicator, requireRank } from "./communica
 import { decodePlain, encodePlain } from "./plain-data.ts";
 import { type Member, membersOf, type OptimWrappers } from "./wrappers.ts";
 
-/** What is sent of one wrapper. */
+/** The message of one wrapper. */
 interface Sent {
   readonly state: OptimWrapperStateDict;
   readonly parameters: NamedTensors;

@@ -52,7 +52,7 @@ export interface SlicingCommunicator extends Communicator {
 
 /** A communicator whose sums are rounded on the way. */
 export interface LossyCommunicator extends Communicator {
-  /** The one below it, whose sums are float32. What must not be rounded (weights, counts) takes this one. */
+  /** The one below it, whose sums are float32. Numbers that must not be rounded (weights, counts) take this one. */
   readonly exact: Communicator;
   duplicate(): LossyCommunicator;
 }

@@ -56,7 +56,7 @@ export function dataParallel<Loss, LossValue>(
   let message = new WindowMessage(optimizer.parameters);
   /** The weights of this rank's window ÷ its divisor. */
   let weights = 0;
-  /** What the wrapper has counted, as far as it was counted here; other counts are a load, or calls of the wrapper itself. */
+  /** The counts of the wrapper, as far as it was counted here; other counts are a load, or calls of the wrapper itself. */
   let counted: number | undefined;
   let last: Promise<unknown> = Promise.resolve();
   const inOrder = <T>(run: () => Promise<T>): Promise<T> => {

@@ -159,7 +159,7 @@ function sumSync(
 const allReduceSyncOf = ({ allReduceSync }: Communicator): NonNullable<Communicator["allReduceSync"]> =>
   allReduceSync as NonNullable<Communicator["allReduceSync"]>;
 
-/** What is no state is left to the optimizer to refuse. */
+/** The optimizer refuses what is not a state. */
 function hasGradients(state: OptimizerStateDict, options: LoadOptions | undefined): boolean {
   const { params } = Object(state) as Partial<OptimizerStateDict>;
   if (options?.restore?.pending === false || !Array.isArray(params)) return false;

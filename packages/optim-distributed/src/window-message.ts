@@ -2,7 +2,7 @@ import type { NamedTensors, ParameterInfo } from "@mm/optim-core";
 import { lengthOf } from "@mm/optim-core/backend";
 
 /**
- * What ranks sum at the end of a window, in one buffer: gradients in declared order, absent ones as zeros, then the rank's weight, then for
+ * The message that ranks sum at the end of a window, in one buffer: gradients in declared order, absent ones as zeros, then the rank's weight, then for
  * each parameter whether it has a gradient. Weights are float32 sums: exact for whole numbers up to 2²⁴ a window.
  */
 export class WindowMessage {

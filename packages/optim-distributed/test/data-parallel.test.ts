@@ -23,7 +23,7 @@ const differenceOf = (a: Parameters, b: Parameters): number =>
     ),
   );
 
-/** What one rank trains: its rows of each batch, or nothing. @returns which calls stepped */
+/** The training of one rank: its rows of each batch, or nothing. @returns which calls stepped */
 async function train(
   communicator: Communicator,
   parameters: Parameters,

@@ -1,4 +1,4 @@
-// What the cases of `cases/` come to, wherever the ranks are.
+// The results of the cases of `cases/`, wherever the ranks are.
 import { describe, expect, test } from "vitest";
 import { type Comparison, iterations, setups } from "./cases/equality.ts";
 import { expected } from "./cases/exchanges.ts";
@@ -45,7 +45,7 @@ export function expectEquality(of: () => readonly Results[], kind: "arrays" | "a
 
 export function expectTogether(of: () => readonly Results[], size: number): void {
   const last = size - 1;
-  /** What came out of a case, on each rank; and what has to. */
+  /** The results of a case on each rank, and those that are expected. */
   const found = (name: string): readonly unknown[] => of().map((results) => results[name]);
   const onAll = (value: unknown): readonly unknown[] => of().map(() => value);
 

@@ -5,7 +5,7 @@ import { decode, type GoldenData } from "./format.ts";
 export interface Check {
   /** `"steps[3].after.w1"` */
   readonly field: string;
-  /** What differs, in words; absent when it passed. */
+  /** The difference, in words; absent when it passed. */
   readonly failure?: string;
   /** The largest |a − b| ÷ max(1, |b|) among the numbers that passed. */
   readonly error: number;
@@ -82,7 +82,7 @@ export class Checks {
     this.note(field, `expected a coded error where PyTorch has "${recorded}", got ${got}`);
   }
 
-  /** What should have gone through. */
+  /** The calls that should have gone through. */
   unexpected(field: string, caught: unknown): void {
     this.note(field, `expected no error, got ${describeError(caught)}`);
   }

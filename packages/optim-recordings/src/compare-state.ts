@@ -64,7 +64,7 @@ function compareParameter(
   checks.exact(`${at}: further slots`, unknown, []);
 }
 
-/** What we lack has to be switched off in the recording. */
+/** A feature that we lack has to be switched off in the recording. */
 function compareHyperparameters(
   checks: Checks,
   at: string,

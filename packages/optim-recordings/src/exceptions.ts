@@ -65,7 +65,7 @@ export const exceptions: readonly Exception[] = [
       "steps[*].logged",
       "steps[*].after.*",
       "finalStateDict*",
-      // What overflows depends on the divisor.
+      // An overflow depends on the divisor.
       "steps[*].skipped",
       "steps[*].scaleBefore",
       "steps[*].scaleAfter",

@@ -60,7 +60,7 @@ interface CaseBase {
   readonly note?: string;
 }
 
-/** What is common to the kinds that train one optimizer on given gradients. */
+/** The fields of all kinds that train one optimizer on given gradients. */
 export interface TrainingCase extends CaseBase {
   readonly optimizer: TorchOptimizer;
   readonly groups: readonly TorchGroup[];
@@ -221,7 +221,7 @@ export interface TorchModule {
   readonly children: readonly { readonly name: string; readonly module: TorchModule }[];
 }
 
-/** What MMEngine's `DefaultOptimWrapperConstructor` makes of a model, or its error. */
+/** The groups that MMEngine's `DefaultOptimWrapperConstructor` makes of a model, or its error. */
 export interface ParamwiseCase extends CaseBase {
   readonly kind: "paramwise";
   readonly model: TorchModule;

@@ -30,7 +30,7 @@ export interface GoldenResult {
   readonly status: "passed" | "failed" | "skipped";
   /** Comparisons made. */
   readonly checks: number;
-  /** What differs, a line each: the field, what was expected, what came. */
+  /** The differences, a line each: the field, what was expected, what came. */
   readonly failures: readonly string[];
   /** Why it was skipped. */
   readonly reason?: string;

@@ -9,7 +9,7 @@ import {
 } from "./format.ts";
 import { hyperparametersOf, ruleOf, type RulesByName } from "./torch.ts";
 
-/** What a case is run with. */
+/** The objects that a case is run with. */
 export interface Bench<P, Loss extends LossClosure, LossValue> {
   readonly factory: OptimizerFactory<P, Loss, LossValue>;
   readonly rules: RulesByName;

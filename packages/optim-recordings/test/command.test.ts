@@ -11,7 +11,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const recorded = readFileSync(join(root, "packages/optim-recordings/golden/clip.json"), "utf8");
 
-/** What `pnpm golden` runs, once it has seen to the installation. */
+/** The program that `pnpm golden` runs, once it has seen to the installation. */
 function golden(...given: readonly string[]): {
   readonly status: number | null;
   readonly lines: readonly string[];

@@ -5,7 +5,7 @@ import { reasonToSkip } from "../src/modern/skipped.ts";
 
 const folder = new URL("../golden/", import.meta.url);
 
-/** What our rules follow of other libraries' optimizers. */
+/** The recordings of other libraries' optimizers that our rules follow. */
 function modern(): GoldenFile {
   const file = parseGoldenFile(JSON.parse(readFileSync(new URL("modern/optimizers.json", folder), "utf8")));
   const cases = file.cases.filter((recorded) => reasonToSkip(recorded as ModernCase) === undefined);

@@ -323,7 +323,7 @@ describe("the independent expectations, in the ways of the original", () => {
   });
 });
 
-// Other seeds and lengths are recorded and run elsewhere. What MMEngine would have recorded the expectations can tell, as shown above.
+// Other seeds and lengths are recorded and run elsewhere. The expectations can tell what MMEngine would have recorded, as shown above.
 test("recordings with other windows, clipping and missing gradients are judged by the same rules", async () => {
   const templates = cases.flatMap(({ recorded }) =>
     (recorded.kind === "optimWrapper" || recorded.kind === "ampOptimWrapper") && !hasError(recorded)

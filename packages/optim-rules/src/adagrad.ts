@@ -8,7 +8,7 @@ export interface AdagradHyperparameters {
   lrDecay: number;
   /** λ of the L2 penalty, added to the gradient. */
   weightDecay: number;
-  /** What the slot `sum` holds before the first step. Later changes have no effect. */
+  /** The content of the slot `sum` before the first step. Later changes have no effect. */
   initialAccumulatorValue: number;
   /** Added outside the square root. */
   eps: number;

@@ -102,7 +102,7 @@ function derive(inner: ErasedDefinition, uphill: number, floor: number | undefin
   };
 }
 
-/** What `update` may return under one name. */
+/** The values that `update` may return under one name. */
 type Returned = ReturnType<ErasedDefinition["update"]>[string];
 
 /** The next parameter, as what it was before the step and the step. */

@@ -13,7 +13,7 @@ export function derived(
 }
 
 /**
- * What a combinator adds must not be there: a slot of the rule's own would be overwritten.
+ * The names that a combinator adds must not be there: a slot of the rule's own would be overwritten.
  *
  * @throws OptimError `invalid-rule` where the rule has the hyperparameter, or in any structure a slot of one of these names
  */

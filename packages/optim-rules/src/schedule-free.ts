@@ -1,6 +1,6 @@
 import { add, div, eq, max, mul, pow, type Scalar, select, sub, type Tensor } from "@mm/optim-core/rule";
 
-/** What every schedule-free rule keeps beside its own slots. */
+/** The state of every schedule-free rule beside its own slots. */
 export interface ScheduleFreeSlots {
   /** y, where gradients are taken. */
   readonly param: Tensor;

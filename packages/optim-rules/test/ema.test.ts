@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
 import { numbers } from "../../../test-support/numbers.ts";
 
-/** What stands in the parameter while the model is evaluated. */
+/** The parameter while the model is evaluated. */
 function pointOf(
   optimizer: Pick<Optimizer<never, unknown>, "swapIn" | "swapOut">,
   w: Float32Array,

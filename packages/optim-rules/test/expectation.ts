@@ -53,7 +53,7 @@ interface Run {
   readonly init: { readonly [name: string]: readonly number[] };
   /** By step; a parameter that is not named has no gradient then. Numbers that float32 holds. */
   readonly gradients: readonly { readonly [name: string]: readonly number[] }[];
-  /** What is assigned to the group before the step of that index. */
+  /** The assignments to the group before the step of that index. */
   readonly changes?: { readonly [step: number]: Settings };
 }
 

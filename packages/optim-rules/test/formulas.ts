@@ -32,7 +32,7 @@ import type {
   SignumHyperparameters,
 } from "@mm/optim-rules";
 
-/** What an element's update reads beside its own state. */
+/** The inputs of an element's update beside its own state. */
 interface Element<H> {
   readonly p: number;
   /** As the loss gave it. */
@@ -40,7 +40,7 @@ interface Element<H> {
   /** Steps of this tensor, from 1. */
   readonly t: number;
   readonly h: Readonly<H>;
-  /** What the formula's first pass gave for this element; 0 without one. */
+  /** The result of the formula's first pass for this element; 0 without one. */
   readonly r: number;
   /** 2-norms over the whole tensor, for rules by layer, and its number of elements. */
   readonly norms: { readonly p: number; readonly g: number; readonly r: number; readonly size: number };

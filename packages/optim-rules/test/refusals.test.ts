@@ -18,7 +18,7 @@ test.each(pairs.map(({ name }) => name))("%s refuses a negative learning rate", 
   expect(() => make(name)({ lr: -1e-3 })).toThrow(refused("lr of at least 0"));
 });
 
-// What a hyperparameter of this name may not be, in any rule that has it.
+// The values that a hyperparameter of this name may not have, in any rule that has it.
 const values: {
   readonly [hyperparameter: string]: readonly (readonly [value: Settings[string], words: string])[];
 } = {

@@ -16,7 +16,7 @@ export interface YogiHyperparameters {
   eps: number;
   /** Decoupled: a step shrinks the parameter by the factor 1 − ηλ. */
   weightDecay: number;
-  /** What the slot `expAvgSq` holds before the first step. */
+  /** The content of the slot `expAvgSq` before the first step. */
   initialAccumulatorValue: number;
 }
 

@@ -39,7 +39,7 @@ export const cosine: ScheduleFactory<CosineOptions> = /* @__PURE__ */ defineSche
 export interface CosineRestartsOptions extends ScheduleOptions, FloorOptions {
   /** Counts from one restart to the next. */
   readonly periods: readonly number[];
-  /** What each period begins at, as a share of the value. Default: all 1. */
+  /** The beginning of each period, as a share of the value. Default: all 1. */
   readonly restartWeights?: readonly number[];
 }
 

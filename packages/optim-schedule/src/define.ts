@@ -13,12 +13,12 @@ import type {
 export interface ScheduleDefinition<O extends ScheduleOptions, D extends Partial<O>> {
   /** The name of the factory: configurations call the schedule so, and state dicts remember it. */
   readonly type: string;
-  /** What every option must be, beside those of all schedules. A key that ends with `?` may be left out. */
+  /** The checks of the options, beside those of all schedules. A key that ends with `?` may be left out. */
   readonly fields: () => Fields["fields"];
   readonly defaults: D;
   /** An option that does not go with the others, and what it should have been. */
   readonly check?: (options: Resolved<O, D>) => readonly [name: string, expected: string] | undefined;
-  /** What `value` becomes after `count` counts from `begin`, at most `length` of them. Groups may differ; the base settings are none. */
+  /** The value after `count` counts from `begin`, at most `length` of them. Groups may differ; the base settings are none. */
   readonly at: (options: Resolved<O, D>) => (count: number, value: number, group?: ScheduleGroup) => number;
   /** After how many counts from `begin` the value stays where it is, if before `length`. Default: never. */
   readonly span?: (options: Resolved<O, D>) => number;
@@ -84,7 +84,7 @@ interface ClosedForm extends Pick<Schedule, "type" | "with" | "inUpdates"> {
   readonly turns?: readonly number[];
 }
 
-/** What is true of all schedules in closed form: nothing before `begin`, nothing new after `length`. */
+/** The rule of all schedules in closed form: nothing before `begin`, nothing new after `length`. */
 export function closedForm({ at, span = Infinity, turns = [], ...members }: ClosedForm): Schedule {
   const { begin = 0, length = Infinity, by = "update" } = members.options;
   const end = begin + Math.min(length, span);

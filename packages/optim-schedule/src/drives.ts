@@ -1,4 +1,4 @@
-/** What the last scheduler of one number of a group did to it. */
+/** The work of the last scheduler of one number of a group. */
 export interface Drive {
   /** The scheduler; compared by identity alone, since it may come from another copy of this package. */
   readonly owner: object;
@@ -6,7 +6,7 @@ export interface Drive {
   readonly isLive: () => boolean;
   /** The value that its schedules begin with. */
   readonly initial: number;
-  /** What it wrote last. Another value in the group was assigned by somebody else since. */
+  /** The value that it wrote last. Another value in the group was assigned by somebody else since. */
   readonly written: number;
 }
 

@@ -318,7 +318,7 @@ interface DrivenNumber extends Pick<Track, "hyperparameter"> {
 
 type NamedOptions = SchedulerOptions & { readonly where: string };
 
-/** What an earlier scheduler began with, where the group still holds what that one wrote; else what it holds. */
+/** The number that an earlier scheduler began with, where the group still holds what that one wrote; else what it holds. */
 function initialOf({ hyperparameter }: Track, settings: Settings): number | undefined {
   const key = hyperparameter.keyIn(settings);
   const held = hyperparameter.read(settings);

@@ -13,7 +13,7 @@ export interface Track {
   readonly schedules: readonly Schedule[];
   /** One per schedule. */
   readonly states: readonly ScheduleState[];
-  /** What the schedules begin with, in every group that has the hyperparameter. */
+  /** The number that the schedules begin with, in every group that has the hyperparameter. */
   readonly initial: ReadonlyMap<GroupKey, number>;
   /** Of groups that were added when the schedules had begun: where the schedules were then. */
   readonly joined: ReadonlyMap<GroupKey, Joined>;

@@ -7,7 +7,7 @@ import type { Schedule, ScheduleGroup, ScheduleState } from "./schedule.ts";
 export interface ReduceOnPlateauOptions extends FloorOptions {
   /** Whether less is better (`"min"`, default: a loss) or more (`"max"`: an accuracy). */
   readonly mode?: "min" | "max";
-  /** What the value is multiplied by at each reduction, below 1. Default 0.1. */
+  /** The factor of the value at each reduction, below 1. Default 0.1. */
   readonly factor?: number;
   /** So many measures in a row that are no better are borne; the next one reduces. Default 10. */
   readonly patience?: number;

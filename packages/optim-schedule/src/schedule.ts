@@ -22,7 +22,7 @@ export interface ScheduleGroup {
   readonly index: number;
 }
 
-/** What a schedule remembers of the measures that it was told. Empty for those that listen to none. */
+/** The memory of a schedule of the measures that it was told. Empty for those that listen to none. */
 export type ScheduleState = { readonly [name: string]: number | null };
 
 /** Options of every schedule. A count is an enqueued update, or an epoch with `by: "epoch"`. */
@@ -31,7 +31,7 @@ export interface ScheduleOptions {
   readonly begin?: number;
   /** After so many counts from `begin` the value stays where it is. Default: it never does, unless a schedule says otherwise. */
   readonly length?: number;
-  /** What is counted. Default `"update"`. */
+  /** The unit of counts. Default `"update"`. */
   readonly by?: "update" | "epoch";
 }
 
@@ -44,10 +44,10 @@ export interface Schedule {
   /** The name of its factory: `"cosine"`. */
   readonly type: string;
   readonly by: "update" | "epoch";
-  /** What was chosen, defaults filled in, plain data: what a state dict holds of it. Frozen. */
+  /** The options, defaults filled in, plain data: a state dict holds them. Frozen. */
   readonly options: ScheduleOptionsRecord;
   /**
-   * What `value` becomes after `count` counts. In closed form: any count can be asked for, in any order, at the same cost.
+   * The value after `count` counts. In closed form: any count can be asked for, in any order, at the same cost.
    *
    * @param value the group's initial value, or what the schedule before this one in a list made of it
    * @param state default: that of the start
@@ -86,7 +86,7 @@ export interface ScheduleCounts {
 }
 
 /**
- * What several schedules make of a value, each of what the one before it made.
+ * The value after several schedules, each of which takes the result of the one before it.
  *
  * @example
  * ```ts

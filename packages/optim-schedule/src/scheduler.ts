@@ -56,7 +56,7 @@ export interface Scheduler {
   readonly updates: number;
   readonly epochs: number;
   /**
-   * Counts an update: `scheduler.step(wrapper.updateParams(loss))`. What did not complete a window (`updated: false`) is not one. A
+   * Counts an update: `scheduler.step(wrapper.updateParams(loss))`. A call that did not complete a window (`updated: false`) is not one. A
    * step that the device skipped counts; nobody knows of it without waiting (see `rewind`).
    */
   step(result: { readonly updated: boolean }): void;
@@ -72,7 +72,7 @@ export interface Scheduler {
   rewind(skipped: number): void;
   /** Writes the values again: after a load of the wrapper, or for a group that was added. */
   apply(): void;
-  /** What the values are at any count, by hyperparameter, one entry per group (NaN where a group has none). A schedule that listens has the state of now. */
+  /** The values at any count, by hyperparameter, one entry per group (NaN where a group has none). A schedule that listens has the state of now. */
   at(counts: ScheduleCounts): { readonly [path: string]: readonly number[] };
   /** A copy. Does not wait for anything. */
   stateDict(): SchedulerStateDict;

@@ -10,14 +10,14 @@ import {
 } from "@mm/optim-core/schema";
 import type { ScheduleOptionsRecord, ScheduleState } from "./schedule.ts";
 
-/** What a state dict holds of one schedule. */
+/** The state of one schedule. */
 export interface SavedSchedule {
   readonly type: string;
   readonly options: ScheduleOptionsRecord;
   readonly state: ScheduleState;
 }
 
-/** What a state dict holds of one hyperparameter. */
+/** The state of one hyperparameter. */
 export interface SavedHyperparameter {
   readonly schedules: readonly SavedSchedule[];
   /** By group: the value that the schedules begin with. */
@@ -28,7 +28,7 @@ export interface SavedHyperparameter {
   readonly joined?: { readonly [group: string]: SavedJoining };
 }
 
-/** What a state dict holds of a group that was added under schedules. */
+/** The state of a group that was added under schedules. */
 export interface SavedJoining {
   readonly updates: number;
   readonly epochs: number;
@@ -36,7 +36,7 @@ export interface SavedJoining {
   readonly states: readonly ScheduleState[];
 }
 
-/** What a scheduler saves: plain data that JSON can hold, nothing shared with the scheduler. No functions. */
+/** The state of a scheduler: plain data that JSON can hold, nothing shared with the scheduler. No functions. */
 export interface SchedulerStateDict {
   readonly format: "optim-scheduler";
   readonly version: 1;
@@ -45,7 +45,7 @@ export interface SchedulerStateDict {
   readonly hyperparameters: { readonly [path: string]: SavedHyperparameter };
 }
 
-/** What several schedulers save: one state per name. */
+/** The state of several schedulers: one state per name. */
 export interface SchedulerDictStateDict<Name extends string = string> {
   readonly format: "optim-scheduler-dict";
   readonly version: 1;
@@ -85,7 +85,7 @@ export interface SchedulerLoadReport {
 /** A load that was found to fit: its report, before anything has changed. */
 export interface PreparedSchedulerLoad {
   readonly report: SchedulerLoadReport;
-  /** Takes the state. What the scheduler went through since `prepareLoad` is gone. */
+  /** Takes the state. Steps since `prepareLoad` are gone. */
   commit(): SchedulerLoadReport;
 }
 

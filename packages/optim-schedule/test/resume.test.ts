@@ -6,7 +6,7 @@ import { batch, wrapTwo } from "./wrappers.ts";
 
 type Wrapper = ReturnType<typeof wrapTwo>;
 
-/** What may happen to a run. */
+/** The events of a run. */
 type Event = "update" | "half a window" | "epoch" | "rewind" | { readonly measure: number };
 
 const event = fc.oneof(
@@ -67,7 +67,7 @@ test("any schedules, resumed anywhere, go on as if nothing had happened", async 
         const saved = await first.wrapper.stateDict();
         const schedule = JSON.parse(JSON.stringify(first.scheduler.stateDict())) as SchedulerStateDict;
 
-        // What was changed in the program does not matter: the saved schedules go on.
+        // Changes of the program do not matter: the saved schedules go on.
         const second = begin(changed);
         second.wrapper.optimizer.writeParameters(parameters);
         await second.wrapper.loadStateDict(saved);

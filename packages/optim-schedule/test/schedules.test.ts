@@ -315,7 +315,7 @@ describe("reduce-on-plateau", () => {
     expect(follow(reduceOnPlateau({ ...options, etaMinRatio: 0.25 }), many)).toEqual([8, 4, 2, 2, 2]);
     // 8 → 4 → 2 are reductions by more than 1, 2 → 1 is not.
     expect(follow(reduceOnPlateau({ ...options, eps: 1 }), many)).toEqual([8, 4, 2, 2, 2]);
-    // What another schedule made lower than the floor is not raised to it.
+    // A value that another schedule made lower than the floor is not raised to it.
     const low = reduceOnPlateau({ ...options, etaMin: 20 });
     expect(follow(low, many)).toEqual([8, 8, 8, 8, 8]);
   });

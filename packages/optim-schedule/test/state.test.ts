@@ -135,7 +135,7 @@ describe("what does not match", () => {
     expect(error.message).toContain("restore: { schedules: false }");
     expect([wrapper.getLr(), scheduler.stateDict()]).toEqual(before);
 
-    // What fits is the count, and the initial values of lr.
+    // The count fits, and so do the initial values of lr.
     const report = scheduler.loadStateDict(state, { strict: false });
     expect(report).toEqual({
       missing: ["lr[1]", "momentum"],

@@ -10,7 +10,7 @@ import type { StepScalar } from "./scalar.ts";
  */
 export type TfjsLoss = () => tf.Scalar;
 
-/** What the loss is multiplied by before the backward pass: called once, in a tidy. */
+/** The factor of the loss before the backward pass: called once, in a tidy. */
 export type Seed = () => number | tf.Scalar;
 
 interface NamedVariable {
@@ -80,7 +80,7 @@ export function seedOf({ scale, lossScale }: Scales): Seed | undefined {
   return () => (scale === 1 ? lossScale.tensor : tf.mul(lossScale.tensor, scale));
 }
 
-/** What gradients are multiplied by when they are accumulated. */
+/** The factor of gradients when they are accumulated. */
 export function scaleLeft({ scale, lossScale }: Scales): number {
   return lossScale === undefined ? scale : 1;
 }

@@ -25,7 +25,7 @@ export interface NativeOptimizer {
   dispose(): void;
 }
 
-/** What is live of a `tf.Optimizer`. */
+/** The live members of a `tf.Optimizer`. */
 export interface NativeHyperparameters {
   lr: number;
 }
@@ -200,7 +200,7 @@ async function readState(native: NativeOptimizer): Promise<{ readonly [name: str
 }
 
 /**
- * What a step of a `tf.Optimizer` may change: the variables given, its own, and its numbers. The function that is returned puts all of it
+ * Everything that a step of a `tf.Optimizer` may change: the variables given, its own, and its numbers. The function that is returned puts all of it
  * back. Until the tidy around ends, a second handle keeps the values that the step replaces.
  */
 function rememberAll(native: object, trained: readonly tf.Variable[]): () => void {
@@ -220,7 +220,7 @@ function rememberAll(native: object, trained: readonly tf.Variable[]): () => voi
 const momentsOf = (state: tf.Variable | readonly Moment[]): readonly tf.Variable[] =>
   state instanceof tf.Variable ? [state] : state.map(({ variable }) => variable);
 
-/** What `getWeights` gives but for its first entry, the count of iterations, which is a new tensor at each call. */
+/** The result of `getWeights` but for its first entry, the count of iterations, which is a new tensor at each call. */
 async function allWeights(native: NativeOptimizer): Promise<readonly tf.Tensor[]> {
   try {
     const [count, ...weights] = await native.getWeights();

@@ -23,7 +23,7 @@ export function renamed(
   state: OptimWrapperStateDict,
   { optimizer }: Pick<AnyOptimWrapper, "optimizer">,
 ): (saved: string) => string {
-  // What is no state, the load refuses.
+  // The load refuses what is not a state.
   const { params } = Object((Object(state) as Partial<OptimWrapperStateDict>).optimizer) as {
     readonly params?: unknown;
   };

@@ -52,7 +52,7 @@ export class SharedScalar {
 /** A scalar of a step: a number where the host knows it, else what the device computes and nobody has waited for. */
 export type StepScalar = number | SharedScalar;
 
-/** What tfjs ops take for it. */
+/** Its form for tfjs ops. */
 export function operand(scalar: StepScalar): number | tf.Scalar {
   return typeof scalar === "number" ? scalar : scalar.tensor;
 }

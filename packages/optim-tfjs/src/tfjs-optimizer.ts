@@ -19,7 +19,7 @@ import { Canvas } from "./webgl/canvas.ts";
 import { webglEngine } from "./webgl/engine.ts";
 import { guardContext } from "./webgl/lost.ts";
 
-/** What {@link tfjsOptimizer} makes. */
+/** The result of {@link tfjsOptimizer}. */
 export type TfjsOptimizer<H extends BaseHyperparameters, R extends BaseHyperparameters = H> = Optimizer<
   TfjsLoss,
   tf.Scalar,

@@ -60,7 +60,7 @@ const settings: readonly (readonly [string, OptimWrapperOptions])[] = [
 ];
 const length = 9;
 
-/** What a rule takes: a vector, a matrix or either. */
+/** The shapes that a rule takes: a vector, a matrix or either. */
 function shapesFor({ definition }: UpdateRule): readonly number[][] {
   const [vector, matrix] = [[length], [3, 3]];
   if (definition.shapes === undefined) return [vector];

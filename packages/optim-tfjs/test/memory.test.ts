@@ -61,7 +61,7 @@ describe.each(paths)("$name", (path) => {
       accumulativeCounts: 2,
     });
     const failing = (): tf.Scalar => {
-      // What tfjs saves for a backward pass that never comes: the inputs of the product.
+      // Tensors that tfjs saves for a backward pass that never comes: the inputs of the product.
       tf.matMul(tf.ones([2, 3]), variables.w);
       loss();
       throw new RangeError("no data");

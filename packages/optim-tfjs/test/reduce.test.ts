@@ -18,7 +18,7 @@ import { linearLoss, paths, use } from "./backends.ts";
 
 const byOps = paths.filter(({ inPlace }) => !inPlace);
 
-/** What reductions of a gradient come to, in slots. Rows are outputs: columns of memory. */
+/** The results of reductions of a gradient, in slots. Rows are outputs: columns of memory. */
 const found = defineUpdateRule({
   name: "Found",
   shapes: "matrix",

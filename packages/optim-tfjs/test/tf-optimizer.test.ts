@@ -34,7 +34,7 @@ const creator =
   (variables: readonly tf.Variable[]) =>
     createOptimWrapper(tfjsOptimizer(adamw({ lr: 0.02 }), variables, path.options), options);
 
-/** What `fit` computes for one batch after another, and its updates, by hand. */
+/** The computation of `fit` for one batch after another, and its updates, by hand. */
 function trainByHand(
   model: tfl.LayersModel,
   wrapper: TfjsWrapper,

@@ -1,6 +1,6 @@
 import type { AnyOptimWrapper } from "@mm/optim-core";
 
-/** What a run asks of the ranks of a job. A communicator of `@mm/optim-distributed` has it. */
+/** The calls of a run on the ranks of a job. A communicator of `@mm/optim-distributed` has it. */
 export interface RunRanks {
   readonly rank: number;
   readonly size: number;

@@ -21,7 +21,7 @@ function valuesOf(group: object): { readonly [name: string]: HyperparameterValue
   return values;
 }
 
-/** Values that differ and that no schedule drives, by name: `generator.group "0".lr`. What only one of the two has, the load tells. */
+/** Values that differ and that no schedule drives, by name: `generator.group "0".lr`. The load tells what only one of the two has. */
 export function changedHyperparameters(
   now: ByWrapper,
   saved: ByWrapper,

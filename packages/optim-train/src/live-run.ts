@@ -151,7 +151,7 @@ export class LiveRun implements RunProgress {
 
   /** Before the last, short windows are stepped the run is saved: a longer run goes on from there as if it had been planned. */
   async #finish(ranks: boolean): Promise<void> {
-    // What a rank has of an open window are its own gradients, which are no part of a file for all.
+    // A rank has its own gradients of an open window, and they are no part of a file for all.
     if (ranks && this.done) this.flush();
     if (this.iteration !== this.#saves.savedAt) this.#saves.want();
     if (this.#saves.wanted) await this.#take();

@@ -72,7 +72,7 @@ export async function restoreRun(
   return run;
 }
 
-/** What nobody takes would be lost, and what is not there would begin anew. */
+/** A part that nobody takes would be lost, and one that is not there would begin anew. */
 function requireNames({ state, schedulers }: SavedRun, parts: Restored, who: string): void {
   const [saved, here] = [Object.keys(state), Object.keys(parts.state)];
   const missing = here.filter((name) => !saved.includes(name));

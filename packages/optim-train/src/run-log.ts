@@ -15,7 +15,7 @@ interface Mark {
 /** The pace is that of the last so many lines. */
 const marksOfPace = 10;
 
-/** What one run logs, and when. */
+/** The log of one run. */
 export class RunLog {
   readonly #every: number;
   readonly #ms: number | undefined;
@@ -44,7 +44,7 @@ export class RunLog {
   startAt(iteration: number): void {
     this.#marks = [{ iteration, seconds: this.#clock.seconds }];
     this.#skips.clear();
-    // What was noted in an iteration that was left is not of this loop.
+    // Notes of an iteration that was left are not of this loop.
     this.#notes = undefined;
   }
 

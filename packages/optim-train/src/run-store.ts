@@ -25,7 +25,7 @@ export interface FoundRun {
   ): Promise<unknown>;
 }
 
-/** What a run saves beside the wrappers: plain data, with the typed arrays that its parts put into it. */
+/** The state of a run beside the wrappers: plain data, with the typed arrays that its parts put into it. */
 export interface SavedRun {
   readonly format: "optim-run";
   readonly version: 1;

@@ -1,4 +1,4 @@
-/** What a run asks of a scheduler. `createScheduler` of `@mm/optim-schedule` makes one. */
+/** The calls of a run on a scheduler. `createScheduler` of `@mm/optim-schedule` makes one. */
 export interface RunScheduler {
   readonly kind: "scheduler";
   step(result: { readonly updated: boolean }): void;
@@ -7,7 +7,7 @@ export interface RunScheduler {
   prepareLoad(state: never, options: ScheduleLoad): PreparedScheduleLoad;
 }
 
-/** What a run asks of the schedulers of several wrappers. `createSchedulerDict` makes them. */
+/** The calls of a run on the schedulers of several wrappers. `createSchedulerDict` makes them. */
 export interface RunSchedulerDict {
   readonly kind: "scheduler-dict";
   get(name: never): RunScheduler;

@@ -104,7 +104,7 @@ class ArenaStorage<V> implements Storage<V> {
     }
   }
 
-  /** What was claimed is there. */
+  /** The claimed room is there. */
   reserve(): void {}
 
   allocate(parameter: Place, initial: number): V {

@@ -15,7 +15,7 @@ export interface ArenaOptions {
 /**
  * Memory for parameters that an optimizer updates where they are, without copying them: one WebAssembly memory of fixed size, which
  * also has the room for what `wasmOptimizer` needs beside each parameter (its accumulator, the gradient of a backward in a window,
- * and slots). What is not used is reserved address space only.
+ * and slots). Unused room is reserved address space only.
  *
  * ```ts
  * const arena = createArena({ w1: [128, 784], b1: 128 });

@@ -4,7 +4,7 @@ import type { Storage } from "./storage.ts";
 
 type WasmParameter<V> = Parameter<Float32Array, V, number>;
 
-/** What a loss closure is given. */
+/** The argument of a loss closure. */
 export interface WasmBackward<in Name extends string = string> {
   /**
    * Where the closure puts the gradient of a parameter: zeros at first, private to this call, the same array each time it is asked for.
@@ -14,7 +14,7 @@ export interface WasmBackward<in Name extends string = string> {
    * @throws OptimError `unknown-parameter`
    */
   readonly grad: (name: Name) => Float32Array;
-  /** What the closure's backward pass starts with: the gradients are those of scale × loss (the window, and the loss scale). */
+  /** The seed of the closure's backward pass: the gradients are those of scale × loss (the window, and the loss scale). */
   readonly scale: number;
 }
 
@@ -39,7 +39,7 @@ export interface ParameterIndex<V> {
 }
 
 /**
- * Runs a closure. What it can ask for has room before it runs, so that no array is detached under its hands. While nothing is pending,
+ * Runs a closure. Everything that it can ask for has room before it runs, so that no array is detached under its hands. While nothing is pending,
  * the accumulator itself is what it writes to: should it throw, nothing is pending still.
  */
 export function differentiate<V>(

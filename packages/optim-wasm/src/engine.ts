@@ -14,7 +14,7 @@ import { requireApart } from "./overlap.ts";
 import { requireFloat32, requireUnchanged } from "./parameters.ts";
 import type { Storage } from "./storage.ts";
 
-/** What an optimizer of this package can do. */
+/** The capabilities of an optimizer of this package. */
 export interface WasmCapabilities extends Capabilities {
   /**
    * Whether rules run as WebAssembly. `false` where it may not be compiled (no SIMD, or a content security policy without

@@ -2,7 +2,7 @@ import { type AdmittedParameter, arrayKernels, refuse, type VectorKernels } from
 import type { Vector, VectorStore } from "./kernel/index.ts";
 import { mostPages, pageSize } from "./kernel/webassembly.ts";
 
-/** What storage has to know of a parameter. */
+/** The facts about a parameter that storage has to know. */
 export interface Place {
   readonly value: Float32Array;
   readonly length: number;

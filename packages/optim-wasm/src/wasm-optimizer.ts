@@ -38,7 +38,7 @@ export interface WasmOptimizer<
    * In the declared order of the arena, each padded with zeros to a multiple of 256 bytes, followed by room for 1 + n numbers of the caller's, n
    * being the number of parameters. Gradients are as accumulated (window and loss scale included). A parameter without a pending gradient
    * reads as zeros, which are written when this property is read: read it before anything is put there. The array stays the same
-   * through steps and loads. What is written for a parameter that has no gradient here is not stepped: hand it to `writeGradients`.
+   * through steps and loads. A parameter that has no gradient here is not stepped by what is written for it: hand it to `writeGradients`.
    */
   readonly gradientView?: Float32Array | undefined;
   /** Where each gradient is in {@link gradientView}, in the order of `parameters`, and whether it is pending. `undefined` where that is. */

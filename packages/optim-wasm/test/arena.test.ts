@@ -130,7 +130,7 @@ describe("an optimizer on an arena", () => {
     ]);
     const arena = createArena({ w: 3 }, { slots: 2 });
     const wrapper = createOptimWrapper(wasmOptimizer(following(), arena));
-    // What this optimizer may need it has, and another cannot take it away.
+    // This optimizer has all that it may need, and another cannot take it away.
     expect(thrownBy(() => wasmOptimizer(sgd(), arena)).code).toBe("arena-full");
     wrapper.updateParams(({ grad }) => (grad("w").fill(2), 0));
     expect(await wrapper.evaluating(() => [...arena.w])).toEqual([0, 0, 0]);

@@ -11,7 +11,7 @@ const [end, size] = [320, 320 + 1 + 4];
 type Name = keyof typeof lengths;
 const names = Object.keys(lengths) as Name[];
 
-/** What the view should hold: the gradients in their places, zeros elsewhere. */
+/** The expected content of the view: the gradients in their places, zeros elsewhere. */
 function expected(gradients: { readonly [K in Name]?: number }): Float32Array {
   const all = new Float32Array(size);
   for (const [name, value] of Object.entries(gradients)) all.fill(value, ...places[name as Name]);

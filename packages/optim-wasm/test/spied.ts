@@ -1,6 +1,6 @@
 import { onTestFinished, vi } from "vitest";
 
-/** What a test sees of a `WebAssembly` that counts. */
+/** The counts of a `WebAssembly` that counts. */
 export interface Spied {
   /** Modules compiled. */
   modules: number;

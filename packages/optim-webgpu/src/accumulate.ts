@@ -10,7 +10,7 @@ import { joined, layOutTable, type TileRun } from "./table-layout.ts";
 
 export type WebgpuStepParameter<P> = Parameter<P, Vector, StepScalar>;
 
-/** What `accumulate` does with an incoming gradient. */
+/** The effect of `accumulate` on an incoming gradient. */
 const addition = { nothing: 0, add: 1, overwrite: 2 } as const;
 
 /** A gradient that is added to its accumulator. */

@@ -26,7 +26,7 @@ export interface ArenaOptions {
  * const optimizer = webgpuOptimizer(adam(), arena, { device });
  * ```
  *
- * What it gives are bindings: `{ binding: 0, resource: arena.w1 }`, of exactly the length asked for (an empty one has 4 bytes, since no
+ * Its results are bindings: `{ binding: 0, resource: arena.w1 }`, of exactly the length asked for (an empty one has 4 bytes, since no
  * binding is empty). Each begins at a multiple of 256 bytes; the padding between them is zero and must stay so. In one dispatch WebGPU
  * lets ranges of one buffer all be read, or all be written, but not some of each.
  *

@@ -101,7 +101,7 @@ export function createBuffer(
   return gpu.createBuffer({ label: `optim ${label}`, size: Math.max(16, Math.ceil(size / 4) * 4), usage });
 }
 
-/** What stands in options as the device and its adapter: those of other realms and of other implementations pass as well. */
+/** Checks the device and its adapter in options: those of other realms and of other implementations pass as well. */
 export const aDevice: Test = [
   (value: unknown) => typeof (value as Partial<GPUDevice> | null | undefined)?.createBuffer === "function",
   "a GPUDevice",

@@ -4,7 +4,7 @@ import type { EngineCore } from "./engine.ts";
 import type { StepScalar } from "./loss-scaler.ts";
 import type { Vector, WebgpuBinding } from "./storage.ts";
 
-/** What a loss closure is given. */
+/** The argument of a loss closure. */
 export interface WebgpuBackward<in Name extends string = string> {
   /** The closure records its passes here, forward and backward. It neither finishes nor submits it. */
   readonly encoder: GPUCommandEncoder;
@@ -20,7 +20,7 @@ export interface WebgpuBackward<in Name extends string = string> {
    */
   readonly grad: (name: Name) => WebgpuBinding;
   /**
-   * What the passes start with, one float32 in a storage or uniform buffer, always this binding: the gradients are those of scale × loss
+   * The seed of the passes, one float32 in a storage or uniform buffer, always this binding: the gradients are those of scale × loss
    * (the window, and the loss scale).
    */
   readonly scale: WebgpuBinding;
@@ -28,7 +28,7 @@ export interface WebgpuBackward<in Name extends string = string> {
 
 /**
  * A loss closure: records passes that compute the loss and write its gradients times `scale`. Returns `undefined`, so that no other
- * kind of closure and no asynchronous one passes. What the loss is, it may write into a buffer of its own.
+ * kind of closure and no asynchronous one passes. It may write the value of the loss into a buffer of its own.
  *
  * ```ts
  * ({ encoder, grad, scale }) => {

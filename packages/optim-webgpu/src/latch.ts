@@ -7,7 +7,7 @@ import { Table } from "./table.ts";
 import { layOutTable } from "./table-layout.ts";
 import { bufferUsage, workingUsage } from "./usage.ts";
 
-/** What has to happen before a closure's passes, or before a step, so that the seed is right. */
+/** The work before a closure's passes, or before a step, so that the seed is right. */
 export interface SeedChange {
   /** Records what the device has to do. */
   readonly record?: (encoder: GPUCommandEncoder) => void;
@@ -30,12 +30,12 @@ export class Latch {
   #groups = new WeakMap<GPUBuffer, GPUBindGroup>();
   /** Which of the two words in the state. */
   #index: 0 | 1 = 0;
-  /** Whose value is in that word. */
+  /** The owner of the value in that word. */
   #held: StepScalar | undefined;
-  /** Whose value is in the other word. */
+  /** The owner of the value in the other word. */
   #ahead: LossScaleValue | undefined;
   #scale = 1;
-  /** What the seed is the product of. */
+  /** The factors of the seed. */
   #seedOf: { readonly lossScale: StepScalar | undefined; readonly scale: number } | undefined;
 
   constructor(device: Device, state: DeviceState) {
@@ -52,7 +52,7 @@ export class Latch {
     return this.#index;
   }
 
-  /** What the host multiplied the last loss by. */
+  /** The host's factor of the last loss. */
   get scale(): number {
     return this.#seedOf?.scale ?? this.#scale;
   }

@@ -44,7 +44,7 @@ export class Masters<P> {
     this.#accumulation = accumulation;
   }
 
-  /** What the parameter holds, as float32. */
+  /** The content of the parameter, as float32. */
   create(parameter: WebgpuStepParameter<P>): Vector {
     const master = this.#planes.allocate(parameter.name, 0);
     const range = this.#port.resolve(parameter.value);

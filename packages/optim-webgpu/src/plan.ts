@@ -51,7 +51,7 @@ interface Check {
   readonly range: GPUBufferBinding;
 }
 
-/** What one record of the table is for. */
+/** The purpose of one record of the table. */
 export interface PlannedRecord<P> {
   readonly index: number;
   readonly parameter: WebgpuStepParameter<P>;
@@ -60,7 +60,7 @@ export interface PlannedRecord<P> {
   readonly at: number;
   readonly code: number;
   readonly statics: number;
-  /** What of the parameter's shape the scalars depend on: see `shapeFor`. */
+  /** The part of the parameter's shape that the scalars depend on: see `shapeFor`. */
   readonly shape: string;
   item: WebgpuStepItem<P> | undefined;
   active: boolean;
@@ -84,7 +84,7 @@ export class StepPlan<P> {
   readonly #checks: readonly Check[];
   readonly #partials: GPUBuffer;
   readonly #normPartials: GPUBuffer | undefined;
-  /** What reductions per row and column have found. */
+  /** The results of reductions per row and column. */
   readonly #scratch: GPUBuffer | undefined;
   readonly #totals: Totals | undefined;
   readonly #products: Products | undefined;
@@ -334,7 +334,7 @@ export class StepPlan<P> {
     }
   }
 
-  /** What scalars are, now that this stage is over. */
+  /** The scalars, now that this stage is over. */
   #recordEvaluation(pass: GPUComputePassEncoder, stage: number): void {
     const { registers, reductions, sums } = this.#layout;
     const kernel = this.#kernel("norms", () => prepareNormsKernel(registers, Math.max(1, reductions), sums));

@@ -20,7 +20,7 @@ interface Block {
 }
 
 /**
- * What an optimizer keeps on the device beside vectors: counts, latched loss scales, and for each parameter a block of its step count and
+ * The data of an optimizer on the device beside vectors: counts, latched loss scales, and for each parameter a block of its step count and
  * its scalar slots. `kernel/layout.ts` has the words.
  */
 export class DeviceState {
@@ -84,7 +84,7 @@ export class DeviceState {
     this.#device.submit([encoder.finish()]);
   }
 
-  /** What gives the numbers of scalars, as of this call. Waits for the device. */
+  /** A function that gives the numbers of scalars, as of this call. Waits for the device. */
   async read(): Promise<(scalar: DeviceScalar) => number> {
     const view = new DataView(
       await this.#device.read([{ buffer: this.#buffer, offset: 0, size: this.#buffer.size }]),

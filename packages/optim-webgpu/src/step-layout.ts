@@ -123,7 +123,7 @@ export function layOutStep<P>(
   };
 }
 
-/** What two parameters of one dispatch have in common. */
+/** The things that two parameters of one dispatch have in common. */
 function sharedBy<P>(
   port: Pick<ParameterPort<P>, "moves">,
   { accumulator, parameter, range, window, program, access, slots, matrices }: Member<P>,
@@ -166,7 +166,7 @@ function layOutPrograms<P>(
   return { codes, statics, words: end - headerWords };
 }
 
-/** What of a parameter's shape the scalars of a program depend on: the same text for the same numbers. */
+/** The part of a parameter's shape that the scalars of a program depend on: the same text for the same numbers. */
 export function shapeFor<P>({ scalars }: Program, { view }: Member<P>["parameter"]): string {
   const asks = scalars.some(({ op }) => op === "size" || op === "rows" || op === "cols");
   return asks ? `${view.rows} ${view.cols}` : "";

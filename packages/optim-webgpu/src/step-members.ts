@@ -20,7 +20,7 @@ export interface Member<P> {
   readonly matrices: readonly MatrixRoom[];
   readonly range: ParameterRange;
   readonly access: ParameterAccess;
-  /** What it is bound by, shared with others in the same buffer. In bytes. */
+  /** Its binding, shared with others in the same buffer. In bytes. */
   readonly window: Window;
 }
 

@@ -19,7 +19,7 @@ export interface Place {
   readonly chunk: number;
   readonly start: number;
   readonly length: number;
-  /** From one start to the next. What is beyond `length` stays zero. */
+  /** From one start to the next. Elements beyond `length` stay zero. */
   readonly room: number;
 }
 
@@ -183,7 +183,7 @@ export class Planes {
   }
 
   release(vector: Vector): void {
-    // What reads it is under way before its buffer goes.
+    // The commands that read it are under way before its buffer goes.
     this.device.settle();
     vector.plane.release(vector);
   }

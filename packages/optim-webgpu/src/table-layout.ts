@@ -11,7 +11,7 @@ export interface TableMember {
 export interface TileRun {
   readonly first: number;
   readonly count: number;
-  /** What `kernel/layout.ts` has as the range's third word. */
+  /** The range's third word of `kernel/layout.ts`. */
   readonly number: number;
 }
 

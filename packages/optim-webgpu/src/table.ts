@@ -3,7 +3,7 @@ import { pair, range, rangeWords, tileWords } from "./kernel/index.ts";
 import type { TableLayout, TileRun } from "./table-layout.ts";
 import { bindingAlignment, bufferUsage } from "./usage.ts";
 
-/** What kernels read beside vectors: the host's copy, and the device's, which is brought up to date before a submission. */
+/** The data that kernels read beside vectors: the host's copy, and the device's, which is brought up to date before a submission. */
 export class Table {
   readonly buffer: GPUBuffer;
   readonly words: Uint32Array;

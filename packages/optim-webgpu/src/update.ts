@@ -39,7 +39,7 @@ const mostPlans = 4;
  * The stages of a step. On the device they are three kernels: `check`, `prepare` (which unscales, clips, counts, and tells the loss scaler)
  * and `update`; here the first ones only note what they are asked for, and the last one records all of it, in one pass.
  *
- * Who decides: where a step may be skipped, and for rules with norms, the device, from then on until a state is loaded: it counts the steps
+ * The decision: where a step may be skipped, and for rules with norms, the device, from then on until a state is loaded: it counts the steps
  * and computes the rule's scalars. Otherwise the host does both, in float64.
  */
 export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
@@ -53,7 +53,7 @@ export class WebgpuStages<P> implements StepStages<P, Vector, StepScalar> {
   #plans: StepPlan<P>[] = [];
   /** Bound where a kernel has a binding and does not use it. */
   readonly #unused: GPUBuffer;
-  /** What the stages before the last were given. */
+  /** The arguments of the stages before the last. */
   #request: CheckRequest | undefined;
   #rescale = 1;
   #lossScale: StepScalar | undefined;

@@ -31,7 +31,7 @@ export interface WebgpuOptimizerOptions {
   readonly adapter?: GPUAdapter | undefined;
 }
 
-/** What {@link webgpuOptimizer} makes. */
+/** The result of {@link webgpuOptimizer}. */
 export type WebgpuOptimizer<
   Name extends string = string,
   H extends BaseHyperparameters = BaseHyperparameters,

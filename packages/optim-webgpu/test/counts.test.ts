@@ -26,7 +26,7 @@ function closureOf(device: GPUDevice, names: readonly string[]): WebgpuLoss {
   };
 }
 
-/** What an update asks of the device, the closure's one dispatch left out, once nothing new is needed. */
+/** The calls of an update on the device, the closure's one dispatch left out, once nothing new is needed. */
 function inSteadyState(
   counted: CountedDevice,
   update: () => void,
@@ -72,7 +72,7 @@ describe("an evaluation point", () => {
       }
       counted.reset();
       optim.updateParams(closure);
-      // What a step has made for itself is there still.
+      // The objects that a step has made for itself are there still.
       expect([counted.counts.createBindGroup, counted.counts.createBuffer]).toEqual([0, 0]);
       optim.dispose();
     },

@@ -29,7 +29,7 @@ const forward = `
     for (var i = 0u; i < arrayLength(&wanted); i++) { loss += wanted[i] * parameter[start + i]; }
   }`;
 
-/** This backend on a device, as the conformance kit takes backends. What it counts are the buffers that optimizers make. */
+/** This backend on a device, as the conformance kit takes backends. It counts the buffers that optimizers make. */
 export function webgpuFactory(
   device: GPUDevice,
   { name, home }: { readonly name: string; readonly home: Home },

@@ -496,7 +496,7 @@ describe("loss closures", () => {
 });
 
 describe("loss scaling", () => {
-  /** What a closure finds as `scale`. */
+  /** The `scale` that a closure gets. */
   async function seeds(
     optim: OptimWrapper<WebgpuLoss, undefined>,
     weights: readonly number[],

@@ -12,7 +12,7 @@ import { shortSettings } from "../settings.ts";
 import { type Trained, trained } from "../trained.ts";
 
 const example = fileURLToPath(new URL("../..", import.meta.url));
-// What runs as a process is the build; where it is up to date this does nothing.
+// A process runs the build; where it is up to date this does nothing.
 beforeAll(() => {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);

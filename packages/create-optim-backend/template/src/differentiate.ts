@@ -2,7 +2,7 @@ import { OptimError } from "@mm/optim-core";
 import type { GradientRequest, Gradients } from "@mm/optim-core/backend";
 import type { Variable } from "./variable.ts";
 
-/** What a loss closure is given. */
+/** The argument of a loss closure. */
 export interface ExamplePass {
   /** The gradient of a variable, for the closure to fill: zeros at first. Asking for it declares that the variable has one. */
   readonly grad: (variable: Variable) => Float32Array;

@@ -15,7 +15,7 @@ import { Variable } from "./variable.ts";
 export type ExampleEngine = Engine<ExampleLoss, number, Variable, Float32Array, Float32Array, number>;
 
 /**
- * What core asks of a backend. Arguments were checked, calls come in order and never after `dispose`; only what core cannot see is
+ * The engine that core asks of a backend. Arguments were checked, calls come in order and never after `dispose`; only what core cannot see is
  * checked here.
  */
 export function exampleEngine(): ExampleEngine {

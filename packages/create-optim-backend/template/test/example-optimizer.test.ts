@@ -3,7 +3,7 @@ import { sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { type ExampleLoss, exampleOptimizer, Variable } from "../src/index.ts";
 
-// What the kit cannot know: closures, parameters and memory of your library.
+// Tests of what the kit cannot know: closures, parameters and memory of your library.
 
 test("a step goes against the gradient", () => {
   const w = new Variable(Float32Array.of(1, 2));

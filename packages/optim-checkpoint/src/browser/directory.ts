@@ -74,7 +74,7 @@ async function writeNew(
   }
 }
 
-/** What was there stays until the new file is whole. Where there was nothing, a write that fails leaves nothing. */
+/** The old file stays until the new one is whole. Where there was none, a write that fails leaves none. */
 async function writeNamed(
   directory: FileSystemDirectoryHandle,
   name: string,

@@ -74,7 +74,7 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 /**
- * Opens a file as a source of bytes for the time of `use`. What is no file is not waited for.
+ * Opens a file as a source of bytes for the time of `use`. Anything but a file is not waited for.
  *
  * @throws OptimError `storage-error` where it cannot be opened or read
  */

@@ -39,7 +39,7 @@ export interface TorchParts {
 }
 
 /**
- * What PyTorch saved of an optimizer, or MMEngine of an `OptimWrapper`, `AmpOptimWrapper` or `OptimWrapperDict`, exported with
+ * The state that PyTorch saved of an optimizer, or MMEngine of an `OptimWrapper`, `AmpOptimWrapper` or `OptimWrapperDict`, exported with
  * `python/optim_state.py`, as a state dict of `optim`. Nothing changes; load it with `optim.loadStateDict(state)`, strict or not.
  *
  * Slots and hyperparameters go by PyTorch's names in camelCase (`exp_avg` → `expAvg`). Options that choose an implementation (`foreach`,

@@ -62,7 +62,7 @@ export const impliedScalars: { readonly [rule: string]: { readonly [slot: string
   SGD: { momentumStarted: 1 },
 };
 
-/** What is one number per parameter there, in a tensor without dimensions. */
+/** State that is one number per parameter there, in a tensor without dimensions. */
 export const scalarSlots: readonly string[] = ["mu_product", "eta", "mu"];
 
 /** Rules whose PyTorch optimizers do not count steps. */

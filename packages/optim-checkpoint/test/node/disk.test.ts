@@ -37,7 +37,7 @@ vi.mock("node:fs/promises", async (original) => {
           failing.call === call && (failing.after === undefined || disk.calls.includes(failing.after)),
       );
       if (failure === undefined) return run(...given);
-      // What is closed is closed, also where the last bytes could not be written.
+      // A closed file is closed, also where the last bytes could not be written.
       if (call.startsWith("close")) await run(...given);
       throw Object.assign(new Error(`${failure.code}: as if`), {
         code: failure.code,
@@ -217,7 +217,7 @@ interface Report {
   readonly again: string;
 }
 
-/** What `fill.mjs` tells, run by a shell. */
+/** The output of `fill.mjs`, run by a shell. */
 function report(command: string, wrap: readonly string[] = []): Report {
   const [run, ...args] = [...wrap, "sh", "-c", command];
   return JSON.parse(execFileSync(run, args, { encoding: "utf8" })) as Report;
@@ -244,7 +244,7 @@ test.each(mayMount ? ["tmpfs of 2 MB"] : [])("really: a full disk (%s)", () => {
   const full = report(`mount -t tmpfs -o size=2m none "${folder}" && ${fill()}`, unshare);
   expect(full.last).toContain("storage-error");
   expect(full.last).toContain("ENOSPC");
-  // What was saved before is whole, and with the oldest removed there is room again.
+  // Earlier checkpoints are whole, and with the oldest removed there is room again.
   expect(full.refusedAt).toBeGreaterThan(1);
   expect(full).toMatchObject({ newest: { n: full.refusedAt - 1 }, skipped: 0 });
   expect(full.again).toMatch(/^checkpoint-/);

@@ -53,7 +53,7 @@ async function killRepeatedly(folder: string, kills: number, seed: number) {
     const found = await checkpoints.latest();
     const { n } = (found?.checkpoint.extra ?? { n: 0 }) as { n: number };
     expect(found?.skipped ?? []).toEqual([]);
-    // What was told to be saved is there, or something later.
+    // The checkpoint that was reported as saved is there, or a later one.
     expect(n).toBeGreaterThanOrEqual(Math.max(said, seen.iterations + (kill % 2)));
     seen.iterations = n;
     // It went on from what a killed one left, so it is that of the uninterrupted run only if every resume was right.

@@ -11,7 +11,7 @@ const file = join(place, "large.safetensors");
 beforeAll(() => bundleProgram("large", program));
 afterAll(() => rmSync(place, { recursive: true }));
 
-/** What a process takes at its peak, in MB, beyond what it had before. */
+/** The memory of a process at its peak, in MB, beyond what it had before. */
 const peak = (...args: readonly string[]): number =>
   Number(execFileSync(process.execPath, [program, ...args], { encoding: "utf8" }));
 

@@ -83,7 +83,7 @@ test("a run is kept with its typed arrays, as of the call, and comes back to the
       a: { "b.frames": [{ images: BigInt64Array.of(-1n) }] },
       "50%": Buffer.from([7, 8, 9]).subarray(1),
     },
-    // What looks like ours comes back as it was.
+    // Names that look like ours come back as they were.
     $tensor: "run.iteration",
     strange: { $tensor: "x", $$: [{ $number: "NaN" }] },
     least: -Infinity,

@@ -3,7 +3,7 @@ import { type LayersModel, layersModel } from "./layers-model.ts";
 import type { DescribedParameter, ModelKind, ModelParameter } from "./model-kind.ts";
 import { type NamedParameters, namedParameters } from "./named-parameters.ts";
 
-/** What parameters are read from without a plugin. `P` is what the optimizer takes. */
+/** The models whose parameters are read without a plugin. `P` is a parameter that the optimizer takes. */
 export type Model<P> = NamedParameters<P> | LayersModel<P> | JoinedModels<P>;
 
 /** Several models as one. */

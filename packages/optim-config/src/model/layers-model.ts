@@ -34,7 +34,7 @@ interface Layer {
  * tfjs LayersModels, known by their members: nothing is imported. A parameter is called `layer.weight` (`dense_1.kernel`), in a model within a
  * model `inner.dense_1.kernel`. Give layers names: those that tfjs makes up count on through the process.
  *
- * Moving means and variances are no parameters. What a layer freezes (`layer.trainable = false`) is a parameter all the same; the flag stays live.
+ * Moving means and variances are no parameters. A frozen weight (`layer.trainable = false`) is a parameter all the same; the flag stays live.
  */
 export const layersModel: ModelKind<LayersModel> = {
   name: "LayersModel",

@@ -1,5 +1,5 @@
 /**
- * What the layer of a parameter says of it. `"embedding"`: a table of vectors, one for each token; `"offset"`: of the convolution that makes the
+ * The kind of a parameter, from its layer. `"embedding"`: a table of vectors, one for each token; `"offset"`: of the convolution that makes the
  * offsets of a deformable one; `"flat"`: it has one dimension. A parameter may be several: the bias of a normalisation is `norm`, `bias` and `flat`.
  */
 export type ParameterKind = "bias" | "norm" | "embedding" | "depthwise" | "offset" | "flat";
@@ -8,10 +8,10 @@ export type ParameterKind = "bias" | "norm" | "embedding" | "depthwise" | "offse
 export interface ModelParameter<out P = unknown> {
   /** Unique in the model, and the same in the next process: states are saved under it. Parts are separated by `.` or `/`. */
   readonly name: string;
-  /** What the optimizer takes. */
+  /** The parameter that the optimizer takes. */
   readonly value: P;
   readonly kinds: readonly ParameterKind[];
-  /** What makes it the same parameter as another that is there under another name. Default: `value`. */
+  /** Its identity: equal to that of a parameter that is the same under another name. Default: `value`. */
   readonly identity?: unknown;
   /** It takes no steps until it is unfrozen. Leave it out where `value` says so itself, as a `tf.Variable` does. */
   readonly frozen?: boolean;

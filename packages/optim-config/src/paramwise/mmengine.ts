@@ -13,7 +13,7 @@ interface Decision {
   readonly why: readonly string[];
 }
 
-/** What each factor is for: the kinds of which a model has to tell at least one, and the hyperparameter that it multiplies. */
+/** The use of each factor: the kinds of which a model has to tell at least one, and the hyperparameter that it multiplies. */
 const factors: {
   readonly [K in keyof Factors]-?: readonly [kind: ParameterKind, target: "lr" | "weightDecay"];
 } = {

@@ -3,7 +3,7 @@ import { refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type { DescribedParameter, ParameterKind } from "../model/model-kind.ts";
 
-/** What was decided for one parameter. */
+/** The decision for one parameter. */
 export interface PlannedParameter<P> {
   readonly parameter: DescribedParameter<P>;
   /** Other names of the same parameter. */
@@ -19,14 +19,14 @@ export interface PlannedParameter<P> {
   readonly why: readonly string[];
 }
 
-/** What was decided for all parameters of a wrapper. */
+/** The decisions for all parameters of a wrapper. */
 export interface Plan<P> {
   readonly planned: readonly PlannedParameter<P>[];
   /** The options that no parameter follows, with their path. */
   readonly unused: readonly string[];
 }
 
-/** What a plan is made from. */
+/** The source of a plan. */
 export interface PlanRequest<P> {
   readonly parameters: readonly DescribedParameter<P>[];
   readonly rule: UpdateRule;

@@ -62,7 +62,7 @@ export function optimWrapperDictSchema(registries: Registries): JsonSchema {
   return { $schema: draft, title: "Optimizer wrappers by name", definitions, ...dictShape(known).schema };
 }
 
-/** What a configuration is checked with: the options of a schedule are left to its factory, which may be anybody's. */
+/** The schema that a configuration is checked with: the options of a schedule are left to its factory, which may be anybody's. */
 export const checkedWrapperSchema = (registries: Registries): JsonSchema =>
   wrapperShape(checked(registries)).schema;
 export const checkedDictSchema = (registries: Registries): JsonSchema =>

@@ -32,7 +32,7 @@ type Members = { readonly [name: string]: unknown };
 
 /**
  * Checks a value against a schema. Of several alternatives the one is taken that fits by type and by its `enum` properties, so that an
- * error names the field within it. What is `undefined` counts as absent.
+ * error names the field within it. An `undefined` field counts as absent.
  *
  * @throws OptimError `invalid-option` or `unknown-option`, for the first thing that is wrong, naming its path
  */
@@ -72,7 +72,7 @@ const types: { readonly [T in JsonType]: (value: unknown) => boolean } = {
   array: Array.isArray,
   object: (value) => Object.prototype.toString.call(value) === "[object Object]",
   integer: Number.isSafeInteger,
-  // What JSON can say, and float32 can hold.
+  // The numbers that JSON can say and float32 can hold.
   number: (value) => Number.isFinite(value) && Number.isFinite(Math.fround(value as number)),
   string: (value) => typeof value === "string",
   boolean: (value) => typeof value === "boolean",

@@ -51,7 +51,7 @@ export function expectEqual(stage: string, what: string, received: unknown, expe
   throw new Error(`${stage}: ${what} expected ${show(expected)}, got ${show(received)}`);
 }
 
-/** What `run` throws, or what its promise rejects with, has to be a coded error with one of `codes`. */
+/** The error that `run` throws, or that its promise rejects with, has to be a coded error with one of `codes`. */
 export async function expectRefusal(
   stage: string,
   what: string,

@@ -156,7 +156,7 @@ export const clipTests: readonly KitTest[] = [
   },
 ];
 
-/** What clipping makes of a gradient: one step of descent from 0 with a learning rate of 1 is its negative. */
+/** The gradient after clipping: one step of descent from 0 with a learning rate of 1 is its negative. */
 async function clipped(
   kit: Kit,
   clipGrad: ClipGrad,

@@ -153,7 +153,7 @@ export const errorTests: readonly KitTest[] = [
           }),
         );
       }
-      // What only looks is fine.
+      // A call that only looks is fine.
       wrapper.updateParams((pass) => {
         expectEqual("errors", "seen from the closure", [wrapper.innerCount, wrapper.getLr().lr], [0, [1]]);
         return loss(pass);

@@ -128,7 +128,7 @@ export class WrappedSubject<H extends BaseHyperparameters = BaseHyperparameters>
   }
 }
 
-/** What a test is given: makes optimizers, compares what they did, and cleans up after it. */
+/** The argument of a test: makes optimizers, compares what they did, and cleans up after it. */
 export class Kit {
   readonly factory: AnyFactory;
   readonly #cleanup: (() => void)[] = [];
@@ -241,7 +241,7 @@ export class Kit {
   }
 
   dispose(): void {
-    // What was made last goes first: optimizers before their parameters.
+    // The last object goes first: optimizers before their parameters.
     for (const run of this.#cleanup.splice(0).reverse()) run();
   }
 

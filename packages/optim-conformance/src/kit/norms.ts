@@ -10,7 +10,7 @@ const lengths = { w: 1_027, b: 10 };
 type Name = keyof typeof lengths;
 type Gradients = Readonly<Record<Name, Float32Array>>;
 
-/** What gradients look like, of order 1. */
+/** Ordinary gradients, of order 1. */
 const patterns: Readonly<Record<string, () => Gradients>> = {
   dense: () => ({ w: noise(repeatable(1), lengths.w), b: noise(repeatable(2), lengths.b) }),
   alike: () => ({ w: new Float32Array(lengths.w).fill(1), b: new Float32Array(lengths.b).fill(1) }),

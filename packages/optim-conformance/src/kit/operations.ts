@@ -41,7 +41,7 @@ const turns: readonly number[] = [
   ].flatMap((x) => [x, -x]),
 ];
 
-/** What a scalar may be, both zeros among them; the third does not fit a float32. */
+/** The values of a scalar, both zeros among them; the third does not fit a float32. */
 const scalars: readonly number[] = [0, -0, 0.1, -3, 1e30];
 
 interface Operands {
@@ -59,7 +59,7 @@ interface Form {
   readonly means: (x: number, y: number, s: number) => number;
   /** The contract leaves open which zero it gives of two tensors' zeros of different sign. The reference's is that of `means`. */
   readonly eitherZero?: boolean;
-  /** What it may give of a denormal x that one of its operations takes for a zero and another as it is. */
+  /** The results that are allowed for a denormal x that one of its operations takes for a zero and another as it is. */
   readonly orOfBoth?: (x: number, y: number) => number;
 }
 

@@ -284,7 +284,7 @@ function extremes({ referenceTolerance }: Kit): Gradients {
   };
 }
 
-/** Each kind in a parameter of its own, since some rules take norms. What follows is ordinary. */
+/** Each kind in a parameter of its own, since some rules take norms. The steps after it are ordinary. */
 async function compareExtremes<H extends BaseHyperparameters>(kit: Kit, rule: UpdateRule<H>): Promise<void> {
   const special = extremes(kit);
   const names = Object.keys(special);

@@ -227,7 +227,7 @@ export const stateTests: readonly KitTest[] = [
       );
       const { missing, unexpected } = subject.optimizer.prepareLoad(state, { strict: false }).commit();
       expectEqual("state", "missing", [...missing], ["added"]);
-      // What differs is named first, and why after a colon.
+      // The difference is named first, and its reason after a colon.
       const names = unexpected.map((name) => name.replace(/:.*/, ""));
       expectEqual("state", "unexpected", names.sort(), ["gone", "reshaped"]);
       subject.train({ a: [0], added: [0], reshaped: [0, 0, 0] });

@@ -61,7 +61,7 @@ export interface TestOptimizerOptions<P, Loss extends LossClosure, LossValue> {
  * Proves that a backend keeps the contract of `Optimizer`: registers every test of the kit with a runner, and one more that prints
  * `NAME: N passed, N failed, N skipped of N`.
  *
- * What `optimizer.capabilities` says is not there is skipped, and nothing else: accumulation, missing gradients, state round trips, live
+ * A test is skipped where `optimizer.capabilities` says that something is not there, and nowhere else: accumulation, missing gradients, state round trips, live
  * learning rates, `dispose` and coded errors are tested of every backend.
  *
  * ```ts

@@ -240,7 +240,7 @@ function readWithoutWaiting({ optimizer }: Subject): NamedTensors | undefined {
   }
 }
 
-/** What a collective operation does: every rank gets the sum times `factor`. */
+/** A collective operation: every rank gets the sum times `factor`. */
 async function average(ranks: readonly Subject[], factor: number): Promise<void> {
   const all = await Promise.all(ranks.map(({ optimizer }) => optimizer.readGradients()));
   const [first = {}] = all;

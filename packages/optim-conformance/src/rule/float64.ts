@@ -14,7 +14,7 @@ export interface Modelled {
 /** One number for the whole tensor, or one for each element. A condition is 1 or 0. */
 type Value = number | readonly number[];
 
-/** What the operations mean. Of the elementwise ones nothing is rounded here. */
+/** The meaning of the operations. Of the elementwise ones nothing is rounded here. */
 const meanings: { readonly [op: string]: (...operands: readonly number[]) => number } = {
   add: (a = 0, b = 0) => a + b,
   sub: (a = 0, b = 0) => a - b,

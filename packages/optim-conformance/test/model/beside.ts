@@ -42,7 +42,7 @@ export class Beside {
   readonly #alive: readonly number[];
   #home: 0 | 1 = 0;
   #trained: Trained;
-  /** What was saved last. */
+  /** The last state that was saved. */
   #saved: Saved | undefined;
   /** All that was saved. */
   readonly #reads: Promise<unknown>[] = [];
@@ -188,7 +188,7 @@ export class Beside {
       case "loadStateDict":
       case "prepareLoad":
         return this.#load(made);
-      // What was trained since the load was prepared is overwritten.
+      // Training since the load was prepared is overwritten.
       case "commit":
         this.#commit();
         return [{}, {}];

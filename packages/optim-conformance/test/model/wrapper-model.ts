@@ -34,7 +34,7 @@ export type Reentry =
   | "swapIn"
   | "dispose";
 
-/** What becomes of a closure that is run: its gradients, or an error of its own or of a call that it makes. */
+/** The outcome of a closure: its gradients, or an error of its own or of a call that it makes. */
 export type Closure = Gradients | "throws" | Reentry;
 
 /** How a call ended: whether it stepped, or what it was refused with. */
@@ -67,7 +67,7 @@ interface Contents {
   skipped: number;
 }
 
-/** What a state dict holds, and the precision of the wrapper that it comes from. */
+/** The contents of a state dict, and the precision of the wrapper that it comes from. */
 export interface Saved extends Contents {
   readonly precision: Precision;
 }
@@ -191,12 +191,12 @@ export class WrapperModel {
     this.#isLoaded = false;
   }
 
-  /** What `updateParams` divides the next loss by. */
+  /** The divisor of the next loss in `updateParams`. */
   lossFactor(): { readonly value: number | Outcome } {
     return { value: this.#isPast ? "refused: count-exceeded" : this.#divisor };
   }
 
-  /** What the next read is refused with, once. */
+  /** The error that the next read is refused with, once. */
   takeError(): Outcome | undefined {
     const error = this.#error;
     this.#error = undefined;
@@ -238,7 +238,7 @@ export class WrapperModel {
     this.#isLoaded = counts;
   }
 
-  /** What the program has said of `maxCounts`. */
+  /** The `maxCounts` that the program has set. */
   get announced(): number | undefined {
     return this.#isAnnounced ? this.contents.maxCounts : undefined;
   }
@@ -305,7 +305,7 @@ export class WrapperModel {
     this.#isLoaded = false;
   }
 
-  /** What it is refused with; nothing has changed then. */
+  /** The error that it is refused with; nothing has changed then. */
   #differentiate(closure: Closure, scale: number, weight: number, returnLoss: boolean): Outcome | undefined {
     if (this.#isPast) return "refused: count-exceeded";
     const { frozen, parameters, sums } = this.contents;

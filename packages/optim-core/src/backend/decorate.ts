@@ -24,7 +24,7 @@ const calls = [
  * else, getters and members of later versions too, is `inner`'s. It owns `inner` from here.
  *
  * @param members may call `inner`; what they leave to it they call themselves
- * @param before runs first in every call that is no getter, those of `members` too, with the name of the call. What it throws is thrown,
+ * @param before runs first in every call that is no getter, those of `members` too, with the name of the call. Its error is thrown,
  * or rejected where the call waits.
  *
  * @example

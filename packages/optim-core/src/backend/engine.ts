@@ -6,7 +6,7 @@ import type { Extents } from "./program/extents.ts";
 import type { Program } from "./program/program.ts";
 import type { StepClip } from "./step/clip.ts";
 
-/** What the check stage is asked for. */
+/** The question to the check stage. */
 export interface CheckRequest {
   /** p of the norm that is wanted; absent when none is. */
   readonly normType: number | undefined;
@@ -20,7 +20,7 @@ export interface CheckRequest {
   readonly lossScaler: LossScaler | undefined;
 }
 
-/** What the check stage found, of the raw accumulators. */
+/** The findings of the check stage, of the raw accumulators. */
 export interface Checked<S> {
   readonly norm: S | undefined;
   /** 1 when every element is finite, else 0; absent when not asked for. */
@@ -64,7 +64,7 @@ export interface StepStages<P, V, S> {
   writeCounts(counts: { readonly steps: number; readonly skipped: number }): void;
 }
 
-/** What the differentiation of a loss is asked for. */
+/** The request for the differentiation of a loss. */
 export interface GradientRequest<P, V, S> {
   /** The parameters that are not frozen; none where the closure runs for its value alone. */
   readonly parameters: readonly Parameter<P, V, S>[];
@@ -93,7 +93,7 @@ export interface EngineLossScaler<S> extends LossScaler {
 }
 
 /**
- * What a backend supplies to `createOptimizer`: storage, differentiation and stages. Arguments were checked, calls come in order and
+ * The part that a backend supplies to `createOptimizer`: storage, differentiation and stages. Arguments were checked, calls come in order and
  * never after `dispose`, so implementations check nothing again but what only they can see: parameters (`describe`) and what a closure
  * returns (`differentiate`).
  *
@@ -121,7 +121,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
 
   /** Shape and identity of a parameter. @throws OptimError `invalid-parameter` for anything but live float32 data */
   describe(value: P, where: string): ParameterDescription;
-  /** Other ways of writing the parameters of a group than `{ name: parameter }`, as that. What is none of them is left as it is. */
+  /** Other ways of writing the parameters of a group than `{ name: parameter }`, as that. Anything else is left as it is. */
   named?(params: object, where: string): { readonly [name: string]: P };
   /**
    * The last word on parameters that are about to be added: refuses what only it sees of them together, or makes room for them. Core has
@@ -143,7 +143,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   /** A vector filled with `initial`, of `length` elements: the parameter's by default, fewer for a slot per row or column. */
   allocate(parameter: Parameter<P, V, S>, initial: number, length?: number): V;
   /**
-   * A vector with what the parameter holds now, as float32: of one that has its slot `master` already, with that. What slots begin with that begin as
+   * A vector with what the parameter holds now, as float32: of one that has its slot `master` already, with that. It is the initial value of slots that begin as
    * the parameter, and masters.
    *
    * @throws OptimError `invalid-parameter` where the parameter is gone
@@ -163,7 +163,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   readScalars(scalars: readonly S[]): Promise<readonly number[]>;
 
   /**
-   * Runs the closure once and differentiates with respect to `request.parameters`; where there are none, for its value alone. `scale` and `lossScale` are applied here or in `accumulate`. What the closure returned is
+   * Runs the closure once and differentiates with respect to `request.parameters`; where there are none, for its value alone. `scale` and `lossScale` are applied here or in `accumulate`. The closure's own value is
    * not known to anybody else: the engine refuses what it cannot use, and frees the value unless `returnLoss` asks for it. In
    * `gradients` a parameter stands at most once, and one that the loss does not reach is left out, also where the library gives zeros
    * for it. Where it throws, nothing has changed and nothing is left behind.
@@ -173,7 +173,7 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   differentiate(loss: Loss, request: GradientRequest<P, V, S>): Gradients<LossValue, P, V, G, S>;
   /**
    * Adds `scale` × gradient to `parameter.accumulator` (made beforehand); overwrites it when nothing is pending, which the caller marks
-   * after. Lets go of the gradient. What may fail is done by `differentiate`.
+   * after. Lets go of the gradient. Work that may fail is done by `differentiate`.
    */
   accumulate(parameter: Parameter<P, V, S>, gradient: G, request: GradientRequest<P, V, S>): void;
   /** Lets go of a gradient that is not accumulated, since there is no room for its accumulator. Default: garbage collection does. */

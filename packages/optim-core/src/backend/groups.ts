@@ -119,7 +119,7 @@ export function liveGroup<H extends BaseHyperparameters>(group: HyperparameterGr
   for (const name of Object.keys(group.values)) {
     define(name, {
       get: () => group.values[name],
-      // What is undefined would be passed over.
+      // An undefined entry would be passed over.
       set: (value) => group.assign({ [name]: value ?? null }),
     });
   }

@@ -3,7 +3,7 @@ interface Cache<K, T> {
   set(key: K, value: T): unknown;
 }
 
-/** What is cached under `key`, made at first. */
+/** The value that is cached under `key`, made at first. */
 export function memo<K, T>(cache: Cache<K, T>, key: K, make: () => T): T {
   const known = cache.get(key);
   if (known !== undefined) return known;

@@ -30,7 +30,7 @@ export interface Parameter<P, V, S> {
   readonly scalarSlots: Map<string, S>;
 }
 
-/** What a backend says of a parameter. */
+/** A backend's description of a parameter. */
 export interface ParameterDescription {
   readonly shape: readonly number[];
   /**
@@ -39,7 +39,7 @@ export interface ParameterDescription {
    */
   readonly outputs?: Outputs;
   /**
-   * What makes it the same parameter as another, also of another optimizer of this backend: an array, a variable; or a string that names a
+   * Its identity, equal to that of the same parameter in another optimizer of this backend: an array, a variable; or a string that names a
    * buffer and an offset.
    */
   readonly identity: unknown;

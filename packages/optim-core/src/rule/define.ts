@@ -31,7 +31,7 @@ export type ScalarHyperparameters<H> = {
 // Only a mapped type over a type parameter keeps a tuple a tuple.
 type ScalarTuple<T extends readonly unknown[]> = { readonly [I in keyof T]: Scalar };
 
-/** What `update` reads: the parameter, its gradient (unscaled and clipped), its step count from 1, and every slot by name. */
+/** The inputs of `update`: the parameter, its gradient (unscaled and clipped), its step count from 1, and every slot by name. */
 export type UpdateInputs<Slots, ScalarSlot extends string> = {
   readonly param: Tensor;
   readonly grad: Tensor;
@@ -44,14 +44,14 @@ export type UpdateInputs<Slots, ScalarSlot extends string> = {
 } & SlotValues<Slots> & { readonly [K in ScalarSlot]: Scalar };
 
 /**
- * What `update` returns: the next parameter and the next value of every slot that this structure has. A scalar slot may become a plain
+ * The result of `update`: the next parameter and the next value of every slot that this structure has. A scalar slot may become a plain
  * number.
  */
 export type UpdateOutputs<Slots, ScalarSlot extends string> = {
   readonly param: Tensor;
 } & NextSlotValues<Slots> & { readonly [K in ScalarSlot]?: Scalar | number };
 
-/** What `evaluate` reads: the parameter as training has left it, and every slot by name. */
+/** The inputs of `evaluate`: the parameter as training has left it, and every slot by name. */
 export type EvaluationInputs<Slots, ScalarSlot extends string> = {
   readonly param: Tensor;
 } & SlotValues<Slots> & { readonly [K in ScalarSlot]: Scalar };
@@ -71,7 +71,7 @@ export interface UpdateRuleDefinition<
   /** Further booleans to branch on, derived from the values: `{ decays: weightDecay !== 0 }`. Recomputed when a value is assigned. */
   readonly structure?: (hyperparameters: Readonly<H>) => D;
   /**
-   * What the rule asks of the shape of a parameter, which it then sees as a matrix: its outputs by all else. `"matrix"`: a parameter of less
+   * The demand of the rule on the shape of a parameter, which it then sees as a matrix: its outputs by all else. `"matrix"`: a parameter of less
    * than two dimensions is refused by its name. `"either"`: `structure.matrix` says which it is. Default: shapes do not matter.
    */
   readonly shapes?: "matrix" | "either";
@@ -256,7 +256,7 @@ export function resolveHyperparameters(
   return Object.freeze(resolved);
 }
 
-/** What a hyperparameter must be: as its default. */
+/** The check of a hyperparameter: as its default. */
 function like(model: HyperparameterValue): Schema {
   if (typeof model === "number") return aFinite;
   if (typeof model === "boolean") return aBoolean;

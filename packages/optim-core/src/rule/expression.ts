@@ -156,7 +156,7 @@ export interface Condition<out A extends Operand = Operand> {
 
 export type Operand = AnyValue | number;
 type Vector = Tensor | Row | Column;
-/** What an operation on these gives: it differs along every axis along which one of them does. A row and a column make a tensor. */
+/** The result of an operation on these: it differs along every axis along which one of them does. A row and a column make a tensor. */
 export type Joined<A> = Value<AxesOf<A>>;
 type AxesOf<A> = A extends Value<infer Along> ? Along : never;
 

@@ -17,7 +17,7 @@ export const perColumn = (initial = 0): SlotAlong<"column"> => ({ per: "column",
 
 /** A scalar slot that is one number for all tensors of a rule, as it is declared. */
 export interface SharedSlot {
-  /** What keeps it, for backends. */
+  /** Its storage, for backends. */
   readonly shared: typeof SharedSlots;
   readonly initial: number;
 }
@@ -32,7 +32,7 @@ export interface SharedSlot {
 export const shared = (initial: number): SharedSlot => ({ shared: SharedSlots, initial });
 
 /**
- * What a slot holds before the parameter's first step: a number everywhere, or with `"param"` what the parameter holds then. A slot that
+ * The content of a slot before the parameter's first step: a number everywhere, or with `"param"` what the parameter holds then. A slot that
  * begins as the parameter, and that a state lacks, begins at the next step. {@link perRow} and {@link perColumn} declare slots that are smaller
  * than the parameter, for rules with `shapes`.
  */

@@ -6,7 +6,7 @@ export type Handle = unknown;
 /** An array of one handle, which MPI writes to. */
 export type HandleCell = BigInt64Array | Int32Array;
 
-/** What differs between the two binary interfaces that MPI libraries have. */
+/** The differences between the two binary interfaces that MPI libraries have. */
 export interface Abi {
   /** The C type of handles. */
   readonly type: "void *" | "int";

@@ -3,13 +3,13 @@ import { ranksThatDiffer } from "../majority.ts";
 
 /** One collective call, as one rank makes it. */
 export interface Call {
-  /** What it is, with type, length and root: equal on all ranks. */
+  /** Its name, with type, length and root: equal on all ranks. */
   readonly description: string;
   readonly from: ArrayBufferView;
   readonly to: ArrayBufferView;
 }
 
-/** What a call does once all ranks are there. `calls` are in the order of ranks. */
+/** The effect of a call once all ranks are there. `calls` are in the order of ranks. */
 export type Exchange = (calls: readonly Call[]) => void;
 
 interface Arrival extends Call {
@@ -104,7 +104,7 @@ export class Room {
     this.fail(error);
   }
 
-  /** Who waits for a rank that has left would wait for ever. */
+  /** A rank that waits for one that has left would wait for ever. */
   #refuseAbsent(): void {
     for (const { arrivals } of this.#meetings.values()) {
       const left = [...this.#closed].find((rank) => arrivals[rank] === undefined);

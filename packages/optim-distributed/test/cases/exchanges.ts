@@ -1,4 +1,4 @@
-// What every communicator does, with the arithmetic of what comes out.
+// The calls of every communicator, with the arithmetic of their results.
 import type { SlicingCommunicator } from "@mm/optim-distributed";
 
 type Results = { readonly [what: string]: readonly number[] };
@@ -73,7 +73,7 @@ export async function exchange(communicator: SlicingCommunicator): Promise<Resul
   return results;
 }
 
-/** What comes out on `rank`. */
+/** The result on `rank`. */
 export function expected(rank: number, size: number, waits: boolean): Results {
   const ranks = Array.from({ length: size }, (_, index) => index);
   const sum = (size * (size - 1)) / 2; // of all ranks

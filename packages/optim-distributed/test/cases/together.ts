@@ -1,4 +1,4 @@
-// What ranks do together beyond equal numbers: overflow, gradients of one rank, resume, refusals, replicas.
+// The behaviour of ranks together beyond equal numbers: overflow, gradients of one rank, resume, refusals, replicas.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { decodeCheckpoint, encodeCheckpoint, restoreCheckpoint, takeCheckpoint } from "@mm/optim-checkpoint";
@@ -159,7 +159,7 @@ export async function resume(communicator: SlicingCommunicator, file: string): P
   return results;
 }
 
-/** What the last rank does otherwise than the others, in the construction of two optimizers. */
+/** The difference of the last rank from the others, in the construction of two optimizers. */
 const others: { readonly [what: string]: (communicator: Communicator, odd: boolean) => void } = {
   order(communicator, odd) {
     const a = (): unknown =>

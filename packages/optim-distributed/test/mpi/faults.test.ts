@@ -20,7 +20,7 @@ const launchers: readonly (readonly [string, Mpi])[] = [
   ["MPICH", mpich],
 ];
 
-/** What the job is expected to end with, on all launchers. A job that hangs would end with 124 or 137. */
+/** The exit code that is expected of the job, on all launchers. A job that hangs would end with 124 or 137. */
 const ends = [
   { kind: "none", codes: [0], says: "" },
   { kind: "error", codes: [70], says: "rank 1: Error: thrown on purpose" },

@@ -1,6 +1,6 @@
 import type { TorchOptions, TorchValue } from "../format.ts";
 
-/** What PyTorch keeps for one parameter, under PyTorch's names. */
+/** PyTorch's state of one parameter, under PyTorch's names. */
 export interface ParameterState {
   step: number;
   readonly tensors: Record<string, number[]>;

@@ -80,7 +80,7 @@ class Side {
     return this.#model.parameters.get(name)?.[0] as number;
   }
 
-  /** What the window that the next backward belongs to is divided by. */
+  /** The divisor of the window that the next backward belongs to. */
   get factor(): number {
     return Math.min(this.#size, this.#max - Math.floor(this.#count / this.#size) * this.#size);
   }

@@ -17,7 +17,7 @@ interface Leaf {
 export function expectParamwise(recorded: ParamwiseCase, withoutFrozen = false): ParamwiseCase {
   const { model, optimizer, paramwiseCfg, groups = [] } = recorded;
   const { type: _, ...args } = optimizer;
-  // What the optimizer fills in by itself is the same for all groups. The factors of a custom key stay on its group, where nobody reads them.
+  // Values that the optimizer fills in by itself are the same for all groups. The factors of a custom key stay on its group, where nobody reads them.
   const { lr_mult: __, decay_mult: ___, ...filledIn } = groups[0]?.options ?? {};
   const defaults = { ...filledIn, ...args };
   const seen = new Set<number>();

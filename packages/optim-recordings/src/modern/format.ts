@@ -7,7 +7,7 @@ import type { GoldenCase, GoldenGradients, GoldenMeta, OptimizerCase } from "../
 export interface ModernCase extends OptimizerCase {
   /** Where the code came from: repository and commit. */
   readonly source: string;
-  /** Who counts the steps. `"group"`: a tensor without a gradient goes along. */
+  /** The counter of the steps. `"group"`: a tensor without a gradient goes along. */
   readonly stepCounter: "tensor" | "group" | "optimizer" | "none";
   /** In which precision matrices were orthogonalized. */
   readonly newtonSchulz?: "float32" | "bfloat16";

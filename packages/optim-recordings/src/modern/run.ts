@@ -296,7 +296,7 @@ async function moveAlong<Loss, LossValue>(part: Part<Loss, LossValue>, { grads }
   const state = await part.optimizer.stateDict();
   const params = state.params.map((entry) => {
     if (leaders.includes(entry.name)) return entry;
-    // What depends on counts depends on the group's hyperparameters, too.
+    // Anything that depends on counts depends on the group's hyperparameters, too.
     const leader = leaders.find((name) => groupOf.get(name) === groupOf.get(entry.name)) ?? leaders[0];
     const led = state.params.find(({ name }) => name === leader);
     return led === undefined ? entry : { ...entry, step: led.step, scalarSlots: led.scalarSlots };

@@ -333,7 +333,7 @@ function withoutEps(o: TorchOptions): Omit<Common, "eps" | "betas"> {
   return others;
 }
 
-/** What timm orthogonalizes unless it is told. */
+/** The parameters that timm orthogonalizes by default. */
 function suitsTimm(shape: readonly number[]): boolean {
   const [first = 1, second = 1] = shape;
   const rest = shape.slice(1).reduce((product, side) => product * side, 1);

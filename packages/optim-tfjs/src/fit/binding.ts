@@ -75,7 +75,7 @@ function explained(error: unknown, who: string, strangers: readonly tf.Variable[
 }
 
 /**
- * Makes the wrapper, and gives it a state that was loaded before. What joined when that was saved joins again first.
+ * Makes the wrapper, and gives it a state that was loaded before. Variables that had joined when that was saved join again first.
  *
  * @throws OptimError `invalid-wrapper`; what `create` and the load throw
  */

@@ -9,7 +9,7 @@ export interface NamedWeight {
   tensor: tf.Tensor;
 }
 
-/** What a `TfOptimizer` saves. */
+/** The state of a `TfOptimizer`. */
 export interface FitState {
   readonly state: OptimWrapperStateDict;
   /** Names of the variables of each group that joined after the wrapper was made. */

@@ -1,4 +1,4 @@
-/** What another backend needs that works on tfjs variables: differentiation, and what callers write for parameters. For backend authors. */
+/** For another backend that works on tfjs variables: differentiation, and what callers write for parameters. For backend authors. */
 export { differentiate, type Seed, type TfjsLoss } from "../gradients.ts";
 export { isNativeOptimizer } from "../native.ts";
 export { checkedLowering } from "../options.ts";

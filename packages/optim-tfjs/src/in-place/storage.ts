@@ -2,7 +2,7 @@ import type { ProgramKernels } from "@mm/optim-wasm/kernel";
 import type * as tf from "@tensorflow/tfjs-core";
 
 /**
- * Vectors that kernels can work on, next to a tfjs backend whose data the host can reach. What differs between tfjs-wasm and
+ * Vectors that kernels can work on, next to a tfjs backend whose data the host can reach. The differences between tfjs-wasm and
  * tfjs-cpu; `engine.ts` is what they have in common.
  */
 export interface VariableStorage<V> {

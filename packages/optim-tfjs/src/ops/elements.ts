@@ -4,13 +4,13 @@ import { binary, maxWithScalar, minWithScalar, unary } from "./arithmetic.ts";
 import { select } from "./select.ts";
 import type { Constants, Value } from "./value.ts";
 
-/** What the elementwise part of a program reads, in shapes that broadcast to each other. */
+/** The inputs of the elementwise part of a program, in shapes that broadcast to each other. */
 export interface ElementSources {
   param(): tf.Tensor;
   grad(): tf.Tensor;
   slot(slot: number): tf.Tensor;
   uniform(uniform: number): Value;
-  /** What a reduction per row or per column found. */
+  /** The result of a reduction per row or per column. */
   reduced(reduction: number): Value;
   matrix(matrix: number): tf.Tensor;
   readonly constant: Constants;

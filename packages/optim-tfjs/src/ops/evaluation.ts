@@ -16,9 +16,9 @@ import { reshaped, shapesOf, spread } from "./shapes.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 import type { Constants, Value } from "./value.ts";
 
-/** What a program reads beside the parameter and its state. */
+/** The inputs of a program beside the parameter and its state. */
 export interface EvaluationInputs {
-  /** What the raw gradient is multiplied by. */
+  /** The factor of the raw gradient. */
   readonly factor: Value;
   readonly clipGrad: StepClip | undefined;
   readonly constant: Constants;

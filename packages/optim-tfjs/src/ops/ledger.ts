@@ -7,7 +7,7 @@ import type { TensorCell } from "./tensor-cell.ts";
 
 type LedgerParameter = Parameter<tf.Variable, TensorCell, StepScalar>;
 
-/** What an optimizer has counted, and the scalars on the device that it is responsible for, whoever computes its steps. */
+/** The counts of an optimizer, and the scalars on the device that it is responsible for, whoever computes its steps. */
 export class Ledger {
   readonly #parameters = new Set<LedgerParameter>();
   /** Every shared scalar that was made for a step and is still referred to, one ownership each. */

@@ -14,7 +14,7 @@ import { readOnContext } from "../webgl/lost.ts";
 import { binary, finiteElements } from "./arithmetic.ts";
 
 interface NextScale {
-  /** What the step found, by identity. */
+  /** The finding of the step, by identity. */
   readonly finite: StepScalar;
   readonly scale: SharedScalar;
   readonly growthTracker: SharedScalar;
@@ -36,7 +36,7 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   readonly #found: StepScalar[] = [];
   /** Whether they will make the next scale. */
   #due = false;
-  /** What `update()` leads to, where a step has computed it already. */
+  /** The result of `update()`, where a step has computed it already. */
   #next: NextScale | undefined;
   #disposed = false;
   #updates = 0;
@@ -62,7 +62,7 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
     return this.#found.length === 0 ? settled : undefined;
   }
 
-  /** What the next `update()` leads to if the step that found this is the only one until then. Takes the scalars. */
+  /** The result of the next `update()` if the step that found this is the only one until then. Takes the scalars. */
   prepare(
     finite: StepScalar,
     next: { readonly scale: SharedScalar; readonly growthTracker: SharedScalar },

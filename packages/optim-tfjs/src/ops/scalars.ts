@@ -11,12 +11,12 @@ import { operand, SharedScalar, type StepScalar } from "../scalar.ts";
 import { biasCorrection, binary, unary } from "./arithmetic.ts";
 import type { Value } from "./value.ts";
 
-/** What the scalar part of a rule reads, for one parameter and one step. */
+/** The inputs of the scalar part of a rule, for one parameter and one step. */
 export interface ScalarSources {
   readonly parameter: Parameter<tf.Variable, unknown, StepScalar>;
   /** The parameter's step count, this step included. */
   step(): Value;
-  /** What a reduction per tensor found. */
+  /** The result of a reduction per tensor. */
   reduced(reduction: number): Value;
   /** Sums over all tensors of the rule, by register. */
   readonly totals: ReadonlyMap<number, Value> | undefined;

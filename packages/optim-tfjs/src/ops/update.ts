@@ -17,7 +17,7 @@ import { reshaped, shapesOf, spread } from "./shapes.ts";
 import type { TensorCell } from "./tensor-cell.ts";
 import type { Constants, Value } from "./value.ts";
 
-/** What all items of one step have in common. */
+/** The part that all items of one step have in common. */
 export interface StepFactors {
   readonly factor: Value;
   readonly clipGrad: StepClip | undefined;
@@ -91,7 +91,7 @@ function evaluationOf(
   return createEvaluation(item, { factor, clipGrad, constant, step, totals: known, registers });
 }
 
-/** What makes scalars of a tensor its own. */
+/** The keys by which scalars of a tensor are its own. */
 const ofTensor: ReadonlySet<ScalarInstruction["op"]> = /* @__PURE__ */ new Set([
   "scalarSlot",
   "reduced",
@@ -116,7 +116,7 @@ function haveSameScalars(a: OpsItem, b: OpsItem): boolean {
   );
 }
 
-/** What a step will put in the place of a parameter and of its state. */
+/** The tensors that a step will put in the place of a parameter and of its state. */
 interface Update {
   readonly param: tf.Tensor;
   readonly slots: readonly tf.Tensor[];

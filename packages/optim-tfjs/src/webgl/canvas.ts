@@ -8,7 +8,7 @@ export interface Linked {
   readonly program: WebGLProgram;
   /** Where a uniform is; `null` where the program has none of that name. */
   location(name: string): WebGLUniformLocation | null;
-  /** What its uniforms hold, as far as the caller keeps account of it. */
+  /** The values of its uniforms, as far as the caller keeps account of it. */
   holds: unknown;
 }
 
@@ -55,7 +55,7 @@ export class Canvas {
   readonly #vertexArray: WebGLVertexArrayObject;
   #vertex: WebGLShader | undefined;
   #users = 0;
-  /** What is bound since `begin`. */
+  /** The bindings since `begin`. */
   #current: { linked?: Linked | undefined; targets?: number; rectangle?: string } = {};
 
   /** The canvas of a backend of tfjs; `undefined` where there can be none. Call `release` when it is no longer needed. */

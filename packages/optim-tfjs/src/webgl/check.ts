@@ -26,7 +26,7 @@ const texelsOf = ({ source, shape, size }: Measured): number =>
 /**
  * The partial results of one accumulator: the largest bits of |g|, which tell whether all are finite, and sums of squares of large,
  * medium and tiny elements apart, so that none overflows or vanishes (Blue, "A portable Fortran program to find the Euclidean norm of
- * a vector", 1978). What fills a packed texture up may hold anything, and is left out.
+ * a vector", 1978). The padding of a packed texture may hold anything, and is left out.
  */
 const partialSource = (flat: boolean): string => `uniform ivec3 shape;
 uniform ivec4 range;

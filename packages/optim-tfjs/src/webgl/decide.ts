@@ -157,7 +157,7 @@ interface Placed {
   readonly scalar: StepScalar;
 }
 
-/** What the last step left, as one texture: that very record where nothing has come between. */
+/** The record of the last step, as one texture: that very record where nothing has come between. */
 function stateOf(
   drawing: Drawing,
   { lanes }: DecisionInputs,

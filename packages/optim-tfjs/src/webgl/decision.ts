@@ -5,7 +5,7 @@ import { scalarCode, type ScalarCode, scalarFunctions } from "./scalars.ts";
 
 /** Elements of the head of a record. */
 export const headElements = {
-  /** What raw gradients are multiplied by, after `before`. */
+  /** The factor of raw gradients, after `before`. */
   factor: 0,
   /** 1 where the step is taken, 0 where it is skipped. */
   taken: 1,
@@ -18,7 +18,7 @@ export const headElements = {
   growthTracker: 7,
 } as const;
 
-/** What a decision has to find out. Each combination is a program of its own. */
+/** The questions of a decision. Each combination is a program of its own. */
 export interface DecisionKind {
   /** `"folded"`: from the lanes of the check. `"given"`: by operations of tfjs. */
   readonly from: "nothing" | "folded" | "given";

@@ -74,7 +74,7 @@ function watch(backend: object): Context | undefined {
     for (const reject of waiting) reject();
   };
   canvas.addEventListener("webglcontextlost", tell);
-  // What another backend has taken over meanwhile is not lost.
+  // Data that another backend has taken over meanwhile are not lost.
   const isLost = (): boolean => (tf.backend() as object) === backend && gl.isContextLost?.() === true;
   const require = (call: string): void => {
     if (isLost()) throw lost(call);

@@ -10,7 +10,7 @@ import {
 import { type Layout, layoutFor, type Source } from "./layout.ts";
 import { samplersOf, type UniformPlace, updateSource } from "./print.ts";
 
-/** Who knows the scalars of an update: the host all of them, all but the factor of the gradient, or only those that do not change. */
+/** The place that knows the scalars of an update: the host all of them, all but the factor of the gradient, or only those that do not change. */
 export type Knowledge = "all" | "but the factor" | "but the steps";
 
 /** One draw of an update, and the outputs that it writes: 0 is the parameter, then slots. */

@@ -2,7 +2,7 @@ import * as tf from "@tensorflow/tfjs-core";
 import { SharedScalar } from "../scalar.ts";
 
 /**
- * What a step left on the device: a texture whose first row is about the step as a whole, and each further one about parameters that
+ * The record of a step on the device: a texture whose first row is about the step as a whole, and each further one about parameters that
  * have their scalars in common. A tensor of tfjs, which lives as long as any scalar in it.
  */
 export class Records {

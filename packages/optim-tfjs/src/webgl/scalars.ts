@@ -121,7 +121,7 @@ function power(log: string, base: string, exponent: string): string {
   return log.startsWith("log(") ? `power(${base}, ${exponent})` : `exp(${exponent} * ${log})`;
 }
 
-/** What the host sets for {@link HostScalar}, from the registers that it computed. */
+/** The values that the host sets for {@link HostScalar}, from the registers that it computed. */
 export function hostScalar({ register, of }: HostScalar, registers: Float64Array): number {
   const value = registers[register] as number;
   return of === "log" ? Math.max(Math.log(value), -1e30) : value;

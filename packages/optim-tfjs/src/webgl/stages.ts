@@ -29,7 +29,7 @@ type Stages = StepStages<tf.Variable, TensorCell, StepScalar>;
 
 /**
  * The stages as draws of our own: one a parameter, and where the device decides one more for each accumulator, one that folds, and one
- * for each set of parameters with the same scalars. What cannot be drawn (a rule of several passes, or that reads the size of a tensor; another backend is active) goes through
+ * for each set of parameters with the same scalars. An update that cannot be drawn (a rule of several passes, or that reads the size of a tensor; another backend is active) goes through
  * tfjs ops: any step may go either way, since both keep parameters and state in tensors of tfjs.
  */
 export class WebglStages implements Stages {

@@ -13,7 +13,7 @@ export interface Prepared {
   readonly draws: readonly UpdateDraw[];
 }
 
-/** What all items of a lane have in common. */
+/** The part that all items of a lane have in common. */
 export interface LaneUniforms {
   readonly host: Float32Array;
   /** The lane's row in the record. */

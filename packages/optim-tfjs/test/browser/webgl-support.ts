@@ -36,7 +36,7 @@ const counted = {
 
 export type Calls = { -readonly [K in keyof typeof counted]: number };
 
-/** What the calls of `run` ask of the context. */
+/** The calls that `run` makes on the context. */
 export function glCalls(run: () => void): Calls {
   const { gl } = webgl().gpgpu;
   const spies = Object.entries(counted).map(

@@ -5,7 +5,7 @@ import type { Metrics } from "./metrics.ts";
 
 type Always = "lr" | "momentum" | "lossScale" | "steps" | "skipped";
 
-/** What one wrapper reports: its learning rate and momentum, and what `readMetrics()` gives. */
+/** The report of one wrapper: its learning rate and momentum, and what `readMetrics()` gives. */
 export type WrapperMetrics = { readonly [K in Always]: number } & {
   /** Absent when not measured. Not finite for a step that was skipped. */
   readonly gradNorm?: number;

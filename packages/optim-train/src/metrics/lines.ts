@@ -11,7 +11,7 @@ export function textLines(write: WriteLine): MetricsSink {
   };
 }
 
-/** A JSON object a line, the step first. What is not finite is a string, `"NaN"`, which `Number` reads. */
+/** A JSON object a line, the step first. A number that is not finite is a string, `"NaN"`, which `Number` reads. */
 export function jsonLines(write: WriteLine): MetricsSink {
   return (step, metrics) => {
     write(jsonLine({ step, ...metrics }));

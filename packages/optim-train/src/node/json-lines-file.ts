@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { jsonLine } from "../metrics/lines.ts";
 import type { Metrics, MetricsSink } from "../metrics/metrics.ts";
 
-/** One line of a file. What was not finite is its name, as a string. */
+/** One line of a file. A number that was not finite is its name, as a string. */
 export type MetricsLine = Metrics & { readonly step: number };
 
 export interface MetricsFile extends MetricsSink {

@@ -5,7 +5,7 @@ import { adam, sgd } from "@mm/optim-rules";
 import { createRun } from "@mm/optim-train";
 import { wasmOptimizer } from "@mm/optim-wasm";
 
-/** What the page asks, and is answered after. */
+/** The question of the page, which is answered after it. */
 type Asked = "where" | "another rule" | "pause" | "unpause" | "stop";
 
 const w = new Float32Array(1);

@@ -32,7 +32,7 @@ interface End {
 
 const folderOf = (name: string): string => mkdtempSync(join(place, `${name}-`));
 
-/** What each rank noted at its end. */
+/** The notes of each rank at its end. */
 async function train(mpi: Mpi, ranks: number, folder: string, until: string, options: LaunchOptions = {}) {
   const { code, output } = await launch(mpi, ranks, program, [folder, until], options);
   const ends = Array.from({ length: ranks }, (_, rank) => {

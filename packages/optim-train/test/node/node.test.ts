@@ -60,7 +60,7 @@ describe("a file of JSON lines", () => {
     const log = (file: string) => ({ log: { every: 2, to: jsonLinesFile(file) } });
     await createLoop(temporaryFolder(), 30, log(whole)).train();
     await createLoop(folder, 30, log(cut)).train(13);
-    // What a killed process had logged past its last checkpoint.
+    // Lines that a killed process had logged past its last checkpoint.
     appendFileSync(cut, '{"step":14,"loss":7}\n{"step":16,"loss":7}\n{"st');
     const second = createLoop(folder, 30, log(cut));
     await second.run.resume();

@@ -164,7 +164,7 @@ export function emitPass(spec: PassSpec): FunctionWriter {
       for (const { node, vector } of stores) code.get(vector, local(node)).access(op.v128Store32Lane, 0, 0);
       for (const sum of columnSums) emitColumn(code, sum, local, scratch);
       const measured = new Set(gauges.flatMap(({ measure: { a, b } }) => [a, b]));
-      // What is the same for all elements must stay so: it is masked in another local.
+      // A value that is the same for all elements must stay so: it is masked in another local.
       const masked = new Map(
         [...measured].map((node) => [node, depthOf(node) === 2 ? local(node) : code.local(v128)]),
       );

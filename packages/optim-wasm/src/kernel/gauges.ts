@@ -2,7 +2,7 @@ import { type FunctionWriter, v128 } from "./assembler.ts";
 import { lanes } from "./lanes.ts";
 import * as op from "./opcodes.ts";
 
-/** What is added up in float64, or looked for: Σab, Σa, Σ|a|, max |a|. */
+/** The measures that are added up in float64, or looked for: Σab, Σa, Σ|a|, max |a|. */
 export type Measured = "dot" | "sum" | "sizes" | "largest";
 
 /** The state of a measurement. Sums: two float64 each, partials 0 and 1, 2 and 3. Largest: `first` alone, float32 as bits. */

@@ -42,7 +42,7 @@ export class Workspace {
   }
 }
 
-/** What its kernels need to run a program on a tensor: a float64 for each sum of a column, and what `orthogonalize` computes with. */
+/** The room that its kernels need to run a program on a tensor: a float64 for each sum of a column, and what `orthogonalize` computes with. */
 function kernelBytes({ passes, reductions, matrices }: Program, extents: Extents): number {
   const columns = passes.map((pass) =>
     pass.kind === "reduce"

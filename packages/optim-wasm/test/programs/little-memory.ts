@@ -1,4 +1,4 @@
-// node little-memory.mjs: trains small optimizers, a large one and one on an arena, under whatever limit the shell has set. What came of them
+// node little-memory.mjs: trains small optimizers, a large one and one on an arena, under whatever limit the shell has set. The outcome
 // goes to stdout as JSON.
 import { readFileSync } from "node:fs";
 import { isOptimError } from "@mm/optim-core";

@@ -8,7 +8,7 @@ import type { StepScalar } from "../loss-scaler.ts";
 import type { ParameterPort } from "../port.ts";
 import type { Vector, WebgpuBinding } from "../storage.ts";
 
-/** What {@link createEngine} makes. */
+/** The result of {@link createEngine}. */
 export interface WebgpuEngine<P> {
   /**
    * All members of an `Engine` of `@mm/optim-core/backend` but `differentiate` (and `named`, `isFrozen` and `context`, where a host library
@@ -16,7 +16,7 @@ export interface WebgpuEngine<P> {
    */
   members(): EngineMembers<P>;
   /**
-   * What a loss is multiplied by before it is differentiated, scale × loss scale: one float32 with the usages STORAGE and UNIFORM at offset 0
+   * The factor of a loss before it is differentiated, scale × loss scale: one float32 with the usages STORAGE and UNIFORM at offset 0
    * of its buffer. Always this binding; the value is right when commands run that are enqueued in a backward.
    */
   readonly seed: WebgpuBinding;

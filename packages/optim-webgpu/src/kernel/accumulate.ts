@@ -8,7 +8,7 @@ export type IncomingStorage = "f32" | "packed";
 
 /**
  * Adds incoming gradients to accumulators, or overwrites these, by `record.adds`; a workgroup a tile, as `updateKernel`. Both are planes of
- * one layout, the incoming one in its own element size. What stands in the other half of the last word of an odd number is not taken.
+ * one layout, the incoming one in its own element size. The other half of the last word of an odd number is not taken.
  *
  * Bindings: accumulator, incoming, table, range.
  */

@@ -3,7 +3,7 @@ import { record, tileElements } from "./layout.ts";
 import { wgsl } from "./wgsl.ts";
 
 /**
- * What is one per row or one per column of a matrix: slots, and what reductions per row or column have found. A slot is a vector in a buffer of its
+ * Vectors with one number per row or column of a matrix: slots, and what reductions per row or column have found. A slot is a vector in a buffer of its
  * own; what reductions have found lies in `scratch`, of each parameter those per row, then those per column, and behind them sums of groups of
  * rows, from which those per column are put together.
  *
@@ -92,7 +92,7 @@ export function alongFunctions(program: Program): string {
   );
 }
 
-/** What a workgroup knows of the matrix that its tile is of. Expects `tile` and `record`, and that the range's third word is its first tile's number. */
+/** The facts about the matrix that a workgroup's tile is of. Expects `tile` and `record`, and that the range's third word is its first tile's number. */
 export function shapeOf(program: Program): string {
   if (!isShaped(program)) return "";
   const at = alongAt(program);

@@ -49,7 +49,7 @@ export function printElements(
   });
 }
 
-/** What these reductions are of. */
+/** The subjects of these reductions. */
 export function operandsOfReductions({ reductions }: Program, numbers: readonly number[]): readonly number[] {
   return numbers.flatMap((index) => {
     const { a, b } = reductions[index] as TensorReduction;
@@ -101,7 +101,7 @@ export function matricesOf(program: Program, pass: ElementPass): readonly number
   return [...new Set(read)].sort((a, b) => a - b);
 }
 
-/** What a kernel binds beside gradient, table and range. */
+/** The bindings of a kernel beside gradient, table and range. */
 export interface ElementBindings {
   /** How parameter and slots are bound. */
   readonly written: BindingKind;
@@ -143,7 +143,7 @@ export function elementBindings(
 export const hasScratch = ({ reductions }: Program): boolean =>
   reductions.some(({ per }) => per !== "tensor");
 
-/** What a workgroup knows of its tile. Tiles of records that are not live are left. */
+/** The facts about a workgroup's tile. Tiles of records that are not live are left. */
 export const tileStart = (
   program: Program,
   scalars: string,

@@ -55,7 +55,7 @@ export function interpreter(registers: number, norms = 0): string {
   `;
 }
 
-/** What is done with the registers of a program that was executed. */
+/** The use of the registers of a program that was executed. */
 const writers = (): string => wgsl`
   // Writes the uniforms that stand at a word of the code, and gives the word behind them.
   fn writeUniforms(record: u32, at: u32, factor: f32) -> u32 {

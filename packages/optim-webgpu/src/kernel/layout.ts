@@ -1,5 +1,5 @@
 /**
- * What lies where in the buffers that kernels share, in words of 4 bytes. Words hold u32, or float32 by their bits; a *pair* is two
+ * The layout of the buffers that kernels share, in words of 4 bytes. Words hold u32, or float32 by their bits; a *pair* is two
  * float32 whose sum is the number.
  *
  * - `table`: header, code of programs, statics, records, tiles. Written by the host, and in records by `prepare`.
@@ -52,7 +52,7 @@ export const header = {
   latched: 21,
   /** For the seed kernel: 1 where the window begins, and the current scale is latched. */
   latches: 22,
-  /** What the host multiplies the loss by, apart from the loss scale: seed = this × latched. */
+  /** The host's factor of the loss, apart from the loss scale: seed = this × latched. */
   seedScale: 23,
   /** Partials of a tile in `normPartials`: as many as the program with most reductions has. */
   normStride: 24,
@@ -63,7 +63,7 @@ export const header = {
 } as const;
 export const headerWords = 32;
 
-/** What is measured of the gradients. */
+/** The measures of the gradients. */
 export const normKinds = { none: 0, 1: 1, 2: 2, power: 3, inf: 4 } as const;
 export type NormKind = keyof typeof normKinds;
 
@@ -71,7 +71,7 @@ export type NormKind = keyof typeof normKinds;
 export const record = {
   /** 1 where the parameter takes part in the step. */
   active: 0,
-  /** What `accumulate` does with the parameter's incoming gradient: 0 nothing, 1 add it, 2 overwrite with it. */
+  /** The effect of `accumulate` on the parameter's incoming gradient: 0 nothing, 1 add it, 2 overwrite with it. */
   adds: 1,
   /** 0: the host has written the uniforms. Else `prepare` computes them by the code at this word of the table. */
   code: 2,

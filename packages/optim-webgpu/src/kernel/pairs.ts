@@ -10,7 +10,7 @@ const pairLiteral = (value: number): string => {
 
 /**
  * Scalars on the device: a number is the sum of two float32, 48 bits (Dekker, "A floating-point technique for extending the available
- * precision", 1971). What rules compute from the step count cancels: in float32 RAdam would begin to rectify at another step.
+ * precision", 1971). Computations of rules from the step count cancel: in float32 RAdam would begin to rectify at another step.
  *
  * Compilers of shaders may reorder float arithmetic or fuse it, which would undo all of this: `o` hides a result from them behind a word
  * that is zero, and nobody but the host knows.

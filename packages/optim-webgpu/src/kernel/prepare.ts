@@ -58,7 +58,7 @@ const main = (): string => wgsl`
   if (table[${header.scaler}u] != 0u) { tellScaler(isFiniteStep); }
 `;
 
-/** What all partials say together. Called by all threads at once, since each of them goes through a part of them. */
+/** The sum of all partials. Called by all threads at once, since each of them goes through a part of them. */
 const normFunctions = (): string => wgsl`
   var<workgroup> sizes: array<u32, 64>;
   var<workgroup> sums: array<f32, 64>;
@@ -73,7 +73,7 @@ const normFunctions = (): string => wgsl`
     return size;
   }
 
-  // What a partial adds to the sum, in units of the scale that the norm is measured in. A thread that saw only zeros has a scale that says
+  // The share of a partial in the sum, in units of the scale that the norm is measured in. A thread that saw only zeros has a scale that says
   // nothing, and powers of which need not be finite.
   fn termOf(part: vec4u, kind: u32, size: u32) -> f32 {
     let sum = bitcast<f32>(part.z);
@@ -177,7 +177,7 @@ const recordFunctions = (): string => wgsl`
   }
 `;
 
-/** What one thread tells of the step: to whoever reads, and to the loss scaler. */
+/** The report of one thread on the step: to whoever reads, and to the loss scaler. */
 const reportFunctions = (): string => wgsl`
   fn report(norm: Wide, size: u32, applies: bool) {
     if (table[${header.normKind}u] != 0u) {
@@ -195,7 +195,7 @@ const reportFunctions = (): string => wgsl`
 
   struct LossScale { bits: u32, growthTracker: u32 }
 
-  // What update() makes of a dynamic loss scale. As bits, which keep a subnormal scale: 0 would never recover.
+  // The effect of update() on a dynamic loss scale. As bits, which keep a subnormal scale: 0 would never recover.
   fn nextLossScale(now: LossScale, found: bool) -> LossScale {
     let scale = number(bitcast<f32>(now.bits));
     if (found) {

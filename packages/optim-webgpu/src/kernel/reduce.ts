@@ -65,7 +65,7 @@ export const sumFunctions = (): string => wgsl`
     return select(bitcast<i32>(part.y) + exponentOf(size), -4096, size < 0x00800000u);
   }
 
-  // What a partial adds to a sum in units of 2^exponent. Where not all is finite, what is counts no more.
+  // The share of a partial in a sum, in units of 2^exponent. Where not all is finite, the finite part counts no more.
   fn termIn(part: vec4u, exponent: i32, isFiniteSum: bool) -> f32 {
     let sum = bitcast<f32>(part.z);
     if (!isFiniteSum) { return select(sum, 0f, isFinite(part.x)); }
@@ -73,7 +73,7 @@ export const sumFunctions = (): string => wgsl`
   }
 `;
 
-/** What the threads of a workgroup have found of a tile, each a partial of the array `found` from `begin` on, as one partial. */
+/** The findings of the threads of a workgroup on a tile, each a partial of the array `found` from `begin` on, as one partial. */
 export const foundFunctions = (sums: boolean): string => wgsl`
   fn sizeIn(begin: u32) -> u32 {
     var size = 0u;

@@ -27,7 +27,7 @@ interface ScalarCode {
   readonly terms: readonly number[];
 }
 
-/** What the host sends because it depends on hyperparameters alone: a register of the program, or the logarithm of its size. */
+/** The values that the host sends because they depend on hyperparameters alone: a register of the program, or the logarithm of its size. */
 type Static = { readonly constant: number } | { readonly register: number; readonly log: boolean };
 
 type Instruction = readonly [code: OpCode, a?: number, b?: number, c?: number];

@@ -41,7 +41,7 @@ function printed(program: Program, access: ParameterAccess, numbers: readonly nu
 }
 
 /**
- * What a pass reduces per row: a workgroup a row, and the next one. Dispatch a workgroup a tile.
+ * The reductions of a pass per row: a workgroup a row, and the next one. Dispatch a workgroup a tile.
  *
  * Bindings: as those of `updateKernel`, all read-only but `scratch`.
  */
@@ -97,7 +97,7 @@ export function rowsKernel(program: Program, pass: ReducePass, access: Parameter
 }
 
 /**
- * What a pass reduces per column, of each group of rows. Dispatch a workgroup a tile, and then `columnSumsKernel`.
+ * The reductions of a pass per column, of each group of rows. Dispatch a workgroup a tile, and then `columnSumsKernel`.
  *
  * Bindings: as those of `rowsKernel`.
  */

@@ -33,7 +33,7 @@ function updateOf({ passes }: Program): Extract<ElementPass, { readonly kind: "u
 export function updateKernel(program: Program, access: ParameterAccess): KernelSource {
   const { outputs, slots } = program;
   const pass = updateOf(program);
-  // What stays as it is is not among the stores.
+  // A value that stays as it is is not among the stores.
   const stores = pass.stores
     .filter(({ vector }) => vector >= 2)
     .map(({ node, vector }) => ({ node, slot: vector - 2 }));

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 
 /**
- * A copy of a tensor, in memory of its own. Steps write into the memory of variables. What shares it, a `variable.clone()` or a reshape,
+ * A copy of a tensor, in memory of its own. Steps write into the memory of variables. Whatever shares it, a `variable.clone()` or a reshape,
  * keeps its values all the same, since the variable then moves to new memory first; a snapshot leaves it where it is, and the next step as
  * cheap as all others.
  *

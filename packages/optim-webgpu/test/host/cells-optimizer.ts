@@ -83,7 +83,7 @@ export function cellsOptimizer<H extends BaseHyperparameters>(
   }
 }
 
-/** What a loss of the library leaves: its value, and gradients that it has multiplied by a number on the device. */
+/** The result of a loss of the library: its value, and gradients that it has multiplied by a number on the device. */
 interface Tape {
   /** Reads it. Waits for the device. */
   readonly value: () => Promise<number>;

@@ -145,7 +145,7 @@ describe("the loss scaler's next state", () => {
       expect(found || (await factorOf(steps)) === factor).toBe(true);
       state = nextLossScale(scaler, state.scale, state.growthTracker, found);
       expect((await steps.scalerStates())[1 - current]).toEqual({ ...state, found: 0 });
-      // What the next window needs is there already.
+      // The next window finds all that it needs.
       expect((await steps.latched())[1 - current]).toBe(state.scale);
       expect((await rig.floats(steps.seed))[0]).toBe(Math.fround(0.25 * state.scale));
     }

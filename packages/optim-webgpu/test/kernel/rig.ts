@@ -80,7 +80,7 @@ export class Rig {
   }
 }
 
-/** What a test brings for one parameter. */
+/** The data of a test for one parameter. */
 export interface TestParameter {
   readonly param: Float32Array;
   readonly grad: Float32Array;

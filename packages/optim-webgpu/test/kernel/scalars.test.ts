@@ -223,7 +223,7 @@ describe("each operation on scalars", () => {
     const records = await steps.records();
     const wrong: unknown[] = [];
     for (const [index, [first, second]] of pairs.entries()) {
-      // What no rule asks for: a decay rate outside [0, 1), a step count of 0, a power of infinity.
+      // Numbers that no rule asks for: a decay rate outside [0, 1), a step count of 0, a power of infinity.
       const left = new Set([
         ...(first >= 0 && first < 1 && second !== 0 ? [] : ["biasCorrection"]),
         ...(Math.abs(first) === Infinity ? ["pow"] : []),

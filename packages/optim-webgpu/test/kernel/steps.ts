@@ -28,7 +28,7 @@ import {
 } from "../../src/kernel/index.ts";
 import { type Dispatch, placesOf, planeOf, type Rig, type Table, tableOf } from "./rig.ts";
 
-/** What a test says of a step; absent is off. */
+/** The options of a step in a test; absent is off. */
 export interface StepHeader {
   readonly norm?: NormKind;
   readonly power?: number;

@@ -25,7 +25,7 @@ const anyParameters = (it: Program): TestParameter[] =>
     active: index % 5 !== 2,
   }));
 
-/** What the reference makes of them; nothing where they take no part. */
+/** The results of the reference for them; nothing where they take no part. */
 const reference = (
   it: Program,
   { param, grad, slots, uniforms = [], active = true }: TestParameter,

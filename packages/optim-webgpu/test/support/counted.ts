@@ -1,4 +1,4 @@
-/** What a device was asked to do since `reset()`, and what it holds. */
+/** The calls on a device since `reset()`, and the objects that it holds. */
 interface Counts {
   dispatches: number;
   /** Compute passes begun. */

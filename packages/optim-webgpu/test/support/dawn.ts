@@ -9,7 +9,7 @@ export interface TestAdapter {
   readonly available: boolean;
 }
 
-/** What every suite runs on: SwiftShader, or the driver that `VK_ICD_FILENAMES` names first. No shader-f16. */
+/** The adapter of every suite: SwiftShader, or the driver that `VK_ICD_FILENAMES` names first. No shader-f16. */
 export const defaultAdapter: TestAdapter = { name: "SwiftShader", available: true };
 
 /** The one with shader-f16; not on every machine: `describe.skipIf(!lavapipe.available)`. */

@@ -1,4 +1,4 @@
-/** What the device refuses from now on, in whosever scope: messages, as they come. */
+/** The refusals of the device from now on, in any scope: messages, as they come. */
 export function refusalsOf(device: GPUDevice): readonly string[] {
   const messages: string[] = [];
   const own = device.popErrorScope.bind(device);

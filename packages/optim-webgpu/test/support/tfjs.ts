@@ -4,10 +4,10 @@ import * as tf from "@tensorflow/tfjs-core";
 import { globals } from "webgpu";
 import { openDevice } from "./node.ts";
 
-/** Makes tfjs-backend-webgpu, on a new device, the active backend. What was on the one before is gone. */
+/** Makes tfjs-backend-webgpu, on a new device, the active backend. Tensors of the one before are gone. */
 export async function useTfjs(): Promise<GPUDevice> {
   const device = await openDevice();
-  // What it expects to find in a browser.
+  // It expects to find this in a browser.
   Object.assign(globalThis, globals);
   Object.defineProperty(globalThis, "navigator", { configurable: true, value: { gpu: {} } });
   const { WebGPUBackend } = await import("@tensorflow/tfjs-backend-webgpu");

@@ -53,7 +53,7 @@ function counts(): Counts {
   return { dispatches, submits, copies, writeBuffer, mapAsync, createBuffer, createBindGroup };
 }
 
-/** What tfjs asks of the device by itself, for a loss and its gradients; multiplied by a scalar, where it would be. */
+/** The calls of tfjs on the device by itself, for a loss and its gradients; multiplied by a scalar, where it would be. */
 function byTfjs(variables: Layers, loss: () => tf.Scalar, multiplied = true): Counts {
   const scalar = tf.tidy(() => tf.keep(tf.mean(data.x)));
   const backend = tf.backend() as unknown as { endComputePassEncoder(): void; submitQueue(): void };

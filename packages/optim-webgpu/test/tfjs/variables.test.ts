@@ -205,7 +205,7 @@ describe("closures", () => {
     expect(await wrapper.readMetrics()).toMatchObject({ steps: 2, lossScale: 16 });
     expect(failing).toThrow("no batch");
     wrapper.dispose();
-    // What the closure had recorded is no longer in the way.
+    // The closure's recording is no longer in the way.
     expect(await valuesOf(tf.square(w))).toEqual([9, 16]);
   });
 

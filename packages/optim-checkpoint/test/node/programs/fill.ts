@@ -1,5 +1,5 @@
-// node fill.mjs FOLDER: saves and keeps every checkpoint until a save is refused, trains on, makes room where it can, and saves again. What
-// happened goes to stdout as JSON.
+// node fill.mjs FOLDER: saves and keeps every checkpoint until a save is refused, trains on, makes room where it can, and saves again. The
+// outcome goes to stdout as JSON.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { takeCheckpoint } from "@mm/optim-checkpoint";

@@ -20,7 +20,7 @@ type Written<P> = ParamGroupInput<P, object> | RuledGroupInput<P, BaseHyperparam
  *
  * @param base the rule of groups that name no other
  * @param count of groups that the optimizer has already
- * @param places where each group, name and identity that it has was written. What is collected is added: give a copy, to be thrown away
+ * @param places where each group, name and identity that it has was written. Collected parameters are added to it: give a copy, to be thrown away
  * with the error where this throws
  * @throws OptimError `empty-parameters`, `duplicate-parameter` (both places named), `invalid-parameter`, `invalid-name`, `invalid-rule`
  */

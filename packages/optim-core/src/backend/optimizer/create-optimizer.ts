@@ -30,8 +30,8 @@ import {
 } from "./transfer.ts";
 
 /**
- * An {@link Optimizer} from an engine and a rule: names, groups, accumulation, the order of the stages, state. What `tfjsOptimizer` and
- * `wasmOptimizer` are made with.
+ * An {@link Optimizer} from an engine and a rule: names, groups, accumulation, the order of the stages, state. `tfjsOptimizer` and
+ * `wasmOptimizer` are made with it.
  *
  * @param who the function that the caller called, for messages: `"wasmOptimizer"`
  * @param rule followed by every group that names no other. `R` is a union of what all of them have, see {@link GroupsInput}
@@ -126,7 +126,7 @@ export function createOptimizer<
       return set.parameters.filter((parameter) => set.isFrozen(parameter)).map(({ name }) => name);
     },
 
-    // Refusals of what is asynchronous are rejections. What comes before the first await happens at the call.
+    // Refusals of what is asynchronous are rejections. Everything before the first await happens at the call.
     async readMetrics(lossScaler) {
       guard("readMetrics");
       const checkSkips = skips.beginRead(lifecycle.at("readMetrics"));

@@ -1,7 +1,7 @@
 import { OptimError } from "../../errors.ts";
 import type { LoadReport } from "../../state.ts";
 
-/** What the comparison of a state with an optimizer has found, by name. */
+/** The differences between a state and an optimizer, by name. */
 export class Differences {
   /** Here, not in the state. */
   readonly missing: string[] = [];

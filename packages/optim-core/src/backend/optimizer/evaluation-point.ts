@@ -37,7 +37,7 @@ export class EvaluationPoint<P, V, S> {
   readonly #lifecycle: Lifecycle;
   /** Absent while the parameters hold what is trained. */
   #swapped: readonly Swapped<P, V, S>[] | undefined;
-  /** What was marked, to be unmarked. */
+  /** The marks, to be taken off again. */
   #identities: readonly unknown[] = [];
 
   constructor(engine: StateEngine<P, V, S>, set: ParameterSet<P, V, S>, lifecycle: Lifecycle) {

@@ -50,7 +50,7 @@ function installParameter<P, V, S>(
   { parameter, step, stepped, data, scalars, fresh }: StagedParameter<P, V, S>,
 ): void {
   for (const [slot, vector] of fresh) {
-    // What was trained meanwhile may have made its own.
+    // Training meanwhile may have made its own.
     if (vectorOf(parameter, slot) !== undefined) engine.release(vector);
     else if (slot === pendingGradient) parameter.accumulator = vector;
     else parameter.slots.set(slot, vector);

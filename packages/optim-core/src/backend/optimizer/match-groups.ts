@@ -39,7 +39,7 @@ export function matchGroups(
   pairByParameters(here, saved, pair, found);
   // A copy: pairs leave the list.
   for (const a of here.slice()) {
-    // What shares no parameter with any is known by its position alone.
+    // A group that shares no parameter with any is known by its position alone.
     const b = saved.find(
       ({ name, unnamed, params }) => unnamed && name === a.name && shared(a.params, params) === 0,
     );

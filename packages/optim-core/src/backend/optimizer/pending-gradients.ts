@@ -1,6 +1,6 @@
 import type { EngineLossScaler } from "../engine.ts";
 
-/** What an optimizer knows of its pending gradients beside the gradients themselves. */
+/** The facts about pending gradients beside the gradients themselves. */
 export class PendingGradients<S> {
   /** The loss scale that they carry. */
   #scale: S | undefined;

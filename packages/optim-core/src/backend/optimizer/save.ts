@@ -83,7 +83,7 @@ function plan<P, V, S>(
   });
 }
 
-/** Vectors and scalars that are read together. What `vector` and `scalar` return gives the value after `run`. */
+/** Vectors and scalars that are read together. The functions that `vector` and `scalar` return give the value after `run`. */
 class Reads<V, S> {
   readonly #engine: Pick<StateEngine<never, V, S>, "read" | "readScalars">;
   readonly #vectors: V[] = [];

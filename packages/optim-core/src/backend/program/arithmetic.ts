@@ -1,7 +1,7 @@
 import type { BinaryOp, ComparisonOp, UnaryOp } from "./program.ts";
 
 /**
- * What the operations mean, once: scalars are computed with these in float64, and the elementwise reference rounds each result to
+ * The meaning of the operations, once: scalars are computed with these in float64, and the elementwise reference rounds each result to
  * float32 by storing it. For + − × ÷ √ of float32 operands that is the correctly rounded float32 result. A condition is 1 or 0.
  */
 export const operations: {

@@ -157,7 +157,7 @@ type Operands = readonly [Float32Array, Float32Array, Float32Array];
 
 /**
  * How every CPU backend sums: in float64, element i into partial i mod 4, and (0 + 1) + (2 + 3) at the end. Squares of finite float32
- * values cannot overflow there, so a finite tensor has a finite norm. What was added before is a multiple of 4 elements.
+ * values cannot overflow there, so a finite tensor has a finite norm. Earlier elements number a multiple of 4.
  */
 function addTerms(
   partials: Float64Array,
@@ -176,7 +176,7 @@ function combine(partials: Float64Array): number {
   return first + second + (third + fourth);
 }
 
-/** What a reduction over a gradient measures. */
+/** The measure of a reduction over a gradient. */
 export type Reduction =
   /** Σ |x|, Σ x², Σ (|x| ÷ scale)ᵖ in float64 */
   | { readonly power: number; readonly scale: number }

@@ -51,7 +51,7 @@ function updates(parts: Parts): readonly Pass[] {
     { node: outputs.param, vector: 0, axes: 3 },
     ...outputs.slots.map((node, slot) => ({ node, vector: 2 + slot, axes: slotAxes[slot] as Axes })),
   ];
-  // What stays as it is need not be written.
+  // A value that stays as it is need not be written.
   const changed = written.filter(({ node, vector }) => vectorOf(parts, nodes[node]) !== vector);
   return domains.flatMap((domain): Pass[] => {
     const stores = changed

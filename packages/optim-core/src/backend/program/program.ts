@@ -14,9 +14,9 @@ export type ElementNode =
   | { readonly op: "param" }
   | { readonly op: "grad" }
   | { readonly op: "slot"; readonly slot: number }
-  /** What a reduction per row or per column found. */
+  /** The result of a reduction per row or per column. */
   | { readonly op: "reduced"; readonly reduction: number }
-  /** What a matrix routine made. */
+  /** The result of a matrix routine. */
   | { readonly op: "matrix"; readonly matrix: number }
   | { readonly op: "uniform"; readonly uniform: number }
   | { readonly op: "const"; readonly value: number }
@@ -75,7 +75,7 @@ export interface GradientRewrite {
 /**
  * One number for a whole tensor, a row or a column: √Σa², Σa, Σab or max |a|. On hosts terms are exact in float64 and element i goes into
  * partial i mod 4, (0 + 1) + (2 + 3) at the end: i counts on over the rows where there is one number per tensor, and begins anew with each row
- * where there is one per row. Per column, rows are added in ascending order. What is per row or per column is rounded to float32 once.
+ * where there is one per row. Per column, rows are added in ascending order. Results per row or per column are rounded to float32 once.
  */
 export interface TensorReduction {
   readonly kind: "norm" | "sum" | "dot" | "largest";
@@ -103,7 +103,7 @@ export type ElementPass =
   | { readonly kind: "update"; readonly axes: Axes; readonly stores: readonly Store[] };
 
 /**
- * What a step does with a tensor, in order. All passes of updates are the last ones: what comes before them reads the old parameter and slots,
+ * The work of a step on a tensor, in order. All passes of updates are the last ones: the passes before them read the old parameter and slots,
  * so that a step that is skipped or that throws has changed nothing.
  */
 export type Pass =
@@ -130,7 +130,7 @@ export interface Program {
   readonly scalarSlots: readonly string[];
   readonly nodes: readonly ElementNode[];
   /**
-   * What each node differs along, in memory: rows are what its first dimension counts or, where outputs are the last, all but the last. What is 0
+   * The axes of each node, in memory: rows are what its first dimension counts or, where outputs are the last, all but the last. A node with 0
    * is the same for the whole tensor and can be hoisted.
    */
   readonly axes: readonly Axes[];

@@ -3,7 +3,7 @@ import { type Operation, operations } from "./arithmetic.ts";
 import type { Extents } from "./extents.ts";
 import type { Program, ScalarInstruction } from "./program.ts";
 
-/** What the scalar part of a rule reads, for one parameter tensor and one step. */
+/** The inputs of the scalar part of a rule, for one parameter tensor and one step. */
 export interface ScalarInputs {
   readonly hyperparameters: HyperparameterRecord;
   /** The parameter's step count, from 1: this step included. */

@@ -68,7 +68,7 @@ export interface SlotNames {
   readonly scalarSlots: ReadonlySet<string>;
   /** Those among `scalarSlots` that are one number for all tensors of the rule. */
   readonly shared: ReadonlySet<string>;
-  /** What keeps those. */
+  /** Keeps those. */
   readonly sharing: SharedSlot["shared"] | undefined;
   /** The axes of slots, as the rule sees them. */
   readonly axes: ReadonlyMap<string, Axes>;

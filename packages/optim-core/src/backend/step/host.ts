@@ -7,7 +7,7 @@ import { unscaleFactor } from "./unscale.ts";
 import { hostUpdate, type ParameterAccess } from "./update.ts";
 import type { VectorKernels } from "../program/vectors.ts";
 
-/** What an optimizer can do whose steps are those of {@link hostStages}, in place. Spread it, and correct what differs. */
+/** The capabilities of an optimizer whose steps are those of {@link hostStages}, in place. Spread it, and correct what differs. */
 export const hostCapabilities: Capabilities = /* @__PURE__ */ Object.freeze({
   decides: "host",
   inPlace: true,

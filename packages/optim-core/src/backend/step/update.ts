@@ -29,7 +29,7 @@ interface Frame<V> {
 const handsOn = ({ reductions, matrices }: Program): boolean =>
   matrices.length > 0 || reductions.some(({ per }) => per !== "tensor");
 
-/** What all items of a step have in common. */
+/** The part that all items of a step have in common. */
 interface Factors {
   readonly factor: number;
   /** A power of two that gradients are multiplied by first, where the factor alone would be too small for float32: see {@link splitFactor}. */
