@@ -1,9 +1,10 @@
-// Builds the documentation into site/dist: the pages of the repository, and the API reference. With --serve it is shown, too.
+// Builds the documentation into site/dist: the pages of the repository, the API reference, and llms.txt. With --serve it is shown, too.
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, serve } from "vitepress";
 import { deadAnchors } from "./anchors.mjs";
 import { writeApi } from "./api.mjs";
+import { writeLlms } from "./llms.mjs";
 import { pagesFolder, writePages } from "./pages.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -11,6 +12,7 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 writePages();
 await writeApi(join(pagesFolder, "api"));
 await build(here);
+writeLlms(join(here, "dist"));
 const dead = deadAnchors(join(here, "dist"));
 if (dead.length > 0) throw new Error(`links that lead nowhere:\n${dead.join("\n")}`);
 if (process.argv.includes("--serve")) {

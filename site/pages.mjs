@@ -42,7 +42,26 @@ export function writePages() {
     if (place.startsWith("source/")) write(place, asPage(file));
     else if (!place.endsWith(".md")) copy(file, place);
   }
+  copy("site/social.png", "public/social.png");
+  write("examples.md", examplesPage());
 }
+
+/** A list of all examples, each with what its README says first. */
+function examplesPage() {
+  const entries = markdownFiles()
+    .filter((page) => /^examples\/[^/]+\/README\.md$/.test(page))
+    .map((page) => {
+      const [title, ...paragraphs] = readPage(page).split(/\n\n+/);
+      const first = paragraphs.find((paragraph) => /^[A-Z]/.test(paragraph)) ?? "";
+      // A sentence that ends with a colon leads to what follows it there.
+      const sentences = withoutLinks(first).replace(/[^.]*:$/, "");
+      return `## [${title.slice(2)}](${addressOf(page)})\n\n${sentences}`;
+    });
+  return ["# Examples", "For everybody who would rather read a program.", ...entries].join("\n\n");
+}
+
+/** Links of a README are relative to it. */
+const withoutLinks = (text) => text.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
 
 /** The text of a page, each relative link replaced by the address that it has on the site. */
 function withLinks(page, found) {

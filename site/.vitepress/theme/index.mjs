@@ -1,7 +1,9 @@
 // VitePress's own theme, with the fonts of the reader's system: nothing is fetched from elsewhere.
+import { onContentUpdated } from "vitepress";
 import theme from "vitepress/theme-without-fonts";
 import { h } from "vue";
 import samples from "../../../examples/gan-digits/docs/images/samples.png";
+import { enhanceTables } from "./tables.mjs";
 import "./style.css";
 
 const picture = () =>
@@ -11,4 +13,11 @@ const picture = () =>
     alt: "Digits that a generator drew, from noise on the left to the end of its training on the right",
   });
 
-export default { extends: theme, Layout: () => h(theme.Layout, null, { "home-hero-image": picture }) };
+const Layout = {
+  setup() {
+    onContentUpdated(() => enhanceTables(document));
+    return () => h(theme.Layout, null, { "home-hero-image": picture });
+  },
+};
+
+export default { extends: theme, Layout };
