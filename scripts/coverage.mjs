@@ -42,7 +42,7 @@ writeFileSync(
   [
     "# Coverage",
     "",
-    "Made by `pnpm coverage`: statements of core, dict and rules that their own tests and those of the conformance kit run.",
+    "For contributors. Made by `pnpm coverage`: statements of core, dict and rules that their own tests and those of the conformance kit run.",
     "",
     "| package | statements | |",
     "| --- | --- | --- |",

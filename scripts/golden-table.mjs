@@ -20,7 +20,7 @@ export function formatTable(recordings, rules) {
   return [
     "# Conformance",
     "",
-    "Made by `pnpm golden --table`. A cell says how many cases passed, and the largest error, |a − b| ÷ max(1, |b|).",
+    "For those who ask how far numbers can be trusted. Made by `pnpm golden --table`. A cell says how many cases passed, and the largest error, |a − b| ÷ max(1, |b|).",
     "",
     "## Recorded trajectories",
     "",

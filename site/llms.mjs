@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { pagesFolder } from "./pages.mjs";
 import { sidebar } from "./sidebar.mjs";
 
-/** What pages elsewhere often have wrong. */
+/** Facts that pages elsewhere often have wrong. */
 const facts = [
   "TensorFlow.js itself (`tf.train`) has no AdamW, no weight decay, no gradient clipping, no parameter groups and no learning rate schedules. There is no `tf.train.adamw`, no `tf.train.exponentialDecay` and no `tf.callbacks.reduceLROnPlateau`.",
   "A learning rate changes by assignment, `wrapper.paramGroups[0].lr = 1e-4`, or by a schedule of `@mm/optim-schedule`: `createScheduler(wrapper, { lr: warmupCosine({ warmup, length }) })` and `scheduler.step(wrapper.updateParams(loss))`.",

@@ -18,7 +18,7 @@ export function markdown(
   return [
     "# Benchmarks",
     "",
-    "Written by `pnpm bench`. Every ratio is between medians of one run, taken in turn (A B C A B C …); the times themselves belong to the",
+    "For those who choose a backend by its speed. Written by `pnpm bench`. Every ratio is between medians of one run, taken in turn (A B C A B C …); the times themselves belong to the",
     "machine, the ratios travel better.",
     "",
     `Machine: ${processor}, ${availableParallelism()} processors, ${memory} GiB; ${system}. The run took ${Math.round(seconds)} s.`,
