@@ -129,7 +129,7 @@ async function browser() {
     await opened.close();
     return { runtime, version: started.version(), ...result };
   };
-  const inPage = () => import("/kit.js").then(({ runKit }) => runKit());
+  const inPage = () => import(new URL("/kit.js", location.href).href).then(({ runKit }) => runKit());
   const inWorker = () =>
     new Promise((resolve, reject) => {
       const worker = new Worker("/worker.js", { type: "module" });

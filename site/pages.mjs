@@ -52,7 +52,7 @@ function examplesPage() {
     .filter((page) => /^examples\/[^/]+\/README\.md$/.test(page))
     .map((page) => {
       const [title, ...paragraphs] = readPage(page).split(/\n\n+/);
-      const first = paragraphs.find((paragraph) => /^[A-Z]/.test(paragraph)) ?? "";
+      const first = paragraphs.find((paragraph) => /^[A-Za-z]/.test(paragraph)) ?? "";
       // A sentence that ends with a colon leads to what follows it there.
       const sentences = withoutLinks(first).replace(/[^.]*:$/, "");
       return `## [${title.slice(2)}](${addressOf(page)})\n\n${sentences}`;

@@ -7,7 +7,7 @@ const exitCodes = { done: 0, failed: 1, badOptions: 2, interrupted: 130 } as con
  * Runs a program, and sets the exit code of the process.
  *
  * @param parse gives what the command line says, or `undefined` where all was said with it
- * @param load loads the rest only then, since TensorFlow.js takes longer than saying what is wrong with an option. What it gives tells whether all is
+ * @param load loads the rest only then, since TensorFlow.js takes longer than saying what is wrong with an option. Its result tells whether all is
  * done: a person may have stopped it
  */
 export async function runProgram<CommandLine>(

@@ -7,7 +7,7 @@ import { Command, Option } from "commander";
 import { completeSettings, optimizers, type OptimizerName, type Settings } from "./settings.ts";
 
 export interface CommandLine {
-  /** What was given, without defaults. */
+  /** The options that were given, without defaults. */
   readonly given: Partial<Settings>;
   /** Folder of all that is written. */
   readonly out: string;

@@ -63,8 +63,8 @@ export function createModel(sizes: Sizes, random: Random): Model {
 }
 
 /**
- * Normal, with deviations 0.5 ÷ √(tokens in an embedding), 0.1 for positions, 1 ÷ √(inputs) for what stands first in a block. What stands last in a
- * block is 0, and so is the head: the first loss is ln V.
+ * Normal, with deviations 0.5 ÷ √(tokens in an embedding), 0.1 for positions, 1 ÷ √(inputs) for what stands first in a block. The last weights of a
+ * block are 0, and so is the head: the first loss is ln V.
  */
 function createWeights({ vocabulary, context, layers, width }: Sizes, random: Random): Weights {
   const weights: Record<string, tf.Variable> = {};

@@ -1,4 +1,4 @@
-// What a transformer is made of, each with a gradient of its own: tfjs's would keep more, and take twice as long.
+// The operations of a transformer, each with a gradient of its own: tfjs's would keep more, and take twice as long.
 import * as tf from "@tensorflow/tfjs-core";
 
 type Operation<Inputs extends readonly tf.Tensor[], Result extends tf.Tensor> = (...inputs: Inputs) => Result;

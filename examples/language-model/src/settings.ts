@@ -3,7 +3,7 @@ import type { Backend } from "@mm-examples/gan-digits/settings";
 export const optimizers = ["muon", "adamw", "schedule-free"] as const;
 export type OptimizerName = (typeof optimizers)[number];
 
-/** What decides the numbers of a run. Saved in its checkpoints: a resumed run keeps them. */
+/** The settings that decide the numbers of a run. Saved in its checkpoints: a resumed run keeps them. */
 export interface Settings {
   readonly tfjsBackend: Backend;
   /** One training after the other, each from the same beginning. */

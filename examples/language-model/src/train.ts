@@ -10,7 +10,7 @@ import type { OptimizerName, Settings } from "./settings.ts";
 import type { Text } from "./text.ts";
 import { write } from "./write.ts";
 
-/** What was written after so many steps. */
+/** The text that was written after so many steps. */
 export interface Sample {
   readonly step: number;
   readonly text: string;

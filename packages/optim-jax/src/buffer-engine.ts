@@ -73,7 +73,7 @@ export function bufferEngine(): BufferEngine {
 class Passes {
   readonly #engine: WebgpuEngine<Variable>;
   readonly #device: GPUDevice;
-  /** What a loss is multiplied by, as jax-js sees it: it takes no buffer of others, so the number is copied into one of its own. */
+  /** The factor of a loss, as jax-js sees it: it takes no buffer of others, so the number is copied into one of its own. */
   #seed: np.Array | undefined;
   /** Gradients whose copies may not be submitted yet: until then their buffers are given to nobody else. */
   #held: np.Array[] = [];
@@ -90,7 +90,7 @@ class Passes {
       this.#engine,
       request,
       (seed) => {
-        // What was held back is submitted by now.
+        // Held back work is submitted by now.
         this.release();
         const { value, gradients } = differentiate(loss, parameters, () => this.#seedOf(seed));
         const done = (copied: boolean): void => {

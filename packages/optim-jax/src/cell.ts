@@ -2,11 +2,11 @@ import { getWebGPUDevice, type numpy as np } from "@jax-js/jax";
 import { arrayOf, bufferOf, copyBuffer, copyOf, type JaxDevice } from "./arrays.ts";
 import { requireOwnBuffers } from "./probe.ts";
 
-/** What a variable holds. */
+/** The content of a variable. */
 export interface Cell {
   readonly device: JaxDevice;
   readonly shape: readonly number[];
-  /** What a loss is differentiated with respect to. On webgpu steps write into its buffer, so it is never handed out. */
+  /** The array that a loss is differentiated with respect to. On webgpu steps write into its buffer, so it is never handed out. */
   readonly array: np.Array;
   /** An array of the values as they are now, which nothing changes; the caller's to consume. */
   read(): np.Array;

@@ -3,7 +3,7 @@ import type { JaxDevice } from "./arrays.ts";
 import type { Cell } from "./cell.ts";
 import { cellOf, isVariable, type Variable } from "./variable.ts";
 
-/** What an engine says of a variable. @throws OptimError `invalid-parameter` for anything but a live one on this device */
+/** An engine's description of a variable. @throws OptimError `invalid-parameter` for anything but a live one on this device */
 export function describeVariable(value: Variable, where: string, device: JaxDevice): ParameterDescription {
   if (!isVariable(value)) {
     return refuse("invalid-parameter", where, "a Variable of this copy of @mm/optim-jax", value, {

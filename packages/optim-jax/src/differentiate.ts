@@ -48,7 +48,7 @@ export function differentiate<P extends Parameter<Variable, unknown, unknown>>(
   });
 }
 
-/** What a closure is given. `read` takes the parameters that it reads. */
+/** The argument of a closure. `read` takes the parameters that it reads. */
 function reader(primalOf: ReadonlyMap<Variable, np.Array>, read?: Set<Variable>): ReadVariables {
   const arrayOf = (variable: Variable): np.Array => {
     const primal = primalOf.get(variable);

@@ -4,7 +4,7 @@ import type { ArraysOf, VariableTree } from "./variable-tree.ts";
 
 /**
  * Reads variables inside a loss closure: `at(w)` is an array, `at(model)` a model of arrays. Each array is a reference of its own, to be consumed by the
- * function that it is passed to, so `at(w).mul(at(w))` needs no `.ref`. What is read has a gradient, if it is a parameter of the optimizer that is not
+ * function that it is passed to, so `at(w).mul(at(w))` needs no `.ref`. A variable that is read has a gradient, if it is a parameter of the optimizer that is not
  * frozen; everything else is a constant.
  */
 export type ReadVariables = <T extends VariableTree>(model: T) => ArraysOf<T>;

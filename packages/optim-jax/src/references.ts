@@ -25,5 +25,5 @@ export function referencesTo(args: readonly Argument[]): readonly Argument[] {
   return tree.ref(args as np.Array[]);
 }
 
-/** What a function under jit takes: arrays, and objects and arrays of them. */
+/** The arguments of a function under jit: arrays, and objects and arrays of them. */
 export type Argument = np.Array | readonly Argument[] | { readonly [name: string]: Argument };

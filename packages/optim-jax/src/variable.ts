@@ -85,7 +85,7 @@ export class Variable {
   }
 }
 
-/** What a variable of this copy of the package holds. */
+/** The content of a variable of this copy of the package. */
 export function cellOf(variable: Variable): Cell {
   return cells.get(variable) as Cell;
 }

@@ -25,7 +25,7 @@ export function variableOf(device: Device, ...values: number[]): Variable {
   return new Variable(arrayOf(Float32Array.from(values), [values.length], device));
 }
 
-/** What is in an array of float32, which is consumed. Waits for the device. */
+/** The elements of an array of float32, which is consumed. Waits for the device. */
 export async function elementsOf(array: np.Array): Promise<number[]> {
   return Array.from((await array.data()) as Float32Array);
 }

@@ -1,4 +1,4 @@
-// What the kit cannot know: closures, references and lazy arrays of jax-js.
+// Tests of what the kit cannot know: closures, references and lazy arrays of jax-js.
 import { jit, numpy as np } from "@jax-js/jax";
 import { createOptimWrapper } from "@mm/optim-core";
 import {

@@ -19,7 +19,7 @@ import {
   type Tensor,
 } from "@mm/optim-core/rule";
 
-/** What is projected, and by which gradient it is decided whether. */
+/** The value that is projected, and the gradient by which it is decided whether. */
 export interface Projected {
   readonly param: Tensor;
   readonly grad: Tensor;

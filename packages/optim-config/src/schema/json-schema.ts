@@ -150,7 +150,7 @@ function chosen(alternatives: readonly JsonSchema[], value: unknown, path: strin
   }
   if (others.length === 0) return first;
   const members = value as Members;
-  // What one of them alone has tells them apart by its name.
+  // A field that one of them alone has tells them apart by its name.
   const isCommon = (name: string): boolean =>
     ofType.filter(({ properties }) => properties?.[name]?.enum !== undefined).length > 1;
   const wordsOf = ({ properties = {} }: JsonSchema): readonly (readonly [string, readonly string[]])[] =>

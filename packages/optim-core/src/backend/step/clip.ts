@@ -7,7 +7,7 @@ import type { GradientRewrite } from "../program/program.ts";
  */
 export type StepClip = Omit<ClipGradByNorm, "per"> | ClipGradByValue;
 
-/** What programs do with the gradient. */
+/** The change of the gradient in programs. */
 export function rewriteOf(clipGrad: ClipGrad | undefined, zeroNonFinite: boolean): GradientRewrite {
   if (clipGrad?.type === "value") return { clipValue: true, zeroNonFinite };
   if (clipGrad?.type === "adaptive")
@@ -17,7 +17,7 @@ export function rewriteOf(clipGrad: ClipGrad | undefined, zeroNonFinite: boolean
     : { clipValue: false, zeroNonFinite };
 }
 
-/** What the stages are told of it. */
+/** The clipping that the stages do. */
 export function stepClipOf(clipGrad: ClipGrad | undefined): StepClip | undefined {
   if (clipGrad?.type === "adaptive") return { type: "value", clipValue: clipGrad.clipFactor };
   if (clipGrad === undefined || clipGrad.type === "value" || clipGrad.per !== "tensor") return clipGrad;
