@@ -15,7 +15,8 @@ test("a sentence begins with its subject, in pages and comments, unless it asks 
 });
 
 test("messages of errors are read, too", async () => {
-  const source = `\nthrow new ${"Error"}("What came is no state");\n`;
+  const failing = "throw new Error";
+  const source = `\n${failing}("What came is no state");\n`;
   expect(await problemsIn("a.mjs", source)).toEqual([
     '2: begins with "What": name the subject first (subjectFirst)',
   ]);
