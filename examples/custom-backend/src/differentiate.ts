@@ -20,7 +20,7 @@ export function differentiate(
   const gradients = gradientsOf(value, Math.fround(scale * lossScale));
   return {
     value: returnLoss ? value : undefined,
-    // What the loss does not reach has no gradient, which is not the same as zeros.
+    // A parameter that the loss does not reach has no gradient, which is not the same as zeros.
     gradients: parameters.flatMap((parameter) => {
       const gradient = gradients.get(parameter.value);
       return gradient === undefined ? [] : [[parameter, gradient] as const];

@@ -1,6 +1,6 @@
 // The library that gets an optimizer, as small as one can be: tensors of numbers that remember what they were computed from.
 
-/** What a result was computed from, and what a gradient of the result is for each of these. */
+/** The tensors that a result was computed from, and the gradient of the result for each of these. */
 interface Origin {
   readonly inputs: readonly Tensor[];
   readonly pull: (gradient: readonly number[]) => readonly (readonly number[])[];
