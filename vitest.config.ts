@@ -41,7 +41,7 @@ const notOfBuilds = [
 ];
 
 // A slow machine is no failure, nor is one that is shared with other files; what hangs still ends.
-const timeouts = { testTimeout: 60_000, hookTimeout: 60_000 };
+const timeouts = { testTimeout: 180_000, hookTimeout: 180_000 };
 
 // By default one core is left to vitest itself: on a machine with two, files would run one after the other.
 const maxWorkers = Math.max(2, availableParallelism() - 1);

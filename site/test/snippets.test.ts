@@ -18,7 +18,7 @@ it("the list has no marker that no block needs", () => {
   expect(Object.keys(markers).filter((marker) => !used.includes(marker))).toEqual([]);
 });
 
-it("blocks compile", { timeout: 120_000 }, () => {
+it("blocks compile", { timeout: 300_000 }, () => {
   const typescript = createRequire(join(root, "package.json")).resolve("typescript/package.json");
   expect(compile()).toBe("");
 
@@ -50,7 +50,7 @@ beforeEach(() => {
 
 it.each(snippets.filter(({ browser }) => !browser))(
   "$where runs",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async ({ file, context, throws }) => {
     const run = async () => {
       await import(join(root, file));

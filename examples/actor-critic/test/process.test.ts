@@ -49,7 +49,7 @@ it("ends with 2 and a message for bad options", () => {
 
 it(
   "stops on Ctrl-C, and goes on with the lines of a run that was not stopped",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     const lines = (out: string): readonly unknown[] =>
       readFileSync(join(out, "metrics.jsonl"), "utf8")

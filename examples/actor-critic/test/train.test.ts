@@ -58,7 +58,7 @@ it("gives the same numbers for the same seed, others for another", async () => {
   expect(other.end.weights).not.toEqual(first.end.weights);
 });
 
-it("resumed, gives the bits of a run that was not stopped", { timeout: 120_000 }, async () => {
+it("resumed, gives the bits of a run that was not stopped", { timeout: 300_000 }, async () => {
   const settings = { ...defaultSettings, iterations: 5 };
   const whole = await trained(settings);
   const folder = mkdtempSync(join(tmpdir(), "actor-critic-"));

@@ -47,7 +47,7 @@ it("ends with 2 where there is nothing to resume, or something else", async () =
 // Some seconds; long on a machine that is busy otherwise.
 it(
   "writes a checkpoint on Ctrl-C, and goes on from it; without a terminal in plain lines",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     const out = join(folder, "run");
     const first = "checkpoint-000001.safetensors";

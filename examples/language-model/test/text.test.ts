@@ -6,7 +6,7 @@ import { createTokenizer, learnPieces } from "../src/tokenizer.ts";
 
 const committed = readFileSync(textFile, "utf8");
 
-it("what is committed is what the package and the tokenizer give", { timeout: 120_000 }, () => {
+it("what is committed is what the package and the tokenizer give", { timeout: 300_000 }, () => {
   expect(committed === mobyDick()).toBe(true);
   expect(learnPieces(committed, 512)).toEqual(readPieces());
 });

@@ -19,7 +19,7 @@ describe.each([1, 2, 3])("%d threads", (size) => {
   let results: readonly Results[] = [];
   beforeAll(async () => {
     results = await inThreads(program, size, caseNames, folder);
-  }, 60_000);
+  }, 300_000);
   expectExchanges(() => results, size);
   expectEquality(() => results, "arrays");
   expectEquality(() => results, "arena");

@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 beforeAll(() => {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
-}, 120_000);
+}, 300_000);
 
 const checkpoint = "checkpoint-000001.safetensors";
 
@@ -27,7 +27,7 @@ it("ends with 2 and a message for bad options", async () => {
   );
 });
 
-it("trains, tells how it goes, and draws both pictures", { timeout: 120_000 }, async () => {
+it("trains, tells how it goes, and draws both pictures", { timeout: 300_000 }, async () => {
   const out = join(folder, "run");
   const { code, stdout } = await run(["--steps", "4", "--batch", "64", "--side", "16", "--out", out]);
   expect(code).toBe(0);
@@ -41,7 +41,7 @@ it("trains, tells how it goes, and draws both pictures", { timeout: 120_000 }, a
   expect([width, height]).toEqual([256, 256]);
 });
 
-it("on Ctrl-C stops, draws what it has learned, and ends with 130", { timeout: 120_000 }, async () => {
+it("on Ctrl-C stops, draws what it has learned, and ends with 130", { timeout: 300_000 }, async () => {
   const out = join(folder, "stopped");
   const args = ["--steps", "100000", "--batch", "64", "--side", "16", "--out", out];
   const { code, stdout } = await run(args, (child) => {

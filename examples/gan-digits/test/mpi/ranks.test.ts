@@ -28,7 +28,7 @@ afterAll(() => rmSync(place, { recursive: true }));
 beforeAll(() => {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
-}, 120_000);
+}, 300_000);
 
 /** Five images over all ranks, in windows of two. */
 const options = ["--batch", "5", "--accumulate", "2", "--log-every", "1"];
@@ -101,7 +101,7 @@ test("the numbers are those of one process, and one rank alone says and writes t
   // Sums of float32 in another order, over four steps of two networks that follow each other: 3e-7 was seen in ten on another device.
   const off = found.map((norm, index) => Math.abs(norm / (expected[index] ?? Number.NaN) - 1));
   expect(Math.max(...off)).toBeLessThan(1e-5);
-}, 240_000);
+}, 300_000);
 
 test.each<[string, Mpi, number]>([
   ["Open MPI, which says that it was interrupted", openMpi, 1],

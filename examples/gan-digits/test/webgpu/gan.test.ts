@@ -16,7 +16,7 @@ const example = fileURLToPath(new URL("../..", import.meta.url));
 beforeAll(() => {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
-}, 120_000);
+}, 300_000);
 
 let stop: (() => Promise<void>) | undefined;
 afterEach(async () => {
@@ -31,7 +31,7 @@ const tolerance = 1e-5;
 it.each<[string, Partial<Settings>]>([
   ["plain", {}],
   ["accumulating and clipping", { accumulate: 2, clipNorm: 0.5 }],
-])("on WebGPU the numbers follow those on wasm: %s", { timeout: 180_000 }, async (_, options) => {
+])("on WebGPU the numbers follow those on wasm: %s", { timeout: 300_000 }, async (_, options) => {
   const run = async (tfjsBackend: Backend): Promise<Trained["lines"]> => {
     stop = await startBackend(tfjsBackend);
     const settings = shortSettings({ iterations: 10, logEvery: 1, tfjsBackend, ...options });
@@ -47,7 +47,7 @@ it.each<[string, Partial<Settings>]>([
   expect(Math.max(...off)).toBeLessThan(tolerance);
 });
 
-it("on WebGPU a resumed run gives the numbers of an uninterrupted one", { timeout: 180_000 }, async () => {
+it("on WebGPU a resumed run gives the numbers of an uninterrupted one", { timeout: 300_000 }, async () => {
   stop = await startBackend("webgpu");
   const settings = shortSettings({ tfjsBackend: "webgpu", iterations: 6, logEvery: 1, accumulate: 4 });
   const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
@@ -59,7 +59,7 @@ it("on WebGPU a resumed run gives the numbers of an uninterrupted one", { timeou
   rmSync(folder, { recursive: true });
 });
 
-it("as a program stops on Ctrl-C, and leaves a checkpoint", { timeout: 180_000 }, async () => {
+it("as a program stops on Ctrl-C, and leaves a checkpoint", { timeout: 300_000 }, async () => {
   const out = mkdtempSync(join(tmpdir(), "gan-digits-"));
   const args = [
     "--backend",

@@ -27,6 +27,8 @@ export async function openSite({ webgpu }: { readonly webgpu: boolean }): Promis
   return {
     async open(options) {
       const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
+      // A slow machine is no failure.
+      page.setDefaultTimeout(120_000);
       const errors: string[] = [];
       page.on("console", (message) => {
         if (message.type() === "error") errors.push(message.text());

@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { smallSettings } from "../settings.ts";
 import { lossesOf, trained } from "../trained.ts";
 
-it("five steps on WebGPU give the losses of wasm", { timeout: 240_000 }, async () => {
+it("five steps on WebGPU give the losses of wasm", { timeout: 300_000 }, async () => {
   const run = async (tfjsBackend: Backend): Promise<readonly number[]> => {
     const stop = await startBackend(tfjsBackend);
     const { training, lines } = await trained("muon", smallSettings({ steps: 5, tfjsBackend }), {

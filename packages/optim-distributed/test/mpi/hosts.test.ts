@@ -54,4 +54,4 @@ test("two hosts over TCP: the numbers of one process, replicas equal to the bit"
     expect(second?.hash).toEqual(first?.hash);
     expect(first?.difference).toBeLessThanOrEqual(1e-6);
   }
-}, 90_000);
+}, 300_000);

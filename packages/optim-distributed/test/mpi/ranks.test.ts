@@ -31,7 +31,7 @@ describe.each(launches)("$name, $size ranks", ({ name, mpi, size }) => {
       { length: size },
       (_, rank) => JSON.parse(readFileSync(join(folder, `${rank}.json`), "utf8")) as Results,
     );
-  }, 70_000);
+  }, 300_000);
 
   test("is that library", () => {
     for (const { version } of results) expect(version).toContain(name);

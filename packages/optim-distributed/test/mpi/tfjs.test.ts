@@ -16,7 +16,7 @@ beforeAll(async () => {
   const { code, output } = await launch(openMpi, 2, await bundleProgram("tfjs-ranks"), [folder]);
   if (code !== 0) throw new Error(`the job ended with ${code}\n${output}`);
   results = [0, 1].map((rank) => JSON.parse(readFileSync(join(folder, `${rank}.json`), "utf8")) as Results);
-}, 70_000);
+}, 300_000);
 
 test.each(["cpu", "wasm"])(
   "tfjs-%s: 100 steps as one process on the whole batch, replicas equal to the bit, no tensor left",

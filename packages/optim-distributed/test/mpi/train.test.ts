@@ -39,4 +39,4 @@ test("two optimizers under mpirun: as one process, resumed by another number of 
   for (const name of ["slope", "offset", "spread"] as const) {
     expect(Math.abs(resumed[name] - alone[name])).toBeLessThan(1e-5);
   }
-}, 120_000);
+}, 300_000);

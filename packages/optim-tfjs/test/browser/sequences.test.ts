@@ -9,7 +9,7 @@ test.each<ExecutionPath>([
   { name: "tfjs-webgl, by ops", backend: "webgl", options: { lowering: "ops" }, inPlace: false },
 ])(
   "$name: any sequence of calls leaves a wrapper as plain arithmetic has it",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async (path) => {
     expect(await searchSequence(await tfjsFactory(path), 200)).toBeUndefined();
   },

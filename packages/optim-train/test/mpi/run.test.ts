@@ -48,7 +48,7 @@ describe.each<[string, Mpi]>([
 ])("%s", (name, mpi) => {
   test(
     "rank 0 logs and saves, and any number of ranks goes on with its file",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const [alone] = (await train(mpi, 1, folderOf("alone"), "20")).ends;
       expect(alone).toMatchObject({ iteration: 20, lines: 4, steps: 10 });
@@ -78,7 +78,7 @@ describe.each<[string, Mpi]>([
 
   test(
     "Ctrl-C: all ranks stop after the same iteration, with a file to go on from",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const folder = folderOf("stopped");
       const { code, ends, output } = await train(mpi, 2, folder, "forever", {
