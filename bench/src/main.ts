@@ -6,6 +6,7 @@
 import type { Effort, Section } from "./measure.ts";
 import { distributed } from "./distributed.ts";
 import { jax } from "./jax.ts";
+import { languageModel } from "./language-model.ts";
 import { loop } from "./loop.ts";
 import { matrices } from "./matrices.ts";
 import { overhead } from "./overhead.ts";
@@ -27,8 +28,8 @@ if (process.argv.includes("--webgpu")) {
 } else {
   const started = performance.now();
   const sections: Section[] = [];
-  for (const suite of [wasm, matrices, tfjs, jax, webgl, overhead, loop, distributed, page])
-    sections.push(...(await suite(effort)));
+  const suites = [wasm, matrices, tfjs, jax, webgl, overhead, loop, distributed, page, languageModel];
+  for (const suite of suites) sections.push(...(await suite(effort)));
   const adapters = await webgpuInSoftware(effort);
   if (effort.smoke) {
     const count = [sections, ...adapters.map((adapter) => adapter.sections)].flat().length;

@@ -56,7 +56,7 @@ interface Groups {
   readonly rest: Weights;
 }
 
-function groupsOf(weights: Weights): Groups {
+export function groupsOf(weights: Weights): Groups {
   const those = (belongs: (name: string, rank: number) => boolean): Weights =>
     Object.fromEntries(Object.entries(weights).filter(([name, { rank }]) => belongs(name, rank)));
   const isHidden = (name: string, rank: number): boolean => name.includes(".") && rank === 2;
