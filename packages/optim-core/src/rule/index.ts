@@ -21,11 +21,12 @@ export {
   type InitialValue,
   perColumn,
   perRow,
-  shared,
   type SharedSlot,
+  type SharedStorage,
   type SlotAlong,
   type SlotDeclarations,
 } from "./slots.ts";
+export { shared } from "./shared.ts";
 export {
   abs,
   add,

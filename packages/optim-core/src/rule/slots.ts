@@ -1,5 +1,4 @@
-import { SharedSlots } from "../backend/optimizer/shared-slots.ts";
-import type { Scalar, Tensor, Value } from "./expression.ts";
+import type { Expression, Scalar, Tensor, Value } from "./expression.ts";
 
 declare const begins: unique symbol;
 
@@ -18,18 +17,15 @@ export const perColumn = (initial = 0): SlotAlong<"column"> => ({ per: "column",
 /** A scalar slot that is one number for all tensors of a rule, as it is declared. */
 export interface SharedSlot {
   /** Its storage, for backends. */
-  readonly shared: typeof SharedSlots;
+  readonly shared: SharedStorage;
   readonly initial: number;
 }
 
-/**
- * Declares a scalar slot of one number for all tensors of the rule in an optimizer (Prodigy's step size). It moves once a step, whichever tensors
- * take it: its next value may read hyperparameters, other shared slots and what {@link total} sums up, and nothing of one tensor alone. The
- * hyperparameters that it reads must be the same in all groups of the rule.
- *
- * @param initial what it holds before the first step
- */
-export const shared = (initial: number): SharedSlot => ({ shared: SharedSlots, initial });
+/** What keeps shared slots; the rest of it is core's own. */
+export interface SharedStorage {
+  /** The first thing in the next value of a shared slot that is of one tensor alone. */
+  ofOneTensor(next: Expression, isShared: (slot: string) => boolean): string | undefined;
+}
 
 /**
  * The content of a slot before the parameter's first step: a number everywhere, or with `"param"` what the parameter holds then. A slot that

@@ -116,7 +116,8 @@ export class ParameterSet<P, V, S> {
       .filter((parameter) => parameter.pending && !this.isFrozen(parameter))
       .map((parameter) => this.#item(parameter, rewrite));
     for (const { everySlot } of this.groups) {
-      if (everySlot.sharing) this.#shared ??= new everySlot.sharing(this.#engine, this.parameters);
+      if (everySlot.sharing)
+        this.#shared ??= new (everySlot.sharing as typeof SharedSlots)(this.#engine, this.parameters);
     }
     this.#shared?.spread(items, this.groups);
     return items;
