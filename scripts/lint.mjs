@@ -1,5 +1,5 @@
 // Rules (type-aware: they read what the build made), types of everything that is not emitted, formatting, links between Markdown files,
-// and no host names of registries.
+// plain English, and no host names of registries.
 import { join } from "node:path";
 import { runAll } from "./run.mjs";
 import { root } from "./workspace.mjs";
@@ -12,5 +12,6 @@ await runAll([
   ["formatting", ["prettier", "--check", "--log-level", "warn", "."]],
   ["types", ["tsc", "-p", "."]],
   ["links", ["node_modules/.bin/remark", "..", ...quietly, ...links], join(root, "site")],
+  ["prose", ["node", "scripts/prose.mjs"]],
   ["host names", ["node", "scripts/host-names.mjs"]],
 ]);

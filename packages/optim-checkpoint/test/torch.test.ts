@@ -332,7 +332,7 @@ describe("several rules in one optimizer here", () => {
     await wrapper.loadStateDict((await decodeTorchState(input, wrapper)) as OptimWrapperStateDict);
     return (await wrapper.stateDict()).optimizer;
   }
-  /** What is asked of a state: counts, slots and hyperparameters by group. */
+  /** The parts of a state that are compared: counts, slots and hyperparameters by group. */
   const told = ({ params, groups }: OptimWrapperStateDict["optimizer"]) => ({
     step: params[0]?.step,
     slots: params.map(({ slots }) => slots),

@@ -13,7 +13,7 @@ import { launch, openMpi } from "../../../../packages/optim-distributed/test/mpi
 const example = fileURLToPath(new URL("../..", import.meta.url));
 const place = mkdtempSync(join(tmpdir(), "language-model-mpi-"));
 afterAll(() => rmSync(place, { recursive: true }));
-// What runs as a process is the build; where it is up to date this does nothing.
+// A process runs the build; where it is up to date this does nothing.
 beforeAll(() => {
   const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
   execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);

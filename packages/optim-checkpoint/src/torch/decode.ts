@@ -33,7 +33,7 @@ export interface TorchStateOptions extends ProgressOptions {
   readonly innerCount?: number;
 }
 
-/** What PyTorch saved of several optimizers, a file each, which are one here: Muon's and AdamW's, say, whose groups have rules of their own. */
+/** The states that PyTorch saved of several optimizers, a file each, which are one here: Muon's and AdamW's, say, whose groups have rules of their own. */
 export interface TorchParts {
   readonly parts: readonly ByteInput[];
 }

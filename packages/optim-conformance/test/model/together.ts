@@ -52,7 +52,7 @@ const calls: fc.Arbitrary<readonly Call[]> = fc.array(
   { maxLength: 12 },
 );
 
-/** What of a tensor the rule keeps, and the number that all share. */
+/** The part of a tensor that the rule keeps, and the number that all share. */
 interface Modelled {
   readonly rows: { [N in Name]: number };
   all: number;
