@@ -21,7 +21,7 @@ export interface SharedSlot {
   readonly initial: number;
 }
 
-/** What keeps shared slots; the rest of it is core's own. */
+/** Keeps shared slots. The rest of it is core's own. */
 export interface SharedStorage {
   /** The first thing in the next value of a shared slot that is of one tensor alone. */
   ofOneTensor(next: Expression, isShared: (slot: string) => boolean): string | undefined;
