@@ -46,6 +46,7 @@ test("a backend with one rule brings no other rule, no other backend, no wrapper
     "Expression",
     "abs",
     "add",
+    "div",
     "eq",
     "isExpression",
     "lift",
@@ -55,6 +56,7 @@ test("a backend with one rule brings no other rule, no other backend, no wrapper
     "mul",
     "neg",
     "select",
+    "sqrt",
     "sub",
   ];
   expect([...(files.get("core/rule/expression") ?? [])].sort()).toEqual(needed);
