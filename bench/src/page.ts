@@ -26,6 +26,8 @@ export async function page({ smoke }: Effort): Promise<readonly Section[]> {
   });
   try {
     const opened = await browser.newPage();
+    // The first iteration on a backend compiles its shaders, in software.
+    opened.setDefaultTimeout(180_000);
     await opened.goto(server.resolvedUrls?.local[0] as string);
     await opened.locator("#run:enabled").click();
     await observeLongTasks(opened);
@@ -71,7 +73,8 @@ async function observeLongTasks(opened: Page): Promise<void> {
 
 /** Changes to a backend and takes so many of the figures that the page shows, without the first, which has the warm-up in it. */
 async function visit(opened: Page, name: string, count: number): Promise<readonly number[]> {
-  const iteration = () => opened.evaluate(() => Number(document.body.dataset["iteration"]));
+  // Absent until the first iteration is done.
+  const iteration = () => opened.evaluate(() => Number(document.body.dataset["iteration"] ?? 0));
   await opened.locator(`input[value=${name}]`).check();
   await opened.getByText(/^The state moved along|starts? afresh|^Training/).waitFor();
   const values: number[] = [];
