@@ -3,8 +3,8 @@ import { checkpointStore } from "@mm/optim-checkpoint";
 import { openCheckpoints } from "@mm/optim-checkpoint/node";
 import { isOptimError } from "@mm/optim-core";
 import type { FoundRun, SavedRun } from "@mm/optim-train";
-import { isCheckpointFile } from "./command-line.ts";
 import { UsageError } from "./errors.ts";
+import { isCheckpointFile } from "./options.ts";
 import type { Settings } from "./settings.ts";
 
 /** A run to go on from, and the settings that it was started with. */

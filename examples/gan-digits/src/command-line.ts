@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { UsageError } from "./errors.ts";
 import { readOptimConfig } from "./optim-config.ts";
-import { above, atLeast, flag, fraction, parseOptions, whole } from "./options.ts";
+import { above, atLeast, flag, fraction, isCheckpointFile, parseOptions, whole } from "./options.ts";
 import { backends, completeSettings, rules, type Settings } from "./settings.ts";
 
 export interface CommandLine {
@@ -24,9 +24,6 @@ interface ParsedOptions extends Partial<Settings> {
 }
 
 const defaultOut = fileURLToPath(new URL("../runs/latest", import.meta.url));
-
-/** The path of a checkpoint: a file, or else the folder with it. */
-export const isCheckpointFile = (path: string): boolean => path.endsWith(".safetensors");
 
 /** @returns `undefined` when help was asked for, and printed. @throws UsageError */
 export function parseCommandLine(argv: readonly string[]): CommandLine | undefined {

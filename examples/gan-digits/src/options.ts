@@ -20,6 +20,9 @@ export function parseOptions<Parsed extends object>(
 export const flag = (name: string): string =>
   `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
+/** The path of a checkpoint: a file, or else the folder with it. */
+export const isCheckpointFile = (path: string): boolean => path.endsWith(".safetensors");
+
 type Parser = (text: string) => number;
 
 export const above = (limit: number): Parser => number((value) => value > limit, `a number above ${limit}`);

@@ -15,7 +15,7 @@ import { createModel } from "./model.ts";
 import { createOptim } from "./optim.ts";
 import { run } from "./run.ts";
 import { completeSettings, type OptimizerName } from "./settings.ts";
-import { loadText } from "./text.ts";
+import { loadText } from "./load-text.ts";
 
 const compared = ["muon", "adamw"] as const;
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -34,7 +34,12 @@ const measured: Measured[] = [];
 for (const seed of seeds) {
   const out = at(`../runs/seed-${seed}`);
   if (!existsSync(`${out}/losses.png`))
-    await run({ given: { seed }, out, checkpointEvery: 100, resume: existsSync(folderOf(out, "muon")) });
+    await run({
+      given: { seed },
+      out,
+      checkpointEvery: 100,
+      ...(existsSync(folderOf(out, "muon")) && { resume: out }),
+    });
   const linesOf = (optimizer: OptimizerName): readonly MetricsLine[] =>
     jsonLinesFile(`${folderOf(out, optimizer)}/metrics.jsonl`).read();
   measured.push({ seed, out, muon: linesOf("muon"), adamw: linesOf("adamw") });

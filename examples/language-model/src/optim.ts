@@ -1,7 +1,7 @@
 import { createOptimWrapper, type Optimizer, type OptimWrapperOptions } from "@mm/optim-core";
 import { distributed } from "@mm/optim-distributed";
 import { adamw, ema, muon, scheduleFreeAdamw } from "@mm/optim-rules";
-import { createScheduler, wsd } from "@mm/optim-schedule";
+import { createScheduler, linear, type Scheduler, warmupCosine, wsd } from "@mm/optim-schedule";
 import { type TfjsLoss, tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import type * as tf from "@tensorflow/tfjs-core";
 import type { Weights } from "./model.ts";
@@ -27,23 +27,30 @@ function createOptimizer(
 ): Optimizer<TfjsLoss, tf.Scalar> {
   const betas = [0.9, 0.99] as const;
   const decay = { weightDecay: 0.1 };
+  const { lr, muonLr } = ratesOf(name, settings);
   if (name === "schedule-free") {
-    const rule = scheduleFreeAdamw({ lr: 16e-3, betas, warmupSteps: warmup(settings) });
+    const rule = scheduleFreeAdamw({ lr, betas, warmupSteps: warmup(settings) });
     return tfjsOptimizer(rule, [
       { name: "hidden", params: hidden, ...decay },
       { name: "head", params: head, ...decay },
       { name: "rest", params: rest },
     ]);
   }
-  const rule = ema(adamw({ lr: 8e-3, betas, weightDecay: 0 }), average);
+  const rule = ema(adamw({ lr, betas, weightDecay: 0 }), average);
   return tfjsOptimizer(rule, [
     name === "muon"
-      ? { name: "hidden", params: hidden, rule: ema(muon({ lr: 0.02, ...decay }), average) }
+      ? { name: "hidden", params: hidden, rule: ema(muon({ lr: muonLr, ...decay }), average) }
       : { name: "hidden", params: hidden, ...decay },
     { name: "head", params: head, ...decay },
     { name: "rest", params: rest },
   ]);
 }
+
+/** The rates of AdamW and of Muon. */
+export const ratesOf = (name: OptimizerName, { lr, muonLr }: Partial<Settings>) => ({
+  lr: lr ?? (name === "schedule-free" ? 16e-3 : 8e-3),
+  muonLr: muonLr ?? 0.02,
+});
 
 /** The weights that a model is judged and sampled with: an average over some 20 steps. */
 const average = { emaDecay: 0.95, emaWarmup: 5 };
@@ -69,13 +76,34 @@ export function groupsOf(weights: Weights): Groups {
 
 export type LanguageOptim = ReturnType<typeof createOptim>;
 
-/** Up, level, and down to 0 over the second half. A rule without a schedule needs none. */
-export function createSchedule(name: OptimizerName, optim: LanguageOptim, settings: Settings) {
-  const { steps } = settings;
+/** Drives the rates of all groups. A rule without a schedule needs none. */
+export function createSchedule(name: OptimizerName, optim: LanguageOptim, settings: Settings): Scheduler {
+  const { steps: length, schedule = "decay" } = settings;
   const rising = warmup(settings);
-  const decay = Math.max(1, Math.floor(steps / 2));
-  const lr = wsd({ warmup: rising, length: steps, decay, startFactor: 1 / (rising + 1) });
-  return createScheduler(optim, name === "schedule-free" ? {} : { lr });
+  const rise = { warmup: rising, length, startFactor: 1 / (rising + 1) };
+  const shapes = {
+    decay: () => wsd({ ...rise, decay: Math.max(1, Math.floor(length / 2)) }),
+    level: () => linear({ startFactor: rise.startFactor, length: Math.max(1, rising) }),
+    cosine: () => warmupCosine(rise),
+  };
+  return createScheduler(optim, name === "schedule-free" ? {} : { lr: shapes[schedule]() });
+}
+
+/** Rates and schedule of these settings from now on, as if they had held from the beginning. @returns what drives them in the place of `before` */
+export function retune(
+  name: OptimizerName,
+  optim: LanguageOptim,
+  before: Scheduler,
+  settings: Settings,
+): Scheduler {
+  const counts = before.stateDict();
+  before.dispose();
+  const { lr, muonLr } = ratesOf(name, settings);
+  for (const group of optim.paramGroups) group.lr = name === "muon" && group.name === "hidden" ? muonLr : lr;
+  if (optim.baseParamSettings) optim.baseParamSettings.lr = lr;
+  const schedule = createSchedule(name, optim, settings);
+  schedule.loadStateDict(counts, { restore: { schedules: false, initial: false } });
+  return schedule;
 }
 
 const warmup = ({ steps }: Settings): number => Math.min(50, Math.floor(steps / 6));

@@ -13,13 +13,14 @@ import type { Ranks } from "./optim.ts";
 import { createProgress, indented } from "./progress.ts";
 import { joinRanks } from "./ranks.ts";
 import { completeSettings, type OptimizerName, type Settings } from "./settings.ts";
-import { loadText, type Text } from "./text.ts";
+import { loadText } from "./load-text.ts";
+import type { Text } from "./text.ts";
 import { createTraining, type Sample } from "./train.ts";
 
 /** Trains one optimizer after the other, and writes all that is written. @returns whether all steps are done: a person may have stopped it */
 export async function run({ given, out, resume, checkpointEvery }: CommandLine): Promise<boolean> {
   const ranks = await joinRanks();
-  const found = resume ? await findRuns(out) : undefined;
+  const found = resume === undefined ? undefined : await findRuns(resume);
   const settings = found ? resumedSettings(found.settings, given) : completeSettings(given);
   const stopBackend = await startBackend(settings.tfjsBackend);
   const trained: Trained[] = [];

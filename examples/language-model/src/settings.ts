@@ -3,6 +3,10 @@ import type { Backend } from "@mm-examples/gan-digits/settings";
 export const optimizers = ["muon", "adamw", "schedule-free"] as const;
 export type OptimizerName = (typeof optimizers)[number];
 
+/** Up at the beginning, then: level and down to 0 over the second half; level to the end; down along half a cosine. */
+export const schedules = ["decay", "level", "cosine"] as const;
+export type ScheduleName = (typeof schedules)[number];
+
 /** The settings that decide the numbers of a run. Saved in its checkpoints: a resumed run keeps them. */
 export interface Settings {
   readonly tfjsBackend: Backend;
@@ -18,6 +22,12 @@ export interface Settings {
   readonly context: number;
   readonly layers: number;
   readonly width: number;
+  /** Of AdamW. Default: that of the recipe. */
+  readonly lr?: number;
+  /** Of Muon, the same. */
+  readonly muonLr?: number;
+  /** Default `"decay"`. The warm-up of a schedule-free rule is its own, and all its schedule. */
+  readonly schedule?: ScheduleName;
 }
 
 /** A recipe that works, with what was `given` laid over it. */

@@ -1,8 +1,4 @@
-import { readFileSync } from "node:fs";
 import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
-
-export const textFile = /* @__PURE__ */ new URL("../data/moby-dick.txt", import.meta.url);
-export const piecesFile = /* @__PURE__ */ new URL("../data/pieces.txt", import.meta.url);
 
 export interface Text {
   readonly tokenizer: Tokenizer;
@@ -14,16 +10,18 @@ export interface Text {
   readonly charactersPerToken: number;
 }
 
-export function readPieces(): readonly string[] {
-  const lines = readFileSync(piecesFile, "utf8").trimEnd().split("\n");
-  return lines.map((line) => JSON.parse(line) as string);
-}
-
-export function loadText(): Text {
-  const tokenizer = createTokenizer(readPieces());
-  const tokens = tokenizer.encode(readFileSync(textFile, "utf8"));
+/** A text as tokens. `pieces` is a JSON string a line. */
+export function textOf(text: string, pieces: string): Text {
+  const tokenizer = createTokenizer(piecesOf(pieces));
+  const tokens = tokenizer.encode(text);
   const border = Math.floor(0.95 * tokens.length);
   const validation = tokens.subarray(border);
   const charactersPerToken = tokenizer.decode(validation).length / validation.length;
   return { tokenizer, training: tokens.subarray(0, border), validation, charactersPerToken };
 }
+
+export const piecesOf = (lines: string): readonly string[] =>
+  lines
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as string);

@@ -5,7 +5,8 @@ import * as tf from "@tensorflow/tfjs-core";
 import { batchAt, drawPlaces } from "./batch.ts";
 import { evaluate } from "./evaluate.ts";
 import { createModel, type Model } from "./model.ts";
-import { createOptim, createSchedule, type LanguageOptim, type Ranks } from "./optim.ts";
+import type { Info } from "./info.ts";
+import { createOptim, createSchedule, type LanguageOptim, type Ranks, retune } from "./optim.ts";
 import type { OptimizerName, Settings } from "./settings.ts";
 import type { Text } from "./text.ts";
 import { write } from "./write.ts";
@@ -22,6 +23,13 @@ export interface Training {
   readonly run: Run<LanguageOptim>;
   /** All so far, those before a resume included. */
   readonly samples: readonly Sample[];
+  /** Writes from the prompt, as of now: between two iterations. */
+  sample(): Promise<void>;
+  /**
+   * Goes on by another optimizer, other rates or another schedule, between two iterations. Weights whose rule stays keep their state.
+   * The size of the model, its batches and the steps are those of the beginning.
+   */
+  change(name: OptimizerName, settings: Settings): Promise<void>;
   /** Trains until all steps are done, or the run is stopped. */
   train(): Promise<void>;
   dispose(): void;
@@ -40,6 +48,9 @@ interface Options extends Pick<RunOptions, "signal" | "store" | "onSaveError"> {
   readonly validationRows?: number;
   /** Tokens that it writes. Default 120. */
   readonly sampleTokens?: number;
+  /** How often a run is judged, and how often it writes. Default 12 and 4. */
+  readonly looks?: number;
+  readonly writes?: number;
 }
 
 /** A model, its optimizer, and the run that trains it. */
@@ -55,19 +66,26 @@ export function createTraining(
     validationRows = 128,
     sampleTokens = 120,
     logEvery = 2,
+    looks = 12,
+    writes = 4,
     ...options
   }: Options = {},
 ): Training {
   const { steps, rows, accumulate, context, layers, width, seed } = settings;
   const random = createRandom(seed, "training");
   const model = createModel({ vocabulary: text.tokenizer.pieces.length, context, layers, width }, random);
-  const optim = createOptim(name, model.weights, settings, ranks);
+  let optim = createOptim(name, model.weights, settings, ranks);
+  let schedule = createSchedule(name, optim, settings);
+  // A save reads it, so it says how the run goes on.
+  let info: Info = { program: "language-model", optimizer: name, settings };
   const samples = plainState<readonly Sample[]>([]);
   const run = createRun({
     optim,
-    schedulers: createSchedule(name, optim, settings),
+    schedulers: schedule,
     until: steps * accumulate,
-    info: { program: "language-model", optimizer: name, settings },
+    get info() {
+      return info;
+    },
     state: {
       samples,
       random: {
@@ -89,19 +107,19 @@ export function createTraining(
       model.sizes,
     );
 
-  /** A twelfth of the run, or a quarter, ends with this step. */
+  /** One of so many parts of the run ends with this step. */
   const ends = (part: number, step: number): boolean =>
     step === Math.round((Math.round((step * part) / steps) * steps) / part);
   const isFirst = (ranks?.rank ?? 0) === 0;
 
   async function train(): Promise<void> {
-    if (isFirst && run.iteration === 0) await sample(0);
+    if (isFirst && samples.value.length === 0) await sample();
     for await (const iteration of run) {
       const { input, targets, rows } = nextBatch();
       run.update(() => model.loss(input, targets), { weight: rows });
       tf.dispose([input, targets]);
       const step = iteration / accumulate;
-      if (isFirst && ends(12, step)) await run.untimed(() => look(step));
+      if (isFirst && ends(looks, step)) await run.untimed(() => look(step));
     }
   }
 
@@ -110,22 +128,39 @@ export function createTraining(
     const validation = await optim.evaluating(() => evaluate(model, text.validation, validationRows));
     const bitsPerCharacter = validation / Math.LN2 / text.charactersPerToken;
     run.log({ validation, bitsPerCharacter, seconds: run.seconds });
-    if (ends(4, step)) await sample(step);
+    if (ends(writes, step)) await sample(step);
   }
 
-  async function sample(step: number): Promise<void> {
+  async function sample(step = run.iteration / accumulate): Promise<void> {
     const written = await optim.evaluating(() => write(model, text.tokenizer, seed, sampleTokens));
     samples.value = [...samples.value, { step, text: written }];
     onSample?.({ step, text: written });
   }
 
+  async function change(next: OptimizerName, to: Settings): Promise<void> {
+    if (next !== info.optimizer) {
+      const other = createOptim(next, model.weights, to, ranks);
+      const state = await optim.stateDict();
+      await other.loadStateDict(state, { strict: false, restore: { hyperparameters: false } });
+      optim.dispose();
+      optim = other;
+    }
+    schedule = retune(next, optim, schedule, to);
+    info = { ...info, optimizer: next, settings: to };
+    run.use(optim, schedule);
+  }
+
   return {
     model,
-    optim,
+    get optim() {
+      return optim;
+    },
     run,
     get samples() {
       return samples.value;
     },
+    sample: () => sample(),
+    change,
     train,
     dispose() {
       optim.dispose();

@@ -11,6 +11,8 @@ describe("parseCommandLine", () => {
     ["--optimizer sgd", "muon, adamw, schedule-free"],
     ["--backend webgl", "wasm, cpu, webgpu"],
     ["--width 40", "a multiple of 32"],
+    ["--lr 0", "a number above 0"],
+    ["--schedule wsd", "decay, level, cosine"],
     ["--iterations 5", "unknown option"],
   ])("refuses %s", (line, message) => {
     const parse = () => parseCommandLine(line.split(" "));
@@ -29,10 +31,18 @@ describe("parseCommandLine", () => {
   it("resumes from the folder that is written to, or from the one that is named", () => {
     expect(parseCommandLine(["--out", "/runs/a", "--resume"])).toMatchObject({
       out: "/runs/a",
-      resume: true,
+      resume: "/runs/a",
     });
-    expect(parseCommandLine(["--resume", "/runs/b"])).toMatchObject({ out: "/runs/b", resume: true });
-    expect(parseCommandLine(["--out", "/runs/a"])).toMatchObject({ out: "/runs/a", resume: false });
+    expect(parseCommandLine(["--resume", "/runs/b"])).toMatchObject({ out: "/runs/b", resume: "/runs/b" });
+    expect(parseCommandLine(["--out", "/runs/a"])).not.toHaveProperty("resume");
+  });
+
+  it("resumes from a checkpoint, and writes elsewhere", () => {
+    const line = "--resume /down/page.safetensors --out /runs/a";
+    expect(parseCommandLine(line.split(" "))).toMatchObject({
+      out: "/runs/a",
+      resume: "/down/page.safetensors",
+    });
   });
 });
 
@@ -41,4 +51,5 @@ it("a run goes on as it was started, and says where it was asked for another", (
   expect(resumedSettings(saved, { seed: 7, optimizers: ["muon", "adamw"] })).toEqual(saved);
   expect(() => resumedSettings(saved, { steps: 600 })).toThrow(UsageError);
   expect(() => resumedSettings(saved, { steps: 600 })).toThrow("--steps 600: the run was started with 300");
+  expect(() => resumedSettings(saved, { lr: 0.1 })).toThrow("--lr 0.1: the run was started with its default");
 });

@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { mobyDick } from "../src/moby-dick.ts";
-import { loadText, readPieces, textFile } from "../src/text.ts";
+import { loadText, piecesFile, textFile } from "../src/load-text.ts";
+import { piecesOf } from "../src/text.ts";
 import { createTokenizer, learnPieces } from "../src/tokenizer.ts";
 
 const committed = readFileSync(textFile, "utf8");
 
 it("what is committed is what the package and the tokenizer give", { timeout: 300_000 }, () => {
   expect(committed === mobyDick()).toBe(true);
-  expect(learnPieces(committed, 512)).toEqual(readPieces());
+  expect(learnPieces(committed, 512)).toEqual(piecesOf(readFileSync(piecesFile, "utf8")));
 });
 
 it("joins the most frequent pair, again and again, inside words", () => {

@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { checkpointStore } from "@mm/optim-checkpoint";
+import { openCheckpoints } from "@mm/optim-checkpoint/node";
 import { startBackend } from "@mm-examples/gan-digits/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { batchAt } from "../src/batch.ts";
+import { infoOf } from "../src/info.ts";
 import { completeSettings, optimizers } from "../src/settings.ts";
 import { createTraining } from "../src/train.ts";
 import { smallSettings } from "./settings.ts";
@@ -56,6 +59,52 @@ describe.each(optimizers)("%s", (name) => {
     dispose(one);
     expect(tf.memory().numTensors).toBe(atStart);
   });
+});
+
+describe("a change between two iterations", () => {
+  const settings = smallSettings({ steps: 12, layers: 1 });
+  const half = (folder: string) => trained("muon", settings, { stopAfter: 6, folder });
+  const lrs = (one: Trained): readonly number[] => one.training.optim.getLr().lr;
+
+  it("sets rates and schedule as if they had held from the first step", async () => {
+    const one = await half(mkdtempSync(join(folder, "run-")));
+    // A warm-up of 12 ÷ 6 steps, level to 6, then a line to 0.
+    expect(lrs(one)).toEqual([0.02, 8e-3, 8e-3]);
+    await one.training.change("muon", { ...settings, lr: 4e-3, muonLr: 0.01, schedule: "cosine" });
+    // (1 + cos(π (6 − 2) ÷ (12 − 2))) ÷ 2 = 0.6545
+    lrs(one).forEach((lr, group) => expect(lr).toBeCloseTo(0.6545 * [0.01, 4e-3, 4e-3][group]!, 6));
+    await one.training.change("muon", settings);
+    expect(lrs(one)).toEqual([0.02, 8e-3, 8e-3]);
+    dispose(one);
+  });
+
+  it("to another optimizer leaves what follows the same rule its state", async () => {
+    const one = await half(mkdtempSync(join(folder, "run-")));
+    await one.training.change("adamw", settings);
+    const { params } = (await one.training.optim.stateDict()).optimizer;
+    const stepsOf = (name: string): number | undefined => params.find((param) => param.name === name)?.step;
+    expect([stepsOf("head"), stepsOf("embedding"), stepsOf("0.query")]).toEqual([6, 6, 0]);
+    expect(lrs(one)).toEqual([8e-3, 8e-3, 8e-3]);
+    dispose(one);
+  });
+
+  it.each(["muon", "schedule-free"] as const)(
+    "goes on in another process, which knows it from the checkpoint: %s",
+    async (name) => {
+      const place = mkdtempSync(join(folder, "run-"));
+      const one = await half(place);
+      await one.training.change(name, { ...settings, lr: 4e-3, schedule: "level" });
+      await one.training.run.save();
+      const found = await checkpointStore(openCheckpoints(place)).find();
+      const info = infoOf(found!)!;
+      expect(info).toMatchObject({ optimizer: name, settings: { lr: 4e-3, schedule: "level" } });
+      const other = await trained(info.optimizer, info.settings, { resume: true, folder: place });
+      await one.training.train();
+      expect(other.training.run.iteration).toBe(12);
+      expect(await bits(other)).toEqual(await bits(one));
+      dispose(one, other);
+    },
+  );
 });
 
 it("begins as one who knows nothing: each of 512 tokens is as likely", () => {

@@ -4,7 +4,7 @@ import { openCheckpoints } from "@mm/optim-checkpoint/node";
 import type { Metrics } from "@mm/optim-train";
 import { expect } from "vitest";
 import type { OptimizerName, Settings } from "../src/settings.ts";
-import { loadText } from "../src/text.ts";
+import { loadText } from "../src/load-text.ts";
 import { createTraining, type Training } from "../src/train.ts";
 
 export const text = loadText();
@@ -16,7 +16,7 @@ export interface Trained {
 }
 
 interface How {
-  /** An iteration after which it is stopped, and saved. */
+  /** An iteration after which it is stopped, and saved. A second `train()` goes on. */
   readonly stopAfter?: number;
   /** Where it is saved, and resumed from. */
   readonly folder?: string;
@@ -31,6 +31,7 @@ export async function trained(
   settings: Settings,
   { stopAfter, folder, resume, logEvery = 2, onLine }: How = {},
 ): Promise<Trained> {
+  let stop = stopAfter;
   const lines: [number, Metrics][] = [];
   const times = new Set(["seconds", "perSecond", "secondsLeft"]);
   const training: Training = createTraining(name, settings, text, {
@@ -40,7 +41,7 @@ export async function trained(
     // Looked at before every iteration, in the middle of a window too, where no line is written.
     signal: {
       get aborted() {
-        return training.run.iteration === stopAfter;
+        return training.run.iteration === stop;
       },
       addEventListener: () => undefined,
       removeEventListener: () => undefined,
@@ -56,6 +57,7 @@ export async function trained(
   });
   if (resume === true) expect(await training.run.resume()).toBeDefined();
   await training.train();
+  stop = undefined;
   return { training, lines };
 }
 
