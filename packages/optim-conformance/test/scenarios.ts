@@ -252,7 +252,10 @@ async function read<Loss, LossValue>(
   for (const [name, values] of Object.entries(await wrapper.optimizer.readParameters())) {
     trace.push({ at: `${at}: ${name}`, values });
   }
-  const { gradNorm = -1, lossScale, steps, skipped } = await wrapper.readMetrics();
+  const read = await wrapper.readMetrics({ per: "parameter" });
+  const { gradNorm = -1, gradNorms = {}, lossScale, steps, skipped } = read;
   trace.push({ at: `${at}: norm`, values: [gradNorm] });
+  for (const [name, norm] of Object.entries(gradNorms))
+    trace.push({ at: `${at}: norm of ${name}`, values: [norm] });
   trace.push({ at: `${at}: scale, steps, skipped`, values: [lossScale, steps, skipped] });
 }

@@ -1,5 +1,5 @@
 import { isLossScaler, type LossScale, type LossScaler } from "./loss-scaler.ts";
-import type { BackwardOptions, StepOptions, StepSettings } from "./optimizer.ts";
+import type { BackwardOptions, MetricsOptions, StepOptions, StepSettings } from "./optimizer.ts";
 import type { ClipGrad, CountStatus, OptimWrapperOptions } from "./options.ts";
 import {
   aBoolean,
@@ -88,6 +88,11 @@ export function checkStepOptions(who: string, options: StepOptions): void {
       "lossScaler?": anything,
     },
   });
+}
+
+/** @throws OptimError `invalid-option`, `unknown-option` */
+export function checkMetricsOptions(who: string, options: MetricsOptions): void {
+  checkSchema("invalid-option", who, options, { fields: { "per?": oneOf("parameter") } });
 }
 
 /** Options that are the same for all steps of a wrapper. */

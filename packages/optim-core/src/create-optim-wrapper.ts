@@ -202,7 +202,7 @@ export function createOptimWrapper<
     readSlots: (names) => optimizer.readSlots(names),
     freeze: (names) => optimizer.freeze(names),
     unfreeze: (names) => optimizer.unfreeze(names),
-    readMetrics: () => optimizer.readMetrics(lossScaler),
+    readMetrics: (options) => optimizer.readMetrics(lossScaler, options),
 
     async stateDict(given = {}) {
       optimizer.guard("stateDict");

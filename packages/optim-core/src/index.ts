@@ -30,6 +30,7 @@ export type {
   ParamNamesOf,
   RuledGroupInput,
   RulesOf,
+  MetricsOptions,
   StepMetrics,
   StepOptions,
   StepSettings,

@@ -2,7 +2,14 @@
 import type { CountStatus, UpdateParamsOptions, WrapperBackwardOptions } from "./options.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScaler } from "./loss-scaler.ts";
-import type { AddedParamGroup, Optimizer, ParamGroup, ParamGroups, StepMetrics } from "./optimizer.ts";
+import type {
+  AddedParamGroup,
+  MetricsOptions,
+  Optimizer,
+  ParamGroup,
+  ParamGroups,
+  StepMetrics,
+} from "./optimizer.ts";
 import type { UpdateRule } from "./rule/define.ts";
 import type {
   LoadOptions,
@@ -172,7 +179,7 @@ export interface OptimWrapper<
    */
   prepareLoad(state: OptimWrapperStateDict, options?: LoadOptions): PreparedLoad;
   /** Waits for the device; also the back-pressure of a loop that only enqueues. */
-  readMetrics(): Promise<StepMetrics>;
+  readMetrics(options?: MetricsOptions): Promise<StepMetrics>;
 
   /** Frees the optimizer's own memory and a loss scaler that this wrapper made; never the caller's parameters. Twice is fine. */
   dispose(): void;

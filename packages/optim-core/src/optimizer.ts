@@ -153,9 +153,20 @@ export interface StepOptions extends StepSettings {
   readonly lossScaler?: LossScaler | undefined;
 }
 
+export interface MetricsOptions {
+  /** `"parameter"`: {@link StepMetrics.gradNorms} too. */
+  readonly per?: "parameter" | undefined;
+}
+
 export interface StepMetrics {
   /** The norm of the last step's gradients, unscaled, before clipping. Not finite for a skipped step. Absent when not measured. */
   readonly gradNorm?: number;
+  /**
+   * With `per: "parameter"`: the 2-norm of each parameter's gradient in the last step, by name, unscaled, before clipping, whether the step was
+   * skipped or not. NaN or Infinity where an element is not finite: that names the parameter in which training went wrong. It is measured at
+   * the call, so that steps cost the same; absent from the next backward on, which overwrites the gradients, and before the first step.
+   */
+  readonly gradNorms?: { readonly [parameter: string]: number };
   /** The loss scale as of the call; 1 without a loss scaler. */
   readonly lossScale: number;
   /** Steps that were applied. */
@@ -273,8 +284,12 @@ export interface Optimizer<
   unfreeze(names: readonly string[]): void;
   readonly frozen: readonly string[];
 
-  /** Waits for the device. @throws what a device found since the last read: `non-finite-gradient`, `device-error`, `device-lost`. */
-  readMetrics(lossScaler?: LossScaler): Promise<StepMetrics>;
+  /**
+   * Waits for the device.
+   *
+   * @throws what a device found since the last read: `non-finite-gradient`, `device-error`, `device-lost`; `invalid-option`, `unknown-option`
+   */
+  readMetrics(lossScaler?: LossScaler, options?: MetricsOptions): Promise<StepMetrics>;
 
   /** A copy of the state as of the call, whatever is trained before the promise resolves. Waits for the device. */
   stateDict(options?: StateDictOptions): Promise<OptimizerStateDict>;

@@ -3,6 +3,7 @@ import type {
   AnyOptimWrapper,
   CountStatus,
   LoadReport,
+  MetricsOptions,
   PreparedLoad,
   StateDictOptions,
 } from "@mm/optim-core";
@@ -141,9 +142,9 @@ export class OptimWrapperDict<const W extends WrapperRecord<W>> {
    *
    * @throws OptimError what the wrappers' reads reject with, all in one error that names them
    */
-  async readMetrics(): Promise<MetricsByName<W>> {
+  async readMetrics(options?: MetricsOptions): Promise<MetricsByName<W>> {
     return Object.fromEntries(
-      await gather(this.#wrappers, (wrapper) => wrapper.readMetrics()),
+      await gather(this.#wrappers, (wrapper) => wrapper.readMetrics(options)),
     ) as MetricsByName<W>;
   }
 

@@ -6,6 +6,7 @@ import {
   checkSchema,
   type Fields,
   integerFrom,
+  oneOf,
   isCount,
   type Test,
 } from "@mm/optim-core/schema";
@@ -31,7 +32,9 @@ const fields = (): Fields["fields"] => ({
   "signal?": has(["addEventListener"], "an AbortSignal"),
   "state?": { each: has(["stateDict", "loadStateDict"], "something with stateDict and loadStateDict") },
   "info?": anything,
-  "log?": { fields: { "every?": integerFrom(1), "ms?": aPositive, "to?": anything } },
+  "log?": {
+    fields: { "every?": integerFrom(1), "ms?": aPositive, "per?": oneOf("parameter"), "to?": anything },
+  },
   "store?": has(["take", "find"], "a store, such as checkpointStore(checkpoints)"),
   "saveEvery?": integerFrom(1),
   "onSaveError?": aFunction,

@@ -1,7 +1,7 @@
 import { type AnyOptimWrapper, OptimError, type StepMetrics } from "@mm/optim-core";
 import type { Clock } from "./clock.ts";
 import { disposeLoss, readLoss } from "./loss.ts";
-import { lrOf } from "./metrics/collect.ts";
+import { gradNormsOf, lrOf } from "./metrics/collect.ts";
 import { readAllMetrics } from "./metrics/gather.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { LogOptions } from "./run-options.ts";
@@ -19,6 +19,7 @@ const marksOfPace = 10;
 export class RunLog {
   readonly #every: number;
   readonly #ms: number | undefined;
+  readonly #per: LogOptions["per"];
   readonly #maxSkipped: number;
   readonly #clock: Clock;
   /** The last of each wrapper, of an iteration that is logged. */
@@ -33,10 +34,11 @@ export class RunLog {
   /** Whether the present iteration is logged. */
   due = false;
 
-  constructor(clock: Clock, { every = 100, ms }: LogOptions, maxSkipped: number = Infinity) {
+  constructor(clock: Clock, { every = 100, ms, per }: LogOptions, maxSkipped: number = Infinity) {
     this.#clock = clock;
     this.#every = every;
     this.#ms = ms;
+    this.#per = per;
     this.#maxSkipped = maxSkipped;
   }
 
@@ -102,17 +104,17 @@ export class RunLog {
   }
 
   async #read(wrappers: ReadonlyMap<string, AnyOptimWrapper>): Promise<Metrics> {
-    const reading = readAllMetrics(wrappers);
+    const reading = readAllMetrics(wrappers, { per: this.#per });
     // As of the same moment.
     const rates = [...wrappers].map(([name, wrapper]) => [name, lrOf(wrapper)] as const);
     const read = await reading;
     const metrics: Record<string, number> = {};
     for (const [name, lr] of rates) {
-      const { gradNorm, lossScale, steps, skipped } = read.get(name) as StepMetrics;
+      const { gradNorm, gradNorms, lossScale, steps, skipped } = read.get(name) as StepMetrics;
       const numbers = {
         loss: await readLoss(this.#losses.get(name)),
         lr,
-        gradNorm: this.#updated.has(name) ? gradNorm : undefined,
+        ...(this.#updated.has(name) && { gradNorm, ...gradNormsOf(gradNorms) }),
         lossScale: lossScale === 1 ? undefined : lossScale,
         skipped: skipped === 0 ? undefined : skipped,
       };

@@ -46,6 +46,8 @@ export interface LogOptions {
   readonly every?: number;
   /** In place of `every`: milliseconds between two reads. A device that only enqueues hides its time, so the run finds a number of iterations. */
   readonly ms?: number;
+  /** `"parameter"`: also the gradient norm of every parameter, `gradNorm[conv1.kernel]`, where a step was the last thing that its wrapper did. */
+  readonly per?: "parameter" | undefined;
   /** Takes the metrics. On ranks other than 0 it is never called. */
   readonly to?: MetricsSink | readonly MetricsSink[];
 }

@@ -69,6 +69,11 @@ describe("collectMetrics", () => {
       "b.lr[0]": ofOther,
     } = await collectMetrics(optim, { groups: true });
     expect([ofGroup, ofBias, ofOther]).toEqual([0.5, 1, 0.25]);
+    expect(await collectMetrics(optim, { per: "parameter" })).toMatchObject({
+      "a.gradNorm": 5,
+      "a.gradNorm[w]": 5, // and none of the bias, which has no gradient
+      "b.gradNorm[w]": Infinity,
+    });
     optim.dispose();
   });
 

@@ -254,7 +254,11 @@ describe("the log", () => {
       a: make({ accumulativeCounts: 2 }),
       b: make({ lossScale: { initScale: 8 } }),
     });
-    const log = { every: 1, to: (_: number, metrics: object) => void lines.push(metrics) };
+    const log = {
+      every: 1,
+      per: "parameter" as const,
+      to: (_: number, metrics: object) => void lines.push(metrics),
+    };
     const run = createRun({ optim, until: 2, log });
     for await (const iteration of run) {
       run.update("a", loss);
@@ -264,10 +268,10 @@ describe("the log", () => {
       });
     }
     const names = lines.map((line) => Object.keys(line).filter((name) => name.includes(".")));
-    const b = ["b.loss", "b.lr", "b.gradNorm", "b.lossScale", "b.skipped"];
+    const b = ["b.loss", "b.lr", "b.gradNorm", "b.gradNorm[w]", "b.lossScale", "b.skipped"];
     expect(names).toEqual([
       ["a.loss", "a.lr", ...b],
-      ["a.loss", "a.lr", "a.gradNorm", ...b],
+      ["a.loss", "a.lr", "a.gradNorm", "a.gradNorm[w]", ...b],
     ]);
     expect(lines[1]).toMatchObject({ "a.loss": 2, "b.loss": 3, "b.lossScale": 4, "b.skipped": 1 });
   });

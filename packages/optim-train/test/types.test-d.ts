@@ -101,6 +101,7 @@ test("metrics have names", async () => {
   expectTypeOf(all["generator.skipped"]).toEqualTypeOf<number>();
   expectTypeOf(all["critic.gradNorm"]).toEqualTypeOf<number | undefined>();
   expectTypeOf(all["critic.lr[0]"]).toEqualTypeOf<number | undefined>();
+  expectTypeOf(all["critic.gradNorm[w]"]).toEqualTypeOf<number | undefined>();
   // @ts-expect-error there is no such wrapper
   void all["discriminator.lr"];
 });

@@ -9,6 +9,7 @@ import { knownOperations, requireBindings, requireProducts } from "./program-lim
 import { LossScaleValue, type StepScalar, WebgpuLossScaler } from "./loss-scaler.ts";
 import { Masters } from "./masters.ts";
 import { MatrixRooms } from "./matrix-rooms.ts";
+import { readNorms } from "./norms.ts";
 import type { ParameterPort } from "./port.ts";
 import { DeviceState } from "./scalars.ts";
 import { type DType, Planes, type Vector, type WebgpuBinding } from "./storage.ts";
@@ -120,6 +121,7 @@ export class EngineCore<P> {
       release: (vector) => this.#planes.release(vector),
       write: (vector, data) => this.#write(vector, data),
       read: (vectors) => readVectors(device, vectors),
+      readNorms: (vectors) => readNorms(device, vectors),
       readParameters: (parameters) => readParameters(device, port, parameters),
       writeParameter: (parameter, data) =>
         errors.watch("writeParameters", () => this.#writeParameter(parameter, data)),

@@ -70,6 +70,7 @@ interface Outcome {
   /** How far each parameter went, from 0, in the direction of its gradient. */
   readonly steps: Gradients;
   readonly gradNorm: number | undefined;
+  readonly gradNorms: { readonly [name: string]: number };
 }
 
 /** One step of SGD with a learning rate of 1, from 0: parameters are then the negatives of what was applied. */
@@ -91,14 +92,32 @@ async function run<P, L extends LossClosure, V>(
   }));
   optim.backward(factory.linearLoss(terms));
   optim.step({ rescale });
-  const [{ gradNorm }, after] = await Promise.all([optim.readMetrics(), optim.optimizer.readParameters()]);
+  const reading = optim.readMetrics({ per: "parameter" });
+  const [{ gradNorm, gradNorms = {} }, after] = await Promise.all([
+    reading,
+    optim.optimizer.readParameters(),
+  ]);
   optim.dispose();
   for (const parameter of Object.values(parameters)) factory.disposeParameter?.(parameter);
   const steps = Object.fromEntries(
     Object.entries(after).map(([name, values]) => [name, values.map((x) => -x)]),
   );
-  return { steps, gradNorm };
+  return { steps, gradNorm, gradNorms };
 }
+
+/** How far the norms of the parameters are off, the largest of all. */
+const differenceOfNorms = (
+  found: Outcome["gradNorms"],
+  gradients: Gradients,
+  factor: (norm: number) => number,
+): number =>
+  Math.max(
+    ...Object.entries(gradients).map(([name, gradient]) => {
+      const expected = factor(normOf({ [name]: gradient }, 2));
+      const off = Math.abs((found[name] as number) - expected);
+      return expected === 0 ? off : off / expected;
+    }),
+  );
 
 /** The largest |found − expected|, in units of the largest |expected|; NaN where anything is. */
 function difference(found: Gradients, expected: { readonly [name: string]: readonly number[] }): number {
@@ -224,6 +243,15 @@ export function testExtremes<P, L extends LossClosure, V>(
       });
     });
 
+    test.each(Object.keys(shapes))("of parameters that are %s, from 1e-30 to 1e30", async (shape) => {
+      for (const size of sizes) {
+        const gradients = (shapes[shape] as (size: number) => Gradients)(size);
+        const { gradNorms } = await run(factory, { gradients });
+        const error = differenceOfNorms(gradNorms, gradients, (norm) => norm);
+        expect([size, error <= tolerance ? "near" : error]).toEqual([size, "near"]);
+      }
+    });
+
     test("an 8-norm far below maxNorm clips nothing, however many threads saw only zeros", async () => {
       const gradients = { w: zeros(large.w).fill(1e-5), b: zeros(large.b).fill(1e-5) };
       const { steps, gradNorm } = await run(factory, { gradients, clipGrad: { maxNorm: 0.01, normType: 8 } });
@@ -255,6 +283,8 @@ export function testExtremes<P, L extends LossClosure, V>(
       // Where nothing clips, nothing is measured.
       const error = clipGrad === undefined ? 0 : Math.abs((found.gradNorm as number) / norm - 1);
       expect(error).toBeLessThanOrEqual(tolerance);
+      const unscaled = (one: number): number => Math.abs(rescale / lossScale) * (lossScale * one);
+      expect(differenceOfNorms(found.gradNorms, gradients, unscaled)).toBeLessThanOrEqual(tolerance);
     });
   });
 }

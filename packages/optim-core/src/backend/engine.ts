@@ -158,6 +158,8 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   readSync?(vectors: readonly V[]): Float32Array[];
   readParameters(parameters: readonly Parameter<P, V, S>[]): Promise<Float32Array[]>;
   writeParameter(parameter: Parameter<P, V, S>, data: Float32Array): void;
+  /** The 2-norms of vectors, as of the call, NaN or Infinity where an element is not finite. Default: they are read, and measured by the host. */
+  readNorms?(vectors: readonly V[]): Promise<readonly number[]>;
   /** A scalar from a number, and numbers from scalars, as of the call. Core may give one to several parameters (a shared slot). */
   scalar(value: number): S;
   readScalars(scalars: readonly S[]): Promise<readonly number[]>;

@@ -22,6 +22,7 @@ import { withConstants } from "./constants.ts";
 import { learnDivision } from "./division.ts";
 import { Ledger, nonFinite } from "./ledger.ts";
 import { TfjsLossScaler } from "./loss-scaler.ts";
+import { readNorms } from "./norms.ts";
 import type { OpsEngine, OpsItem, OpsParameter } from "./ops-engine.ts";
 import { TensorCell } from "./tensor-cell.ts";
 import { unscaleFactor } from "./unscale.ts";
@@ -58,6 +59,7 @@ export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilit
     release: (cell) => cell.dispose(),
     write: (cell, data) => scoped(() => cell.replace(tensorOf(data, cell.tensor.shape))),
     read: (cells) => readTensors(cells.map(({ tensor }) => tensor)),
+    readNorms: (cells) => readNorms(cells.map(({ tensor }) => tensor)),
     readParameters: (parameters) => readTensors(parameters.map(({ value }) => value)),
     writeParameter: ({ value }, data) => writeVariable(value, data),
     scalar: (value) => value,

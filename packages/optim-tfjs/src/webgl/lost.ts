@@ -13,7 +13,7 @@ interface ContextHost {
 export function guardContext(engine: OpsEngine, backend: object): OpsEngine {
   const context = watch(backend);
   if (context === undefined) return engine;
-  const { stages } = engine;
+  const { stages, readNorms } = engine;
   return {
     ...engine,
     differentiate(loss, request) {
@@ -21,6 +21,9 @@ export function guardContext(engine: OpsEngine, backend: object): OpsEngine {
       return engine.differentiate(loss, request);
     },
     read: (cells) => context.read("read", () => engine.read(cells)),
+    ...(readNorms && {
+      readNorms: (cells) => context.read("readMetrics", () => readNorms.call(engine, cells)),
+    }),
     readParameters: (parameters) => context.read("readParameters", () => engine.readParameters(parameters)),
     readScalars: (scalars) => context.read("stateDict", () => engine.readScalars(scalars)),
     stages: {

@@ -1,4 +1,4 @@
-import type { AnyOptimWrapper } from "@mm/optim-core";
+import type { AnyOptimWrapper, MetricsOptions, StepMetrics } from "@mm/optim-core";
 import { nameIn, namedWrappers, type Wrappers } from "../wrappers.ts";
 import { readAllMetrics } from "./gather.ts";
 import type { Metrics } from "./metrics.ts";
@@ -11,14 +11,16 @@ export type WrapperMetrics = { readonly [K in Always]: number } & {
   readonly gradNorm?: number;
   /** Of each group, when asked for: `lr[backbone]`. */
   readonly [group: `lr[${string}]`]: number;
+  /** Of each parameter, when asked for: `gradNorm[conv1.kernel]`. */
+  readonly [parameter: `gradNorm[${string}]`]: number;
 };
 
 /** The same under names: `"generator.lr"`. */
 export type WrapperMetricsByName<Name extends string> = { readonly [K in `${Name}.${Always}`]: number } & {
   readonly [K in `${Name}.gradNorm`]?: number;
-} & { readonly [K in `${Name}.lr[${string}]`]: number };
+} & { readonly [K in `${Name}.lr[${string}]` | `${Name}.gradNorm[${string}]`]: number };
 
-export interface CollectOptions {
+export interface CollectOptions extends MetricsOptions {
   /** Also the learning rate of every group, `lr[backbone]`. Default `false`. */
   readonly groups?: boolean;
 }
@@ -37,19 +39,30 @@ export function collectMetrics<Name extends string>(
 ): Promise<WrapperMetricsByName<Name>>;
 export async function collectMetrics(
   wrappers: Wrappers,
-  { groups = false }: CollectOptions = {},
+  { groups = false, per }: CollectOptions = {},
 ): Promise<Metrics> {
   const named = namedWrappers(wrappers, "collectMetrics");
-  const reading = readAllMetrics(named);
+  const reading = readAllMetrics(named, { per });
   // As of the call, like what is read.
   const settings = [...named].map(([name, wrapper]) => [name, settingsOf(wrapper, groups)] as const);
   const read = await reading;
   return Object.fromEntries(
     settings.flatMap(([name, values]) =>
-      Object.entries({ ...values, ...read.get(name) }).map(([key, value]) => [nameIn(name, key), value]),
+      Object.entries({ ...values, ...flat(read.get(name) as StepMetrics) }).map(([key, value]) => [
+        nameIn(name, key),
+        value,
+      ]),
     ),
   );
 }
+
+function flat({ gradNorms, ...metrics }: StepMetrics): Metrics {
+  return { ...metrics, ...gradNormsOf(gradNorms) };
+}
+
+/** `gradNorm[conv1.kernel]`: under names that lines of metrics take. */
+export const gradNormsOf = (gradNorms: StepMetrics["gradNorms"] = {}): Metrics =>
+  Object.fromEntries(Object.entries(gradNorms).map(([name, norm]) => [`gradNorm[${name}]`, norm]));
 
 function settingsOf(wrapper: AnyOptimWrapper, groups: boolean): Metrics {
   const perGroup = groups ? wrapper.paramGroups.map((group) => [`lr[${group.name}]`, group.lr] as const) : [];

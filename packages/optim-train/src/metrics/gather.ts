@@ -1,4 +1,10 @@
-import { type AnyOptimWrapper, isOptimError, OptimError, type StepMetrics } from "@mm/optim-core";
+import {
+  type AnyOptimWrapper,
+  isOptimError,
+  type MetricsOptions,
+  OptimError,
+  type StepMetrics,
+} from "@mm/optim-core";
 import { nameIn } from "../wrappers.ts";
 
 /**
@@ -8,10 +14,13 @@ import { nameIn } from "../wrappers.ts";
  */
 export async function readAllMetrics(
   wrappers: ReadonlyMap<string, AnyOptimWrapper>,
+  options?: MetricsOptions,
 ): Promise<ReadonlyMap<string, StepMetrics>> {
   const names = [...wrappers.keys()];
   // `async`: a read that throws is one that rejects.
-  const settled = await Promise.allSettled([...wrappers.values()].map(async (one) => one.readMetrics()));
+  const settled = await Promise.allSettled(
+    [...wrappers.values()].map(async (one) => one.readMetrics(options)),
+  );
   const errors = settled.flatMap((one, index) =>
     one.status === "rejected" ? [[names[index] as string, one.reason as unknown] as const] : [],
   );

@@ -15,8 +15,6 @@ export function checkKernel(norm: NormKind, ignoreNonFinite: boolean): KernelSou
     var x = grad[at];
     ${ignoreNonFinite ? "x = select(x, vec4f(), sizeBits(x) >= vec4u(0x7f800000u));" : ""}
   `;
-  const term = terms[norm];
-  const measure = term === undefined || norm === "power" ? "" : `sum += ${term("x")};`;
   return kernel(
     `check ${norm}${ignoreNonFinite ? " of what is finite" : ""}`,
     [
@@ -28,23 +26,62 @@ export function checkKernel(norm: NormKind, ignoreNonFinite: boolean): KernelSou
     [reductionFunctions()],
     wgsl`
       let power = bitcast<f32>(table[${header.power}u]);
-      var largest = vec4u();
-      var sum = vec4f();
-      var scale = 1f;
-      ${overTiles(wgsl`
-        ${load}
-        largest = max(largest, sizeBits(x));
-        ${measure}
-      `)}
-      let size = largestOf(largest);
-      ${term === undefined ? "" : measureScaled(norm === "power", load, term)}
-      partials[range.z + group.x * ${workgroupSize}u + thread] = partialOf(size, scale, sumOf(sum));
+      ${measured(norm, load, overTiles)}
     `,
   );
 }
 
+/**
+ * Measures one vector, by its own threads. Dispatch any number of workgroups: each writes `partialsPerWorkgroup` partials.
+ *
+ * Bindings: vector, range (first vec4, vec4s, first partial), partials.
+ */
+export const normKernel = (): KernelSource =>
+  kernel(
+    "norm",
+    [
+      ["vector", "read-only-storage", "array<vec4f>"],
+      ["range", "uniform", "vec4u"],
+      ["partials", "storage", "array<vec4u>"],
+    ],
+    [reductionFunctions()],
+    measured(
+      2,
+      "let x = vector[range.x + i];",
+      (body) => wgsl`
+      for (var i = group.x * ${workgroupSize}u + thread; i < range.y; i += groups.x * ${workgroupSize}u) {
+        ${body}
+      }
+    `,
+    ),
+  );
+
+/** Measures elements and writes one partial a thread. @param over a loop over them @param load gives `x` */
+function measured(norm: NormKind, load: string, over: (body: string) => string): string {
+  const term = terms[norm];
+  const measure = term === undefined || norm === "power" ? "" : `sum += ${term("x")};`;
+  return wgsl`
+    var largest = vec4u();
+    var sum = vec4f();
+    var scale = 1f;
+    ${over(wgsl`
+      ${load}
+      largest = max(largest, sizeBits(x));
+      ${measure}
+    `)}
+    let size = largestOf(largest);
+    ${term === undefined ? "" : measureScaled(norm === "power", load, term, over)}
+    partials[range.z + group.x * ${workgroupSize}u + thread] = partialOf(size, scale, sumOf(sum));
+  `;
+}
+
 /** Measures once more, elements divided by a scale, where the sum has left the range of float32; powers always. */
-function measureScaled(isPower: boolean, load: string, term: (x: string) => string): string {
+function measureScaled(
+  isPower: boolean,
+  load: string,
+  term: (x: string) => string,
+  over: (body: string) => string,
+): string {
   const needed = isPower ? "isNormal(size)" : "isNormal(size) && !isUsable(sumOf(sum))";
   return wgsl`
     if (${needed}) {
@@ -52,7 +89,7 @@ function measureScaled(isPower: boolean, load: string, term: (x: string) => stri
       sum = vec4f();
       let inverse = inverseOf(scaleOf(size));
       let rest = 1f / (scale * inverse);
-      ${overTiles(wgsl`
+      ${over(wgsl`
         ${load}
         sum += ${term("(x * inverse) * rest")};
       `)}

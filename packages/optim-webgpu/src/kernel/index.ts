@@ -1,6 +1,6 @@
 export { accumulateKernel, type IncomingStorage } from "./accumulate.ts";
 export { along, alongAt, isShaped, recordWords, scratchElements, termsAt } from "./along.ts";
-export { checkKernel, checkWorkgroups, partialsPerWorkgroup } from "./check.ts";
+export { checkKernel, checkWorkgroups, normKernel, partialsPerWorkgroup } from "./check.ts";
 export { hasScratch, matricesOf, type ParameterAccess } from "./elements.ts";
 export {
   globals,

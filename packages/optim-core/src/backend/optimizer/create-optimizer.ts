@@ -1,3 +1,4 @@
+import { checkMetricsOptions } from "../../arguments.ts";
 import { isOptimError, refuse } from "../../errors.ts";
 import type { BaseHyperparameters } from "../../hyperparameters.ts";
 import { resolveLossScale } from "../../loss-scaler.ts";
@@ -17,6 +18,7 @@ import { prepareOptimizerState } from "./load.ts";
 import { ParameterSet } from "./parameter-set.ts";
 import type { OptimizerParts } from "./parts.ts";
 import { PendingGradients } from "./pending-gradients.ts";
+import { readGradNorms } from "./read-grad-norms.ts";
 import { readSlots } from "./read-slots.ts";
 import { saveOptimizerState } from "./save.ts";
 import { SkipWatch } from "./skip-watch.ts";
@@ -56,7 +58,7 @@ export function createOptimizer<
   requireRule(who, rule);
   const set = new ParameterSet<P, V, S>(who, engine, rule);
   const lifecycle = new Lifecycle(engine.backend);
-  const pending = new PendingGradients<S>();
+  const pending = new PendingGradients<P, V, S>();
   const skips = new SkipWatch();
   const parts: OptimizerParts<P, V, S> = { engine, rule: rule.name, set, pending, lifecycle, skips };
   const evaluation = new EvaluationPoint(engine, set, lifecycle);
@@ -127,15 +129,17 @@ export function createOptimizer<
     },
 
     // Refusals of what is asynchronous are rejections. Everything before the first await happens at the call.
-    async readMetrics(lossScaler) {
+    async readMetrics(lossScaler, options = {}) {
       guard("readMetrics");
+      checkMetricsOptions(lifecycle.at("readMetrics"), options);
       const checkSkips = skips.beginRead(lifecycle.at("readMetrics"));
-      const [lossScale = 1, metrics] = await Promise.all([
+      const [lossScale = 1, metrics, gradNorms] = await Promise.all([
         lossScaler?.readScale(),
         engine.stages.readMetrics(),
+        options.per === "parameter" ? readGradNorms(parts) : undefined,
       ]);
       checkSkips(metrics.skipped);
-      return { ...metrics, lossScale };
+      return { ...metrics, ...(gradNorms && { gradNorms }), lossScale };
     },
     async stateDict({ pending: withPending = true } = {}) {
       guard("stateDict");

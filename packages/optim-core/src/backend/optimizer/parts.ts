@@ -10,7 +10,7 @@ export interface OptimizerParts<P, V, S> {
   /** The name of the rule that groups follow unless they name another. */
   readonly rule: string;
   readonly set: ParameterSet<P, V, S>;
-  readonly pending: PendingGradients<S>;
+  readonly pending: PendingGradients<P, V, S>;
   readonly lifecycle: Lifecycle;
   readonly skips: SkipWatch;
 }

@@ -1,7 +1,14 @@
-import type { EngineLossScaler } from "../engine.ts";
+import type { EngineLossScaler, StepItem } from "../engine.ts";
 
-/** The facts about pending gradients beside the gradients themselves. */
-export class PendingGradients<S> {
+/** A step whose gradients are still in the accumulators. */
+export interface LastStep<P, V, S> {
+  readonly items: readonly StepItem<P, V, S>[];
+  readonly rescale: number;
+  readonly lossScale: S | undefined;
+}
+
+/** The facts about gradients beside the gradients themselves. */
+export class PendingGradients<P, V, S> {
   /** The loss scale that they carry. */
   #scale: S | undefined;
   /** Whether there are some that carry none. */
@@ -9,6 +16,7 @@ export class PendingGradients<S> {
   /** Counts changes, so that a write can tell that they are not those that were read. */
   #changes = 0;
   #readAt: number | undefined;
+  #lastStep: LastStep<P, V, S> | undefined;
 
   get scale(): S | undefined {
     return this.#scale;
@@ -29,19 +37,34 @@ export class PendingGradients<S> {
     this.restore(scale, scale === undefined);
   }
 
-  changed(): void {
+  /** A step took them. They stay in the accumulators, also when `clear` has declared them absent. */
+  stepped(step: LastStep<P, V, S>): void {
+    this.#lastStep = step;
     this.#changes += 1;
   }
 
+  /** Absent where something else is in the accumulators by now. */
+  get lastStep(): LastStep<P, V, S> | undefined {
+    return this.#lastStep;
+  }
+
+  /** The accumulators are about to be written. */
+  forgetStep(): void {
+    this.#lastStep = undefined;
+  }
+
   clear(): void {
-    this.restore(undefined, false);
+    this.#scale = undefined;
+    this.#plain = false;
+    this.#changes += 1;
   }
 
   /** Those of a state took their place; `plain` where some came without a loss scale. */
   restore(scale: S | undefined, plain: boolean): void {
+    this.clear();
+    this.forgetStep();
     this.#scale = scale;
     this.#plain = plain;
-    this.#changes += 1;
   }
 
   markRead(): void {
@@ -54,6 +77,7 @@ export class PendingGradients<S> {
 
   markWritten(): void {
     this.#readAt = undefined;
+    this.forgetStep();
     this.#changes += 1;
   }
 }

@@ -22,6 +22,7 @@ export function backward<Loss, LossValue, P, V, G, S>(
   const parameters = scale === 0 ? [] : set.unfrozen;
   if (parameters.length === 0 && !returnLoss) return undefined;
   const request = { parameters, scale, lossScale, returnLoss, stepFollows };
+  if (parameters.length > 0) pending.forgetStep();
   const { value, gradients } = lifecycle.insideLoss(() => engine.differentiate(loss, request));
   if (parameters.length === 0) return value;
   if (gradients.length === 0) throw withoutGradient(value);
@@ -54,8 +55,9 @@ export function step<P, V, S>(parts: OptimizerParts<P, V, S>, options: StepOptio
   if (weight === 0) return false;
   const items = set.stepItems(rewriteOf(clipGrad, lossScale === undefined && onNonFinite === "zero"));
   if (items.length === 0) return false;
+  const total = rescale / weight;
   const { finite } = runStep(engine.stages, items, {
-    rescale: rescale / weight,
+    rescale: total,
     lossScale,
     lossScaler: told,
     clipGrad,
@@ -63,7 +65,7 @@ export function step<P, V, S>(parts: OptimizerParts<P, V, S>, options: StepOptio
     gradNorm,
   });
   for (const { parameter } of items) parameter.stepped = true;
-  pending.changed();
+  pending.stepped({ items, rescale: total, lossScale });
   if (finite !== undefined && told !== undefined) {
     told.record(finite);
     skips.stepped(lifecycle.at("step"), told, finite);
