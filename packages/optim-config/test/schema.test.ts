@@ -130,7 +130,7 @@ test("what was parsed is what came, typed", () => {
   );
   expect([code, message]).toEqual([
     "invalid-hyperparameter",
-    'config.optimizer: expected lr of at least 0, got ["lr -1"]',
+    'config.optimizer: expected lr of at least 0, got "lr: -1"',
   ]);
 });
 

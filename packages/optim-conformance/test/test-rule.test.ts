@@ -1,6 +1,6 @@
-import { hostCapabilities } from "@mm/optim-core/backend";
-import type { UpdateRule } from "@mm/optim-core/rule";
-import { adam, ema, laprop, sgd } from "@mm/optim-rules";
+import { hostCapabilities, matrixViewOf } from "@mm/optim-core/backend";
+import { add, defineUpdateRule, div, perRow, sub, sum, type UpdateRule } from "@mm/optim-core/rule";
+import { adafactor, adam, adaMuon, adamp, came, ema, laprop, marsShampoo, muon, sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { thrownBy } from "../../../test-support/refusal.ts";
 import { referenceFactory, testRule, type Tolerance } from "../src/index.ts";
@@ -39,11 +39,56 @@ test.each(once)("%s holds on the reference backend in all its variants", async (
   expect([...(await failuresOf(rule, referenceFactory(), options))]).toEqual([]);
 });
 
+const shaped: readonly (readonly [name: string, rule: UpdateRule, tolerance?: Tolerance])[] = [
+  ["Adafactor", adafactor()],
+  ["AdaMuon", adaMuon()],
+  ["AdamP", adamp()],
+  // With betas of 0 it divides by √1e-16: a step at lr = 2e-4 is 2e4 long, where the numbers of float32 are 2e-3 apart.
+  ["CAME", came({ lr: 2e-4 }), { absolute: 4e-3, relative: 2e-5 }],
+  ["MARS-Shampoo", marsShampoo()],
+  ["Muon", muon()],
+];
+for (const [name, rule, tolerance] of shaped)
+  test(`${name}, which asks for rows, columns or matrices, holds too`, async () => {
+    expect([...(await failuresOf(rule, referenceFactory(), tolerance && { tolerance }))]).toEqual([]);
+  });
+
+test("the evaluation in float64 takes a matrix as the rule does, wherever a host puts its outputs", () => {
+  const { definition, hyperparameters } = defineUpdateRule({
+    name: "Rows",
+    shapes: "matrix",
+    hyperparameters: { lr: 1 },
+    slots: () => ({ rowSum: perRow() }),
+    update: ({ param, grad, cols, rowSum }) => ({
+      param: sub(param, div(grad, add(rowSum, cols))),
+      rowSum: add(rowSum, sum(grad, "row")),
+    }),
+  })();
+  const gradient = [2, 4, 6, 8, 10, 12];
+  // Two rows of three: 0 − g/(0 + 3), sums 2 + 4 + 6 and 8 + 10 + 12; then − g/(12 + 3) and − g/(30 + 3).
+  const first = stepInFloat64(
+    definition,
+    hyperparameters,
+    modelled([0, 0, 0, 0, 0, 0], matrixViewOf([2, 3])),
+    gradient,
+  );
+  expect(first).toMatchObject({ values: gradient.map((g) => -g / 3), slots: { rowSum: [12, 30] } });
+  const second = stepInFloat64(definition, hyperparameters, first, gradient);
+  expect(second.values[0]).toBeCloseTo(-2 / 3 - 2 / 15, 12);
+  expect(second.values[5]).toBeCloseTo(-12 / 3 - 12 / 33, 12);
+  // Outputs last: three rows of two, which are the columns of memory. Sums 2 + 8, 4 + 10 and 6 + 12.
+  const last = modelled([0, 0, 0, 0, 0, 0], matrixViewOf([2, 3], "last"));
+  expect(stepInFloat64(definition, hyperparameters, last, gradient)).toMatchObject({
+    values: gradient.map((g) => -g / 2),
+    slots: { rowSum: [10, 14, 18] },
+  });
+});
+
 test("the evaluation in float64 is arithmetic that can be redone", () => {
   const { definition, hyperparameters } = sgd({ lr: 0.5, momentum: 0.5, weightDecay: 1 });
   const first = stepInFloat64(definition, hyperparameters, modelled([2]), [1]);
   // g = 1 + 1 × 2 = 3; b = 3; 2 − 0.5 × 3
-  expect(first).toEqual({
+  expect(first).toMatchObject({
     values: [0.5],
     step: 1,
     slots: { momentumBuffer: [3] },

@@ -147,9 +147,14 @@ export function isOptimError(error: unknown): error is OptimError {
   return brand in Object(error);
 }
 
-/** A short description of any value. Never prints a whole tensor, nor what is in an array in an array. */
+/** A short description of any value, of an object its class. Never prints a whole tensor, nor what is in an array in an array. */
 function show(value: unknown, inner?: unknown): string {
   if (Array.isArray(value) && inner === undefined) return `[${value.slice(0, 8).map(show).join(", ")}]`;
-  if (Object(value) === value) return {}.toString.call(value);
+  if (Object(value) === value) {
+    const { constructor: { name = "Object" } = {} } = value as {
+      readonly constructor?: { readonly name?: string };
+    };
+    return {}.toString.call(value).replace("Object]", `${name}]`);
+  }
   return typeof value === "string" ? `"${value}"` : String(value);
 }

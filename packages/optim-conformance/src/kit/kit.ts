@@ -44,6 +44,7 @@ export type Initials = { readonly [name: string]: Initial };
 export type GroupOf<H> = {
   readonly name?: string;
   readonly params: Initials;
+  readonly shapes?: { readonly [name: string]: readonly number[] };
   readonly rule?: UpdateRule;
 } & Partial<Readonly<H>>;
 

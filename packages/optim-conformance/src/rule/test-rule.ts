@@ -1,4 +1,5 @@
 import type { BaseHyperparameters, HyperparameterValue, Optimizer, ParametersInput } from "@mm/optim-core";
+import { lengthOf, matrixViewOf } from "@mm/optim-core/backend";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
 import type { LossClosure, OptimizerFactory, TestFunction, Tolerance } from "../factory.ts";
 import { expectEqual, expectTensors, type Values } from "../kit/assert.ts";
@@ -32,7 +33,14 @@ export interface TestRuleOptions {
 
 type Settings = { readonly [name: string]: HyperparameterValue };
 
-const lengths = { w: 9, b: 4, s: 1 };
+/** The shapes that a rule is tried on. Matrices are wide and tall. */
+const shapesFor = {
+  none: { w: [9], b: [4], s: [1] },
+  either: { w: [4, 3], b: [4], s: [1, 2] },
+  matrix: { w: [4, 3], b: [2, 3], s: [1, 2] },
+};
+type Shapes = (typeof shapesFor)["none"];
+const shapesOf = ({ definition }: UpdateRule): Shapes => shapesFor[definition.shapes ?? "none"];
 const defaultRuleTolerance: Tolerance = { absolute: 1e-5, relative: 2e-5 };
 
 /**
@@ -108,25 +116,40 @@ const varied = (rule: UpdateRule, settings: Settings): UpdateRule => ({
 });
 
 /** Gradients of a step, by what is special about it; `undefined` where a parameter has none. */
-function gradientsOf(step: number, next: () => number): Record<string, Float32Array> {
-  const gradients = Object.fromEntries(
-    Object.entries(lengths).map(([name, length]) => [name, noise(next, length)]),
-  );
+function gradientsOf(step: number, next: () => number, shapes: Shapes): Record<string, Float32Array> {
+  const gradients = noiseOf(shapes, next);
   if (step === 2) gradients["b"]?.fill(0);
   if (step === 4 || step === 5) delete gradients["s"];
   return gradients;
 }
 
+const noiseOf = (shapes: Shapes, next: () => number): Record<string, Float32Array> =>
+  Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, noise(next, lengthOf(shape))]));
+
+/** An optimizer over these values. A host that knows no shapes is told them where the rule asks for them. */
+function subjectOf(kit: Kit, rule: UpdateRule, values: Values): Subject {
+  if (rule.definition.shapes === undefined) return kit.subject(rule, values);
+  const shapes = shapesOf(rule);
+  const params = Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => [name, { shape, values: values[name] ?? [] }]),
+  );
+  return kit.subject(rule, [{ params, shapes }]);
+}
+
 async function beside(kit: Kit, rule: UpdateRule, close: Tolerance): Promise<void> {
   const next = repeatable(11);
-  const initials = Object.fromEntries(
-    Object.entries(lengths).map(([name, length]) => [name, noise(next, length)]),
-  );
-  const subject = kit.subject(rule, initials);
+  const shapes = shapesOf(rule);
+  const initials = noiseOf(shapes, next);
+  const subject = subjectOf(kit, rule, initials);
   expectEqual(subject.optimizer.backend, "capabilities.rules", subject.optimizer.capabilities.rules, true);
   const lossScaler = subject.optimizer.createLossScaler(64);
   kit.afterwards(() => lossScaler.dispose());
-  const model = new Map(Object.entries(initials).map(([name, values]) => [name, modelled(values)]));
+  const model = new Map(
+    Object.entries(shapes).map(([name, shape]) => [
+      name,
+      modelled(initials[name] ?? [], matrixViewOf(shape, kit.factory.outputs)),
+    ]),
+  );
   const [group] = subject.optimizer.paramGroups;
   const hyperparameters: Record<string, HyperparameterValue> = { ...rule.hyperparameters };
   for (let step = 0; step < 12; step += 1) {
@@ -134,7 +157,7 @@ async function beside(kit: Kit, rule: UpdateRule, close: Tolerance): Promise<voi
       group.lr *= 0.5;
       hyperparameters["lr"] = group.lr;
     }
-    const gradients = gradientsOf(step, next);
+    const gradients = gradientsOf(step, next, shapes);
     const skips = step === 8;
     if (skips) (gradients["w"] as Float32Array)[3] = Number.NaN;
     subject.train(gradients, step >= 7 && step <= 9 ? { lossScaler } : {});
@@ -195,13 +218,12 @@ async function expectState(
 /** Six steps, saved, loaded into an optimizer over copies, and six more: beside one that took all twelve. */
 async function resumes(kit: Kit, rule: UpdateRule): Promise<void> {
   const next = repeatable(12);
-  const initials = Object.fromEntries(
-    Object.entries(lengths).map(([name, length]) => [name, noise(next, length)]),
-  );
-  const all = Array.from({ length: 12 }, (_, step) => gradientsOf(step, next));
-  const whole = kit.subject(rule, initials);
+  const shapes = shapesOf(rule);
+  const initials = noiseOf(shapes, next);
+  const all = Array.from({ length: 12 }, (_, step) => gradientsOf(step, next, shapes));
+  const whole = subjectOf(kit, rule, initials);
   for (const gradients of all.slice(0, 6)) whole.train(gradients);
-  const halfway = kit.subject(rule, await whole.read());
+  const halfway = subjectOf(kit, rule, await whole.read());
   halfway.optimizer.prepareLoad(await whole.optimizer.stateDict()).commit();
   for (const gradients of all.slice(6)) {
     whole.train(gradients);

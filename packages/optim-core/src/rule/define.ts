@@ -250,8 +250,8 @@ export function resolveHyperparameters(
   }
   const refusal = definition.check?.(resolved);
   if (refusal !== undefined) {
-    const given = Object.entries(chosen).map(([name, value]) => `${name} ${String(value)}`);
-    refuse("invalid-hyperparameter", who, refusal, given);
+    const given = Object.entries(chosen).map(([name, value]) => `${name}: ${String(value)}`);
+    refuse("invalid-hyperparameter", who, refusal, given.join(", "));
   }
   return Object.freeze(resolved);
 }
