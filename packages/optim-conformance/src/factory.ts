@@ -1,4 +1,4 @@
-import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import type { BaseHyperparameters, Optimizer, ParametersInput, SlotOptions } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 
 /** One summand of a linear loss: ⟨parameter, gradient⟩, the sum of the elementwise products. */
@@ -38,10 +38,15 @@ export interface OptimizerFactory<P, Loss extends LossClosure, LossValue> {
   /** Frees what `createParameter` made. Leave it out where garbage collection does. */
   disposeParameter?(parameter: P): void;
 
-  /** The backend's own entry point, with nothing added: `wasmOptimizer(rule, parameters)`. */
+  /**
+   * The backend's own entry point, with nothing added: `wasmOptimizer(rule, parameters)`.
+   *
+   * @param options to be handed on; given where its capabilities say `slotDtypes`
+   */
   createOptimizer<H extends BaseHyperparameters>(
     rule: UpdateRule<H>,
     parameters: ParametersInput<P, H>,
+    options?: SlotOptions,
   ): Optimizer<Loss, LossValue, H>;
 
   /**

@@ -4,6 +4,7 @@ import {
   type Optimizer,
   type ParameterInfo,
   type ParametersInput,
+  type SlotStorage,
 } from "@mm/optim-core";
 import {
   allOperations,
@@ -51,6 +52,7 @@ export interface ReferenceOptions {
   readonly allocations?: Allocations;
   /** Other arithmetic over arrays, to be compared with. */
   readonly kernels?: VectorKernels<Float32Array>;
+  readonly slotDtype?: SlotStorage | undefined;
 }
 
 /**
@@ -70,6 +72,7 @@ export function referenceOptimizer<H extends BaseHyperparameters>(
     engine,
     rule,
     parameters,
+    { slotDtype: options.slotDtype },
   );
   return optimizer;
 }
@@ -90,7 +93,7 @@ export function referenceEngine(
 ): ReferenceEngine {
   return {
     backend: "reference",
-    capabilities: hostCapabilities,
+    capabilities: { ...hostCapabilities, slotDtypes: ["float32", "bfloat16"] },
     operations: allOperations,
     describe,
     reserve: (program, extents) => kernels.reserve(program, extents),
@@ -166,7 +169,8 @@ export function referenceFactory(
     storageOf: dataOf,
     tolerance: "exact",
     createParameter: (values, shape) => ({ data: values.slice(), shape }),
-    createOptimizer: (rule, parameters) => referenceOptimizer(rule, parameters, { ...options, allocations }),
+    createOptimizer: (rule, parameters, slots) =>
+      referenceOptimizer(rule, parameters, { ...options, allocations, ...slots }),
     linearLoss: (terms) => linearClosure(terms, dataOf),
     readLoss: (value) => value,
     liveAllocations: () => allocations.live,

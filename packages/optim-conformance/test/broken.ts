@@ -4,6 +4,7 @@ import {
   type Optimizer,
   OptimError,
   type ParametersInput,
+  type SlotOptions,
 } from "@mm/optim-core";
 import {
   arrayKernels,
@@ -15,7 +16,7 @@ import {
   refuse,
 } from "@mm/optim-core/backend";
 import { add, div, mul, type Scalar, sqrt, sub, type Tensor, type UpdateRule } from "@mm/optim-core/rule";
-import { printed, wrongPrinters } from "./printers.ts";
+import { cutting, printed, wrongPrinters } from "./printers.ts";
 import type { LinearTerm, OptimizerFactory } from "../src/index.ts";
 import {
   type Allocations,
@@ -569,6 +570,19 @@ export const brokenBackends: readonly BrokenBackend[] = [
       differentiate: (loss, request) => engine.differentiate(loss, { ...request, returnLoss: true }),
     })),
   },
+  {
+    fault: "cuts off what bfloat16 has not, and does not round",
+    caughtBy: "slots: those of SGD in bfloat16 are what float32 gives, rounded to nearest, ties to even",
+    factory: referenceFactory("broken", { kernels: printed(cutting) }),
+  },
+  {
+    fault: "says that it keeps slots in bfloat16, and does not",
+    caughtBy: "slots: those of SGD in bfloat16 are what float32 gives, rounded to nearest, ties to even",
+    factory: {
+      ...referenceFactory("broken"),
+      createOptimizer: (rule, parameters) => referenceFactory().createOptimizer(rule, parameters),
+    },
+  },
 ];
 
 /** The reference backend with a printer of kernels that has one fault. */
@@ -621,12 +635,13 @@ function withEngine(
     createOptimizer<H extends BaseHyperparameters>(
       rule: UpdateRule<H>,
       parameters: ParametersInput<ReferenceParameter, H>,
+      options?: SlotOptions,
     ): ReferenceOptimizer<H> {
       const engine = change(
         referenceEngine(() => optimizer.parameters, { allocations }),
         allocations,
       );
-      const optimizer: ReferenceOptimizer<H> = createOptimizer("broken", engine, rule, parameters);
+      const optimizer: ReferenceOptimizer<H> = createOptimizer("broken", engine, rule, parameters, options);
       return optimizer;
     },
   };
@@ -641,8 +656,8 @@ export function withOptimizer(
   const factory = referenceFactory("broken");
   return {
     ...factory,
-    createOptimizer(rule, parameters) {
-      const optimizer = factory.createOptimizer(rule, parameters);
+    createOptimizer(rule, parameters, options) {
+      const optimizer = factory.createOptimizer(rule, parameters, options);
       const changed = change(optimizer);
       return new Proxy(optimizer, {
         get(target, key) {
@@ -663,8 +678,8 @@ function withRule(
   const factory = referenceFactory("broken");
   return {
     ...factory,
-    createOptimizer: (rule, parameters) =>
-      factory.createOptimizer(rule.name === name ? change(rule) : rule, parameters),
+    createOptimizer: (rule, parameters, options) =>
+      factory.createOptimizer(rule.name === name ? change(rule) : rule, parameters, options),
   };
 }
 
@@ -703,8 +718,14 @@ export function libraryFactory(accumulate: Accumulate = kernels.accumulate): Ref
   const factory: OptimizerFactory<ReferenceParameter, LibraryLoss, number> = {
     name: "library",
     createParameter: (values, shape) => ({ data: values.slice(), shape }),
-    createOptimizer: (rule, parameters) =>
-      createOptimizer("library", { ...engine, stages: hostStages(kernels, access) }, rule, parameters),
+    createOptimizer: (rule, parameters, options) =>
+      createOptimizer(
+        "library",
+        { ...engine, stages: hostStages(kernels, access) },
+        rule,
+        parameters,
+        options,
+      ),
     linearLoss: (terms: readonly LinearTerm<ReferenceParameter>[]) => () => ({
       value: terms.reduce((sum, { parameter, gradient }) => sum + dot(parameter, gradient), 0),
       gradients: new Map(terms.map(({ name, gradient }) => [name, gradient])),

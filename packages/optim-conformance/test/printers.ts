@@ -1,4 +1,13 @@
-import { arrayKernels, type ElementNode, type Program, type VectorKernels } from "@mm/optim-core/backend";
+import {
+  arrayKernels,
+  type ElementNode,
+  isPacked,
+  isPackedVector,
+  packBfloat16,
+  type Program,
+  unpackBfloat16,
+  type VectorKernels,
+} from "@mm/optim-core/backend";
 
 /** An operation with all operands that any has. */
 type Apply = (a: number, b: number, condition: number) => number;
@@ -12,6 +21,8 @@ export interface Printer {
   /** The form in which an operation's result is stored. */
   readonly store: (value: number) => number;
   readonly sumOfSquares: (values: Float32Array) => number;
+  /** The places of a slot in bfloat16. */
+  readonly pack: (values: Float32Array) => Float32Array;
 }
 
 /** As the contract has it. */
@@ -42,6 +53,7 @@ const right: Printer = {
     const [first = 0, second = 0, third = 0, fourth = 0] = partials;
     return first + second + (third + fourth);
   },
+  pack: packBfloat16,
 };
 
 const operation = (op: string, apply: Apply): Printer => ({
@@ -97,6 +109,15 @@ export const wrongPrinters: readonly (readonly [fault: string, caughtBy: string,
   ],
 ];
 
+/** The halves of float32 that are kept, as they are. */
+export const cutting: Printer = {
+  ...right,
+  pack(values) {
+    const bits = new Uint32Array(values.slice().buffer).map((word) => word & 0xffff0000);
+    return packBfloat16(new Float32Array(bits.buffer));
+  },
+};
+
 /** Element by element, whole vectors at a time. */
 export function printed(printer: Printer = right): VectorKernels<Float32Array> {
   const kernels = arrayKernels();
@@ -110,8 +131,12 @@ export function printed(printer: Printer = right): VectorKernels<Float32Array> {
       else {
         const values = evaluate(printer, program, vectors, uniforms);
         if (pass.kind === "update") {
-          for (const { node, vector } of pass.stores)
-            (vectors[vector] as Float32Array).set(values[node] as readonly number[]);
+          for (const { node, vector } of pass.stores) {
+            const next = Float32Array.from(values[node] as readonly number[]);
+            (vectors[vector] as Float32Array).set(
+              isPackedVector(program, vector) ? printer.pack(next) : next,
+            );
+          }
         } else {
           for (const index of pass.reductions) {
             const { a } = program.reductions[index] as Program["reductions"][number];
@@ -126,10 +151,11 @@ export function printed(printer: Printer = right): VectorKernels<Float32Array> {
 /** The values of all nodes, by node and element. */
 function evaluate(
   { operations, bounds, constant, store }: Printer,
-  { nodes, axes }: Program,
+  program: Program,
   vectors: readonly Float32Array[],
   uniforms: Float32Array,
 ): readonly (readonly number[])[] {
+  const { nodes, axes } = program;
   const { length } = vectors[0] as Float32Array;
   const values: number[][] = [];
   const all = (of: (element: number) => number): number[] =>
@@ -139,8 +165,10 @@ function evaluate(
       position === undefined ? Number.NaN : (values[position]?.[element] as number);
     if (node.op === "param") values.push([...(vectors[0] as Float32Array)]);
     else if (node.op === "grad") values.push([...(vectors[1] as Float32Array)]);
-    else if (node.op === "slot") values.push([...(vectors[2 + node.slot] as Float32Array)]);
-    else if (node.op === "uniform") values.push(all(() => uniforms[node.uniform] as number));
+    else if (node.op === "slot") {
+      const vector = vectors[2 + node.slot] as Float32Array;
+      values.push([...(isPacked(program, node.slot) ? unpackBfloat16(vector, length) : vector)]);
+    } else if (node.op === "uniform") values.push(all(() => uniforms[node.uniform] as number));
     else if (node.op === "const") values.push(all(() => constant(node.value)));
     else {
       const { a, b, condition } = node as {

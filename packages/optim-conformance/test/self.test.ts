@@ -153,8 +153,8 @@ describe("capabilities", () => {
       ...factory,
       readParameter: (parameter) =>
         Promise.resolve(parameter instanceof Float32Array ? parameter.slice() : parameter.data.slice()),
-      createOptimizer: (rule, parameters) =>
-        new Proxy(factory.createOptimizer(rule, parameters), {
+      createOptimizer: (rule, parameters, options) =>
+        new Proxy(factory.createOptimizer(rule, parameters, options), {
           get(target, key) {
             if (key === "capabilities") return { ...target.capabilities, ...less };
             if (less.transfer === false && /^(read|write)(Parameters|Gradients)$/.test(String(key)))

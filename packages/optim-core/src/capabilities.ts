@@ -1,3 +1,5 @@
+import type { SlotDtype } from "./options.ts";
+
 /**
  * The capabilities of an optimizer, as plain data. The conformance kit skips by it and by nothing else, and callers may read it to choose.
  * Everything that is not named here is required of every backend: accumulation, missing gradients, live learning rates, state round
@@ -31,6 +33,8 @@ export interface Capabilities {
   readonly portableState: boolean;
   /** Whether `readGradients`, `writeGradients`, `readParameters` and `writeParameters` work. */
   readonly transfer: boolean;
+  /** How slots can be kept, see {@link SlotOptions}. Absent: in float32 alone. */
+  readonly slotDtypes?: readonly SlotDtype[];
   /**
    * Largest parameter, in elements. Use `Infinity` where memory is the only limit.
    */

@@ -43,6 +43,9 @@ export type {
   CountStatus,
   OnNonFinite,
   OptimWrapperOptions,
+  SlotDtype,
+  SlotOptions,
+  SlotStorage,
   UpdateParamsOptions,
   WrapperBackwardOptions,
 } from "./options.ts";

@@ -45,6 +45,22 @@ export type ClipGrad = ClipGradByNorm | ClipGradByValue | ClipGradAdaptive;
  */
 export type OnNonFinite = "propagate" | "skip" | "throw" | "zero";
 
+/** How an optimizer keeps a slot. */
+export type SlotDtype = "float32" | "bfloat16";
+
+/** How an optimizer keeps its slots: all of them, or some by their names, the others in float32. */
+export type SlotStorage = SlotDtype | { readonly [slot: string]: SlotDtype };
+
+/** Options of optimizers whose backend says `slotDtypes` among its capabilities. */
+export interface SlotOptions {
+  /**
+   * `"bfloat16"`: slots with a number for each element of a parameter take 2 bytes of it and not 4. A step computes in float32 as ever, and rounds
+   * what it keeps to 8 significant bits, to nearest, ties to even. Slots per row or column, scalar slots, and slots that begin as the parameter (averages of
+   * weights) stay in float32. `{ expAvg: "bfloat16" }`: this slot alone. States are float32 in any case. Default `"float32"`.
+   */
+  readonly slotDtype?: SlotStorage | undefined;
+}
+
 /** Options of `createOptimWrapper`. A name that is not among them is refused. */
 export interface OptimWrapperOptions {
   /** Backward calls per step, a positive integer. Default 1. */

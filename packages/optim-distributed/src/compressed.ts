@@ -1,6 +1,5 @@
-import { refuse } from "@mm/optim-core/backend";
+import { fromBfloat16, refuse, toBfloat16 } from "@mm/optim-core/backend";
 import { oneOf, checkSchema } from "@mm/optim-core/schema";
-import { fromBfloat16, toBfloat16 } from "./bfloat16.ts";
 import {
   type Communicator,
   type LossyCommunicator,

@@ -45,6 +45,7 @@ export function createEngine<V>(
     maxParameterLength: storage.maxParameterLength,
     compiled: storage.compiled,
     copies: storage.copies,
+    slotDtypes: ["float32", "bfloat16"],
   };
   const stages = hostStages<Float32Array, V>(kernels, {
     open: ({ value }) => storage.open(value),

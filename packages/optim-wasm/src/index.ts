@@ -5,6 +5,7 @@ export type { GradientPlace } from "./gradient-places.ts";
 export {
   wasmOptimizer,
   type WasmOptimizer,
+  type WasmOptimizerOptions,
   type WasmParameters,
   type WasmParamGroups,
 } from "./wasm-optimizer.ts";

@@ -76,7 +76,7 @@ export function copyingStorage(store: VectorStore<Vector>): Storage<Vector> {
     claim(parameters) {
       const total = parameters.reduce(
         (sum, { length, group, view }) =>
-          sum + length * (1 + group.initialSlots(view).slots.size + Number(group.evaluates)),
+          sum + length * (1 + Number(group.evaluates)) + placesOfSlots(group, view),
         claimed,
       );
       const largest = Math.max(shared?.length ?? 0, ...parameters.map(({ length }) => length));
@@ -102,6 +102,13 @@ export function copyingStorage(store: VectorStore<Vector>): Storage<Vector> {
     dispose: () => store.dispose(),
   };
 }
+
+/** The places of float32 that the slots of a parameter take. */
+const placesOfSlots = (
+  group: AdmittedParameter<Float32Array>["group"],
+  view: AdmittedParameter<Float32Array>["view"],
+): number =>
+  [...group.initialSlots(view).slots.keys()].reduce((sum, slot) => sum + group.slotPlaces(slot, view), 0);
 
 const mostElements = (mostPages * pageSize) / 4;
 

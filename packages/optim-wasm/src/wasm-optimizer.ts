@@ -5,9 +5,11 @@ import type {
   ParametersInput,
   ParamNamesOf,
   RulesOf,
+  SlotOptions,
 } from "@mm/optim-core";
 import { createOptimizer } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
+import { anything, checkSchema } from "@mm/optim-core/schema";
 import type { WasmLoss } from "./differentiate.ts";
 import { createEngine, type WasmCapabilities } from "./engine.ts";
 import { type GradientPlace, GradientPlaces } from "./gradient-places.ts";
@@ -45,6 +47,9 @@ export interface WasmOptimizer<
   readonly gradientPlaces?: readonly GradientPlace[] | undefined;
 }
 
+/** Options of {@link wasmOptimizer}. */
+export type WasmOptimizerOptions = SlotOptions;
+
 const who = "wasmOptimizer";
 
 /**
@@ -64,38 +69,49 @@ const who = "wasmOptimizer";
  * where they are; others are copied into the kernels' memory and back by each step, which takes about as long again as the update.
  * All parameters of an optimizer are of one arena, or none of any.
  *
- * Memory beside the parameters: 4 bytes per element for the accumulator and for each slot, 4 more for the gradient when a window has
+ * Memory beside the parameters: 4 bytes per element for the accumulator and for each slot (2 of those with `slotDtype: "bfloat16"`), 4 more for the gradient when a window has
  * more than one backward, and a copy of the largest parameter; in all at most 4 GiB. `dispose()` frees it.
  *
  * Works without WebAssembly too, and where the system has no addresses for its memory (engines reserve 8 to 10 GB of them, once for all small
  * optimizers and once for each that is larger), slowly: see `capabilities.compiled`. Never waits for anything.
  *
  * @throws OptimError `invalid-rule`, `invalid-parameter` for anything but a live Float32Array, `empty-parameters`,
- * `duplicate-parameter` for a name that is there twice and for arrays that share elements, `arena-full`, `unknown-option`,
- * `invalid-hyperparameter`, `unsupported` where there will not be enough memory
+ * `duplicate-parameter` for a name that is there twice and for arrays that share elements, `arena-full`, `unknown-option`, `invalid-option`,
+ * `invalid-hyperparameter`, `unknown-name` for a slot that no rule has, `unsupported` where there will not be enough memory
  */
 export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
   rule: UpdateRule<H>,
   groups: WasmParamGroups<H, Name>,
+  options?: WasmOptimizerOptions,
 ): WasmOptimizer<Name, H>;
 export function wasmOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
   rule: UpdateRule<H>,
   groups: GroupsInput<{ readonly [name: string]: Float32Array }, NoInfer<H>, G>,
+  options?: WasmOptimizerOptions,
 ): WasmOptimizer<ParamNamesOf<G>, H, RulesOf<G, H>>;
 export function wasmOptimizer<H extends BaseHyperparameters, const Name extends string>(
   rule: UpdateRule<H>,
   parameters: WasmParameters<Name>,
+  options?: WasmOptimizerOptions,
 ): WasmOptimizer<Name, H>;
 export function wasmOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   parameters: unknown,
+  options: WasmOptimizerOptions = {},
 ): WasmOptimizer<string, H> {
+  checkSchema("invalid-option", `${who}: options`, options, { fields: { "slotDtype?": anything } });
   const arrays = arraysIn(parameters);
   const arena = arrays.map(arenaOf).find((found) => found !== undefined);
   const build = <V>(storage: Storage<V>): WasmOptimizer<string, H> => {
     const places = new GradientPlaces(storage);
     const engine = createEngine(storage, places);
-    const optimizer = createOptimizer(who, engine, rule, parameters as ParametersInput<Float32Array, H>);
+    const optimizer = createOptimizer(
+      who,
+      engine,
+      rule,
+      parameters as ParametersInput<Float32Array, H>,
+      options,
+    );
     if (storage.gradients !== undefined) {
       Object.defineProperties(optimizer, {
         gradientView: { get: () => places.view(), configurable: true },

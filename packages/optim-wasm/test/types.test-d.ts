@@ -88,3 +88,12 @@ test("gradientView may be absent, and cannot be replaced", () => {
   // @ts-expect-error: it is the arena's
   optimizer.gradientView = new Float32Array(1);
 });
+
+test("slots are kept in a dtype that there is", () => {
+  wasmOptimizer(adam(), { w }, { slotDtype: "bfloat16" });
+  wasmOptimizer(adam(), [{ params: { w } }], { slotDtype: { expAvg: "bfloat16", expAvgSq: "float32" } });
+  // @ts-expect-error no such dtype
+  wasmOptimizer(adam(), { w }, { slotDtype: "float16" });
+  // @ts-expect-error no such option
+  wasmOptimizer(adam(), { w }, { slots: "bfloat16" });
+});

@@ -8,6 +8,8 @@ import {
   type Optimizer,
   type OptimWrapper,
   type OptimWrapperOptions,
+  type SlotDtype,
+  type SlotOptions,
 } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { sgd } from "@mm/optim-rules";
@@ -30,6 +32,8 @@ export interface KitTest {
   readonly name: string;
   /** Capabilities without which it is skipped. */
   readonly needs?: readonly BooleanCapability[];
+  /** Skipped where slots cannot be kept so. */
+  readonly slotDtype?: SlotDtype;
   readonly run: (kit: Kit) => void | Promise<void>;
 }
 
@@ -149,8 +153,9 @@ export class Kit {
   subject<H extends BaseHyperparameters>(
     rule: UpdateRule<H>,
     initials: Initials | readonly GroupOf<H>[],
+    options?: SlotOptions,
   ): Subject<H> {
-    return this.#make(this.factory, rule, initials);
+    return this.#make(this.factory, rule, initials, options);
   }
 
   wrapped<H extends BaseHyperparameters>(
@@ -259,6 +264,7 @@ export class Kit {
     factory: AnyFactory,
     rule: UpdateRule<H>,
     initials: Initials | readonly GroupOf<H>[],
+    options?: SlotOptions,
   ): Subject<H> {
     const made = new Map<string, unknown>();
     const create = (values: Initials): Record<string, unknown> =>
@@ -272,7 +278,10 @@ export class Kit {
     const written = isGroups(initials)
       ? initials.map((group) => ({ ...group, params: create(group.params) }))
       : create(initials);
-    const optimizer = factory.createOptimizer(rule, written);
+    const optimizer =
+      options === undefined
+        ? factory.createOptimizer(rule, written)
+        : factory.createOptimizer(rule, written, options);
     this.#cleanup.push(() => optimizer.dispose());
     return new Subject(factory, optimizer, made);
   }

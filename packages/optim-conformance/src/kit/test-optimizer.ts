@@ -20,6 +20,7 @@ import { normTests } from "./norms.ts";
 import { operationTests } from "./operations.ts";
 import { ruleTests } from "./rules.ts";
 import { sharedScalerTests } from "./shared-scaler.ts";
+import { slotTests } from "./slots.ts";
 import { stateTests } from "./state.ts";
 import { transferTests } from "./transfer.ts";
 import { unscaleTests } from "./unscale.ts";
@@ -43,6 +44,7 @@ export const kitTests: readonly KitTest[] = [
   ...sharedScalerTests,
   ...metricsTests,
   ...stateTests,
+  ...slotTests,
   ...evaluationTests,
   ...transferTests,
   ...capabilityTests,
@@ -80,9 +82,12 @@ export function testOptimizer<P, Loss extends LossClosure, LossValue>({
   const erased = factory as unknown as AnyFactory;
   const capabilities = capabilitiesOf(erased);
   const count = { passed: 0, failed: 0, skipped: 0 };
-  for (const { name, needs = [], run } of kitTests) {
+  for (const { name, needs = [], slotDtype = "float32", run } of kitTests) {
     const title = `${factory.name}: ${name}`;
-    const lacking = needs.find((capability) => !capabilities[capability]);
+    const { slotDtypes = ["float32"] } = capabilities;
+    const lacking =
+      needs.find((capability) => !capabilities[capability]) ??
+      (slotDtypes.includes(slotDtype) ? undefined : "slotDtypes");
     const runInKit = async (): Promise<void> => {
       const kit = new Kit(erased, capabilities);
       // Counted as failed until it has passed: a runner may give up on it.
@@ -98,7 +103,8 @@ export function testOptimizer<P, Loss extends LossClosure, LossValue>({
     if (lacking === undefined) test(title, runInKit);
     else {
       count.skipped += 1;
-      const reason = `${title} (capabilities.${lacking} is false)`;
+      const lack = lacking === "slotDtypes" ? `has no ${slotDtype}` : "is false";
+      const reason = `${title} (capabilities.${lacking} ${lack})`;
       if (test.skip) test.skip(reason, runInKit);
       else print(`skipped: ${reason}`);
     }

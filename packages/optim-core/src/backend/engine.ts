@@ -140,8 +140,13 @@ export interface Engine<in Loss, out LossValue, P, V, G, S> {
   /** Whether the host library has marked it as frozen. Default: never. */
   isFrozen?(value: P): boolean;
 
-  /** A vector filled with `initial`, of `length` elements: the parameter's by default, fewer for a slot per row or column. */
-  allocate(parameter: Parameter<P, V, S>, initial: number, length?: number): V;
+  /**
+   * A vector filled with `initial`, of `length` elements: the parameter's by default, fewer for a slot per row or column.
+   *
+   * @param packed whether each element holds two bfloat16, of which `initial`, `write` and `read` have the bits; asked for where `capabilities.slotDtypes`
+   * says so
+   */
+  allocate(parameter: Parameter<P, V, S>, initial: number, length?: number, packed?: boolean): V;
   /**
    * A vector with what the parameter holds now, as float32: of one that has its slot `master` already, with that. It is the initial value of slots that begin as
    * the parameter, and masters.

@@ -4,9 +4,15 @@ import {
   type HyperparameterRecord,
 } from "../hyperparameters.ts";
 import type { ParamGroup } from "../optimizer.ts";
-import { type Flags, resolveHyperparameters, type UpdateRule } from "../rule/define.ts";
+import {
+  type ErasedDefinition,
+  type Flags,
+  resolveHyperparameters,
+  type UpdateRule,
+} from "../rule/define.ts";
 import { allSlots, type SlotNames, structureOf, traceRule } from "./program/trace.ts";
-import type { MatrixView } from "./program/extents.ts";
+import { placesFor } from "./program/bfloat16.ts";
+import { inMemory, lengthAlong, type MatrixView } from "./program/extents.ts";
 import type { GradientRewrite, Program } from "./program/program.ts";
 
 export const groupLabel = (name: string): string => `group ${JSON.stringify(name)}`;
@@ -77,6 +83,17 @@ export class HyperparameterGroup {
     return traceRule(definition, this.structureFor(view), whole, transposed);
   }
 
+  /** The elements of a slot: of one per row or column, as many as there are. */
+  slotLength(slot: string, view: MatrixView): number {
+    return lengthAlong(view, inMemory(this.everySlot.axes.get(slot) ?? 3, view.transposed));
+  }
+
+  /** The places of float32 that its elements take. */
+  slotPlaces(slot: string, view: MatrixView): number {
+    const length = this.slotLength(slot, view);
+    return this.everySlot.packed.has(slot) ? placesFor(length) : length;
+  }
+
   /** The slots with their initial values: of the current structure, or of the one that other values would lead to. */
   initialSlots(
     view: Pick<MatrixView, "matrix">,
@@ -91,11 +108,7 @@ export class HyperparameterGroup {
       slots: new Map(
         Object.entries(slots?.(structure) ?? {}).map(([name, declared]) => [
           name,
-          typeof declared === "function"
-            ? declared(values)
-            : typeof declared === "object"
-              ? declared.initial
-              : declared,
+          initialOf(declared, values),
         ]),
       ),
       scalarSlots: new Map(
@@ -106,6 +119,13 @@ export class HyperparameterGroup {
       ),
     };
   }
+}
+
+type Declared = ReturnType<NonNullable<ErasedDefinition["slots"]>>[string];
+
+function initialOf(declared: Declared, values: HyperparameterRecord): number | "param" {
+  if (typeof declared === "function") return declared(values);
+  return typeof declared === "object" ? initialOf(declared.initial, values) : declared;
 }
 
 /** The object that callers hold: hyperparameters as accessors on a group. */

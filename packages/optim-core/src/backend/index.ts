@@ -27,6 +27,7 @@ export {
   type Parameter,
   type ParameterDescription,
 } from "./parameter.ts";
+export { fromBfloat16, packBfloat16, toBfloat16, unpackBfloat16 } from "./program/bfloat16.ts";
 export { reduceArray, type Reduction } from "./program/evaluate.ts";
 export {
   type Extents,
@@ -48,6 +49,8 @@ export {
   firstOperations,
   type GradientRewrite,
   isFlat,
+  isPacked,
+  isPackedVector,
   type MatrixRoutine,
   neededNodes,
   operandsOf,

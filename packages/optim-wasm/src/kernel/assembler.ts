@@ -55,9 +55,15 @@ export class FunctionWriter {
     return this.op(op.v128Const, ...bytes);
   }
 
-  /** A load or store, `offset` bytes from the address on the stack, aligned to 4. */
+  /** The constant vector of four integers. */
+  integers(value: number): this {
+    return this.op(op.v128Const, ...new Uint8Array(Int32Array.of(value, value, value, value).buffer));
+  }
+
+  /** A load or store, `offset` bytes from the address on the stack, aligned to 4, or to 2 where it is of 16 bits. */
   access(instruction: number, offset: number, ...lane: readonly number[]): this {
-    return this.op(instruction, 2, ...unsigned(offset), ...lane);
+    const alignment = instruction === op.i32Load16U || instruction === op.v128Store16Lane ? 1 : 2;
+    return this.op(instruction, alignment, ...unsigned(offset), ...lane);
   }
 
   /** Repeats `body` as long as the address in `local` is below that in `bound`, which it may be from the start. */

@@ -1,6 +1,7 @@
 import { type ElementNode, neededNodes, type Store } from "@mm/optim-core/backend";
 import type { Axes, Per } from "@mm/optim-core/rule";
 import { f32, f64, FunctionWriter, i32, v128 } from "./assembler.ts";
+import { emitNarrow, emitWiden } from "./emit-bfloat16.ts";
 import { emitOperation } from "./emit-operation.ts";
 import {
   emitMeasure,
@@ -29,6 +30,8 @@ export interface PassSpec {
   readonly nodes: readonly ElementNode[];
   readonly axes: readonly Axes[];
   vectorOf(node: ElementNode): number | undefined;
+  /** Whether a vector holds bfloat16. It differs element by element. */
+  isPacked(vector: number): boolean;
   /** Number of vectors. */
   readonly vectors: number;
   readonly uniforms: number;
@@ -86,9 +89,10 @@ export function emitPass(spec: PassSpec): FunctionWriter {
     else running.add(vector);
   }
   for (const { vector } of stores) running.add(vector);
+  const isWide = (vector: number): boolean => !spec.isPacked(vector);
   // Something has to count the elements.
-  if (running.size === 0 && (byRow || measures.length > 0)) running.add(0);
-  const [lead] = running;
+  if (![...running].some(isWide) && (running.size > 0 || byRow || measures.length > 0)) running.add(0);
+  const lead = [...running].find(isWide);
   if (lead === undefined) return code;
 
   const locals = new Map(needed.map((index) => [index, code.local(v128)]));
@@ -110,6 +114,8 @@ export function emitPass(spec: PassSpec): FunctionWriter {
   const load = (index: number, instruction: number, offset: number): FunctionWriter => {
     const node = nodes[index] as ElementNode;
     const vector = spec.vectorOf(node);
+    if (vector !== undefined && spec.isPacked(vector))
+      return emitWiden(code.get(vector), instruction === op.v128Load, offset / 2);
     if (vector !== undefined) return code.get(restarting.get(vector) ?? vector).access(instruction, offset);
     if (node.op === "uniform") return code.get(firstUniform + node.uniform).op(op.f32x4Splat);
     if (node.op === "const") return code.splat(node.value);
@@ -119,8 +125,22 @@ export function emitPass(spec: PassSpec): FunctionWriter {
     for (const index of needed)
       if (depthOf(index) === depth) load(index, instruction, offset).set(local(index));
   };
+  /** Stores four elements, or one. */
+  const store = (all: boolean, offset: number): void => {
+    for (const { node, vector } of stores) {
+      code.get(vector);
+      if (spec.isPacked(vector)) emitNarrow(code, local(node), all, offset / 2);
+      else code.get(local(node)).access(all ? op.v128Store : op.v128Store32Lane, offset, ...(all ? [] : [0]));
+    }
+  };
   const advance = (elements: number): void => {
-    for (const address of [...running, ...restarting.values()])
+    for (const vector of running)
+      code
+        .get(vector)
+        .int((spec.isPacked(vector) ? 2 : 4) * elements)
+        .op(op.i32Add)
+        .set(vector);
+    for (const address of restarting.values())
       code
         .get(address)
         .int(4 * elements)
@@ -147,7 +167,7 @@ export function emitPass(spec: PassSpec): FunctionWriter {
     code.whileBelow(lead, bound, () => {
       for (let turn = 0; turn < count; turn += 1) {
         evaluate(2, op.v128Load, 16 * turn);
-        for (const { node, vector } of stores) code.get(vector, local(node)).access(op.v128Store, 16 * turn);
+        store(true, 16 * turn);
         measureAll();
         for (const sum of columnSums) emitColumns(code, sum, local, 32 * turn, spare);
       }
@@ -161,7 +181,7 @@ export function emitPass(spec: PassSpec): FunctionWriter {
     }
     code.whileBelow(lead, end, () => {
       evaluate(2, op.v128Load32Splat);
-      for (const { node, vector } of stores) code.get(vector, local(node)).access(op.v128Store32Lane, 0, 0);
+      store(false, 0);
       for (const sum of columnSums) emitColumn(code, sum, local, scratch);
       const measured = new Set(gauges.flatMap(({ measure: { a, b } }) => [a, b]));
       // A value that is the same for all elements must stay so: it is masked in another local.

@@ -1,6 +1,7 @@
 import {
   type ElementPass,
   isFlat,
+  isPackedVector,
   makingOf,
   type Program,
   type TensorReduction,
@@ -51,6 +52,7 @@ function specOf(program: Program, pass: ElementPass): PassSpec {
     nodes,
     axes,
     vectorOf: (node) => vectorOf(program, node),
+    isPacked: (vector) => isPackedVector(program, vector),
     vectors: 2 + slots.length + reductions.length + matrices.length,
     uniforms: uniforms.length,
     byRow: !isFlat(program, pass),
@@ -69,7 +71,7 @@ function specOf(program: Program, pass: ElementPass): PassSpec {
  * elements, the scale); `squares`, `sizes` and `largest` measure (an address, the number of elements).
  */
 export function emitGeneral(sharedMemory: boolean): Uint8Array {
-  const flat = { vectorOf: vectorOfGeneral, byRow: false } as const;
+  const flat = { vectorOf: vectorOfGeneral, isPacked: () => false, byRow: false } as const;
   const accumulate = {
     ...flat,
     nodes: [

@@ -81,10 +81,14 @@ function immediates(code: number, body: Reader): string {
     case op.i32x4ExtractLane:
     case op.f64x2ExtractLane:
       return ` ${body.byte()}`;
+    case op.i32Load16U:
+    case op.v128Load16x4U:
     case op.v128Load:
     case op.v128Load32Splat:
     case op.v128Store:
       return address(body);
+    case op.v128Store16Lane:
+    case op.v128Store64Lane:
     case op.v128Store32Lane:
       return `${address(body)} ${body.byte()}`;
     default:

@@ -11,7 +11,9 @@ import type {
   ParamGroups,
 } from "../../optimizer.ts";
 import { requireRule, type UpdateRule } from "../../rule/define.ts";
+import type { SlotOptions } from "../../options.ts";
 import type { Engine } from "../engine.ts";
+import { checkSlotStorage } from "../program/slot-storage.ts";
 import { EvaluationPoint } from "./evaluation-point.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { prepareOptimizerState } from "./load.ts";
@@ -37,8 +39,8 @@ import {
  *
  * @param who the function that the caller called, for messages: `"wasmOptimizer"`
  * @param rule followed by every group that names no other. `R` is a union of what all of them have, see {@link GroupsInput}
- * @throws OptimError `invalid-rule`, `invalid-parameter`, `empty-parameters`, `duplicate-parameter`, `unknown-option`,
- * `invalid-hyperparameter`, `arena-full`, `unsupported`
+ * @throws OptimError `invalid-rule`, `invalid-parameter`, `empty-parameters`, `duplicate-parameter`, `unknown-option`, `invalid-option`,
+ * `invalid-hyperparameter`, `arena-full`, `unsupported`, `unknown-name`
  */
 export function createOptimizer<
   Loss,
@@ -54,9 +56,11 @@ export function createOptimizer<
   engine: Engine<Loss, LossValue, P, V, G, S>,
   rule: UpdateRule<H>,
   input: ParametersInput<P, H>,
+  { slotDtype }: SlotOptions = {},
 ): Optimizer<Loss, LossValue, H, R> {
   requireRule(who, rule);
-  const set = new ParameterSet<P, V, S>(who, engine, rule);
+  if (slotDtype !== undefined) checkSlotStorage(who, slotDtype, engine.capabilities.slotDtypes);
+  const set = new ParameterSet<P, V, S>(who, engine, rule, slotDtype);
   const lifecycle = new Lifecycle(engine.backend);
   const pending = new PendingGradients<P, V, S>();
   const skips = new SkipWatch();

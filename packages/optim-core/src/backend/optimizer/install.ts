@@ -5,7 +5,7 @@ import type { Parameter } from "../parameter.ts";
 import { masterSlot, pendingGradient } from "../program/reserved.ts";
 import type { StagedParameter } from "./match-parameters.ts";
 import type { OptimizerParts } from "./parts.ts";
-import { slotLength } from "./slots.ts";
+import { toSlot } from "./slots.ts";
 
 /** All that a load brings, checked and copied. */
 export interface StagedState<P, V, S> {
@@ -68,7 +68,14 @@ function installParameter<P, V, S>(
       parameter.slots.delete(slot);
       engine.release(vector);
     } else
-      engine.write(vector, values ?? new Float32Array(slotLength(parameter, slot)).fill(begins as number));
+      engine.write(
+        vector,
+        toSlot(
+          parameter,
+          slot,
+          values ?? new Float32Array(parameter.group.slotLength(slot, parameter.view)).fill(begins as number),
+        ),
+      );
   }
   parameter.scalarSlots.clear();
   const begun = stepped || parameter.slots.size > 0;

@@ -20,7 +20,7 @@ import { install, type StagedState, vectorOf } from "./install.ts";
 import { matchGroups, matchHyperparameters } from "./match-groups.ts";
 import { compareRules, matchParameters, stageParameter } from "./match-parameters.ts";
 import type { OptimizerParts } from "./parts.ts";
-import { slotLength } from "./slots.ts";
+import { allocateSlot } from "./slots.ts";
 
 /** Checks and stages a state. Nothing of the optimizer changes before `commit()`. */
 export function prepareOptimizerState<P, V, S>(
@@ -123,7 +123,7 @@ function allocateFresh<P, V, S>(engine: StateEngine<P, V, S>, staged: StagedStat
     for (const { parameter, data, fresh } of staged.parameters) {
       for (const slot of data.keys()) {
         if (vectorOf(parameter, slot) === undefined)
-          fresh.set(slot, engine.allocate(parameter, 0, slotLength(parameter, slot)));
+          fresh.set(slot, allocateSlot(engine, parameter, slot, 0));
       }
     }
   } catch (error) {

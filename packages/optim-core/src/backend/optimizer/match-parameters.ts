@@ -4,7 +4,6 @@ import type { OptimizerStateDict, ParameterState } from "../../state.ts";
 import { groupLabel, type HyperparameterGroup } from "../groups.ts";
 import { lengthOf, type Parameter } from "../parameter.ts";
 import type { MatrixView } from "../program/extents.ts";
-import { slotLength } from "./slots.ts";
 import { masterSlot, pendingGradient } from "../program/reserved.ts";
 import { structureOf } from "../program/trace.ts";
 import type { Differences } from "./differences.ts";
@@ -90,7 +89,7 @@ export function stageParameter<P, V, S>(
   const unfit: string[] = [];
   const data = new Map<string, Float32Array>();
   const copy = (slot: string, tensor: Float32Array): void => {
-    if (found.differs(`${name}.${slot}: length`, tensor.length, slotLength(parameter, slot)))
+    if (found.differs(`${name}.${slot}: length`, tensor.length, group.slotLength(slot, view)))
       unfit.push(slot);
     else data.set(slot, new Float32Array(tensor));
   };

@@ -1,10 +1,12 @@
 import { refuse } from "../../errors.ts";
 import type { BaseHyperparameters } from "../../hyperparameters.ts";
 import type { ParameterInfo, ParametersInput, ParamGroup } from "../../optimizer.ts";
+import type { SlotStorage } from "../../options.ts";
 import type { UpdateRule } from "../../rule/define.ts";
 import type { StateEngine, StepItem } from "../engine.ts";
 import { groupLabel, HyperparameterGroup, liveGroup } from "../groups.ts";
 import type { NamedParameter, Parameter } from "../parameter.ts";
+import { checkStoredSlots, withSlotStorage } from "../program/slot-storage.ts";
 import type { GradientRewrite, Program } from "../program/program.ts";
 import { acceptStructure, requireOperations } from "./accept.ts";
 import { collectParameters } from "./collect-parameters.ts";
@@ -35,11 +37,14 @@ export class ParameterSet<P, V, S> {
   /** Whether one of the parameters has a master. */
   #masters = false;
 
+  readonly #storage: SlotStorage | undefined;
+
   /** @param who the function that the caller called, for messages */
-  constructor(who: string, engine: StateEngine<P, V, S>, rule: UpdateRule) {
+  constructor(who: string, engine: StateEngine<P, V, S>, rule: UpdateRule, storage?: SlotStorage) {
     this.#who = who;
     this.#engine = engine;
     this.#rule = rule;
+    this.#storage = storage;
   }
 
   /** Adds groups, or nothing where it throws. */
@@ -61,6 +66,12 @@ export class ParameterSet<P, V, S> {
         group: this.#createGroup(rule, name, options, `${this.#who}: ${groupLabel(name)}`),
         parameters,
       }));
+      if (length === 0 && this.#storage !== undefined)
+        checkStoredSlots(
+          this.#who,
+          this.#storage,
+          added.map(({ group }) => group.everySlot),
+        );
       const base =
         count > 1 && this.base === undefined
           ? this.#createGroup(this.#rule, "base", {}, this.#who)
@@ -135,11 +146,13 @@ export class ParameterSet<P, V, S> {
   }
 
   #createGroup(rule: UpdateRule, name: string, options: object, where: string): HyperparameterGroup {
+    const definition = withSlotStorage(rule.definition, this.#storage);
+    const stored = definition === rule.definition ? rule : { ...rule, definition };
     return new HyperparameterGroup(
-      rule,
+      stored,
       name,
       options,
-      (structure) => acceptStructure(this.#who, this.#engine, rule, structure, this.#masters),
+      (structure) => acceptStructure(this.#who, this.#engine, stored, structure, this.#masters),
       where,
     );
   }

@@ -1,7 +1,7 @@
 import { refuse } from "../../errors.ts";
 import type { NamedTensors } from "../../state.ts";
 import type { OptimizerParts } from "./parts.ts";
-import { ensureSlots } from "./slots.ts";
+import { ensureSlots, fromSlot } from "./slots.ts";
 
 /** `Optimizer.readSlots`: all reads are started before the first await. */
 export async function readSlots<P, V, S, Name extends string>(
@@ -20,13 +20,14 @@ export async function readSlots<P, V, S, Name extends string>(
     if (parameter.stepped) ensureSlots(engine, parameter);
     return wanted.flatMap((slot) => {
       const vector = parameter.slots.get(slot);
-      return vector === undefined ? [] : [{ slot, name: parameter.name, vector }];
+      return vector === undefined ? [] : [{ slot, parameter, vector }];
     });
   });
   const tensors = await engine.read(found.map(({ vector }) => vector));
   const bySlot = new Map(wanted.map((slot) => [slot, Object.create(null) as Record<string, Float32Array>]));
-  for (const [index, { slot, name }] of found.entries()) {
-    (bySlot.get(slot) as Record<string, Float32Array>)[name] = tensors[index] as Float32Array;
+  for (const [index, { slot, parameter }] of found.entries()) {
+    const tensor = fromSlot(parameter, slot, tensors[index] as Float32Array);
+    (bySlot.get(slot) as Record<string, Float32Array>)[parameter.name] = tensor;
   }
   return Object.fromEntries(bySlot) as { readonly [N in Name]: NamedTensors };
 }

@@ -4,7 +4,7 @@ import { copyHyperparameters } from "../groups.ts";
 import type { Parameter } from "../parameter.ts";
 import type { ParameterSet } from "./parameter-set.ts";
 import type { OptimizerParts } from "./parts.ts";
-import { ensureSlots } from "./slots.ts";
+import { ensureSlots, fromSlot } from "./slots.ts";
 
 /** The state as of the call: all reads are started before the first await. */
 export async function saveOptimizerState<P, V, S>(
@@ -77,7 +77,7 @@ function plan<P, V, S>(
     name,
     shape,
     step: step(),
-    slots: Object.fromEntries(slots.map(([slot, read]) => [slot, read()])),
+    slots: Object.fromEntries(slots.map(([slot, read]) => [slot, fromSlot(parameter, slot, read())])),
     scalarSlots: Object.fromEntries(scalarSlots.map(([slot, read]) => [slot, read()])),
     ...(gradient !== undefined && { gradient: gradient() }),
   });

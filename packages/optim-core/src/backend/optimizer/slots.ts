@@ -1,6 +1,6 @@
 import type { StateEngine } from "../engine.ts";
 import type { Parameter } from "../parameter.ts";
-import { inMemory, lengthAlong } from "../program/extents.ts";
+import { packBfloat16, unpackBfloat16 } from "../program/bfloat16.ts";
 import { masterSlot } from "../program/reserved.ts";
 
 /** Gives a parameter the slots of its group's structure that it lacks. */
@@ -18,9 +18,7 @@ export function ensureSlots<P, V, S>(
     const isCopy = initial === "param";
     parameter.slots.set(
       name,
-      isCopy
-        ? engine.allocateCopy(parameter)
-        : engine.allocate(parameter, initial, slotLength(parameter, name)),
+      isCopy ? engine.allocateCopy(parameter) : allocateSlot(engine, parameter, name, initial),
     );
   }
   for (const [name, initial] of scalarSlots) {
@@ -30,7 +28,34 @@ export function ensureSlots<P, V, S>(
   }
 }
 
-/** The elements of a slot, or of the pending gradient: of a slot per row or column, as many as there are. */
-export function slotLength<P, V, S>({ group, view }: Parameter<P, V, S>, slot: string): number {
-  return lengthAlong(view, inMemory(group.everySlot.axes.get(slot) ?? 3, view.transposed));
+/** A vector for a slot, or for the pending gradient. */
+export function allocateSlot<P, V, S>(
+  engine: Pick<StateEngine<P, V, S>, "allocate">,
+  parameter: Parameter<P, V, S>,
+  slot: string,
+  initial: number,
+): V {
+  const { group, view } = parameter;
+  const places = group.slotPlaces(slot, view);
+  if (!group.everySlot.packed.has(slot)) return engine.allocate(parameter, initial, places);
+  const [both = 0] = packBfloat16(Float32Array.of(initial, initial));
+  return engine.allocate(parameter, both, places, true);
+}
+
+/** Elements as the vector of a slot has them. */
+export function toSlot<P, V, S>(
+  { group }: Parameter<P, V, S>,
+  slot: string,
+  values: Float32Array,
+): Float32Array {
+  return group.everySlot.packed.has(slot) ? packBfloat16(values) : values;
+}
+
+/** The elements that were read from the vector of a slot. */
+export function fromSlot<P, V, S>(
+  { group, view }: Parameter<P, V, S>,
+  slot: string,
+  read: Float32Array,
+): Float32Array {
+  return group.everySlot.packed.has(slot) ? unpackBfloat16(read, group.slotLength(slot, view)) : read;
 }

@@ -1,10 +1,12 @@
 import { memo } from "../memo.ts";
 import { boundOps, type Operation, operations } from "./arithmetic.ts";
+import { fromBfloat16, halvesOf, toBfloat16 } from "./bfloat16.ts";
 import { type Extents, lengthAlong } from "./extents.ts";
 import {
   type ElementNode,
   type ElementPass,
   isFlat,
+  isPackedVector,
   neededNodes,
   type Program,
   rootsOf,
@@ -43,7 +45,8 @@ export function evaluatePass(
       const count = Math.min(block, cols - start);
       evaluator.evaluate(vectors, uniforms, row, start, count, cols);
       for (const { add } of measures) add(evaluator.registers, start, count);
-      if (pass.kind === "update") write(pass.stores, vectors, evaluator.registers, row * cols + start, count);
+      if (pass.kind === "update")
+        write(program, pass.stores, vectors, evaluator.registers, row * cols + start, count);
     }
     for (const { endRow } of measures) endRow?.(vectors, row);
   }
@@ -90,7 +93,9 @@ function createEvaluator(program: Program, pass: ElementPass): PassEvaluator {
           if (!flat && axes[index] === 1) out.fill(from[row] as number);
           else {
             const first = start + (!flat && axes[index] === 2 ? 0 : row * cols);
-            out.set(from.subarray(first, first + count));
+            if (isPackedVector(program, vector))
+              fromBfloat16(halvesOf(from).subarray(first, first + count), out.subarray(0, count));
+            else out.set(from.subarray(first, first + count));
           }
         } else if (node.op === "uniform") out.fill(uniforms[node.uniform] as number);
         else if (node.op === "const") out.fill(node.value);
@@ -106,14 +111,19 @@ function createEvaluator(program: Program, pass: ElementPass): PassEvaluator {
 }
 
 function write(
+  program: Program,
   stores: readonly Store[],
   vectors: readonly Float32Array[],
   registers: readonly Float32Array[],
   at: number,
   count: number,
 ): void {
-  for (const { node, vector } of stores)
-    (vectors[vector] as Float32Array).set((registers[node] as Float32Array).subarray(0, count), at);
+  for (const { node, vector } of stores) {
+    const values = (registers[node] as Float32Array).subarray(0, count);
+    const into = vectors[vector] as Float32Array;
+    if (isPackedVector(program, vector)) toBfloat16(values, halvesOf(into).subarray(at, at + count));
+    else into.set(values, at);
+  }
 }
 
 /** A reduction while a pass goes through the elements. */

@@ -1,5 +1,6 @@
 import {
   type ElementNode,
+  isPacked,
   operandsOf,
   type Pass,
   type Program,
@@ -52,7 +53,10 @@ export function printProgram(program: Program): string {
     // One pass needs no list.
     ...(passes.length > 1 ? ["passes:", ...passes.map((pass) => `  ${passText(program, pass)}`)] : []),
     `param = n${outputs.param}`,
-    ...slots.map((slot, index) => `${slot} = n${outputs.slots[index]}`),
+    ...slots.map((slot, index) => {
+      const text = `${slot} = n${outputs.slots[index]}`;
+      return isPacked(program, index) ? noted(text, "as bfloat16") : text;
+    }),
     ...scalarSlots.map((slot, index) => `${slot} = r${scalarOutputs[index]}`),
     "",
   ].join("\n");

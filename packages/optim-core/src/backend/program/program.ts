@@ -1,3 +1,4 @@
+import type { SlotDtype } from "../../options.ts";
 import type { Axes, Coefficients, Per } from "../../rule/expression.ts";
 import { memo } from "../memo.ts";
 import { isPartial } from "./extents.ts";
@@ -127,6 +128,8 @@ export interface Program {
   readonly slots: readonly string[];
   /** Those of each slot, in the memory of the parameter. */
   readonly slotAxes: readonly Axes[];
+  /** How each slot is stored. Absent: all in float32. See {@link isPacked}. */
+  readonly slotDtypes?: readonly SlotDtype[];
   readonly scalarSlots: readonly string[];
   readonly nodes: readonly ElementNode[];
   /**
@@ -167,6 +170,17 @@ export function vectorOf(
       return undefined;
   }
 }
+
+/**
+ * Whether a slot holds bfloat16, two in the place of each float32: element i in the lower half of place i ÷ 2 where i is even, in the upper half where it
+ * is odd. A kernel widens what it loads, and rounds what it stores to nearest, ties to even.
+ */
+export const isPacked = ({ slotDtypes }: Pick<Program, "slotDtypes">, slot: number): boolean =>
+  slotDtypes?.[slot] === "bfloat16";
+
+/** The same of a vector by its number. */
+export const isPackedVector = (program: Pick<Program, "slotDtypes">, vector: number): boolean =>
+  isPacked(program, vector - 2);
 
 /** The nodes that an element pass stores or measures. */
 export function rootsOf({ reductions }: Program, pass: ElementPass): readonly number[] {

@@ -23,6 +23,7 @@ import {
   sqrt,
   type Tensor,
 } from "../../rule/expression.ts";
+import type { SlotDtype } from "../../options.ts";
 import type { SharedSlot } from "../../rule/slots.ts";
 import { memo } from "../memo.ts";
 import { inMemory, isPartial, type MatrixView, perInMemory } from "./extents.ts";
@@ -72,6 +73,8 @@ export interface SlotNames {
   readonly sharing: SharedSlot["shared"] | undefined;
   /** The axes of slots, as the rule sees them. */
   readonly axes: ReadonlyMap<string, Axes>;
+  /** Those among `slots` that hold bfloat16, two in the place of each float32. */
+  readonly packed: ReadonlySet<string>;
 }
 
 const slotsInAnyStructure = /* @__PURE__ */ new WeakMap<ErasedDefinition, SlotNames>();
@@ -91,6 +94,7 @@ function findSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
     slots: new Set<string>(),
     scalarSlots: new Set<string>(),
     shared: new Set<string>(),
+    packed: new Set<string>(),
     axes,
   };
   const switches = Object.keys(structure);
@@ -98,6 +102,7 @@ function findSlots(definition: ErasedDefinition, structure: Flags): SlotNames {
     for (const [slot, declared] of Object.entries(definition.slots?.(flags) ?? {})) {
       found.slots.add(slot);
       axes.set(slot, axesOf(declared));
+      if (isNarrow(declared)) found.packed.add(slot);
     }
     const scalars = definition.scalarSlots?.(definition.hyperparameters, flags) ?? {};
     for (const [slot, declared] of Object.entries(scalars)) {
@@ -258,7 +263,20 @@ function trace(
   const slotAxes = axesOfSlots.map((axes) => inMemory(axes, transposed));
   const axes: Axes[] = [];
   for (const item of nodes) axes.push(axesOfNode(item, axes, slotAxes, reductions));
-  const parts = { slots, slotAxes, nodes, axes, outputs, uniforms, scalars, reductions, matrices };
+  const narrow = slots.map((slot) => isNarrow(declared[slot]));
+  const slotDtypes = narrow.map((is): SlotDtype => (is ? "bfloat16" : "float32"));
+  const parts = {
+    slots,
+    slotAxes,
+    ...(narrow.includes(true) && { slotDtypes }),
+    nodes,
+    axes,
+    outputs,
+    uniforms,
+    scalars,
+    reductions,
+    matrices,
+  };
   return { label, scalarSlots, scalarOutputs, ...parts, passes: layOutPasses(parts) };
 }
 
@@ -300,6 +318,10 @@ function axesOf(declared: unknown): Axes {
   const { per } = Object(declared) as { readonly per?: unknown };
   return per === "row" ? 1 : per === "column" ? 2 : 3;
 }
+
+/** Whether a slot was declared to hold bfloat16. */
+const isNarrow = (declared: unknown): boolean =>
+  (Object(declared) as { readonly dtype?: unknown }).dtype === "bfloat16";
 
 const erased = (expression: unknown): Expression => expression as Expression;
 

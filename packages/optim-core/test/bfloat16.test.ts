@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fromBfloat16, toBfloat16 } from "../src/bfloat16.ts";
+import { fromBfloat16, toBfloat16 } from "@mm/optim-core/backend";
 
 function rounded(values: readonly number[]): number[] {
   const from = new Float32Array(values);
