@@ -256,8 +256,8 @@ export interface Optimizer<
   zeroGrad(): void;
 
   /**
-   * Puts the evaluation point of the rules into the parameters, and keeps what was trained: an average, the slow weights, a point in between. On
-   * the device, in place; only enqueues. One more vector a parameter while it lasts, for which there is room from the beginning. A parameter that took
+   * Puts the evaluation point of the rules (an average, the slow weights, a point in between) into the parameters, and keeps what was trained. On
+   * the device, in place; only enqueues. Takes one more vector a parameter, for which there is room from the beginning. A parameter that took
    * no step yet stays as it is, and so do all parameters of rules without an evaluation point.
    *
    * Until `swapOut()`, `backward`, `step`, `stateDict`, `prepareLoad`, `writeGradients`, `writeParameters`, `addParamGroup` and `swapIn` of
@@ -268,7 +268,7 @@ export interface Optimizer<
    */
   swapIn(): void;
   /**
-   * Puts back what was trained, to the bit. Without a `swapIn()` before it, it does nothing, and so after `dispose()`, which has put it back.
+   * Puts back what was trained, to the bit. Does nothing without a `swapIn()` before it, nor after `dispose()`, which puts it back too.
    *
    * @throws OptimError `invalid-parameter`, `device-lost`
    */
@@ -340,8 +340,8 @@ export interface Optimizer<
   writeParameters(parameters: NamedTensors): void;
 
   /**
-   * Runs `run` in what a forward pass of this backend needs. `sync`: this backward completes the window. Most have nothing to do but to
-   * run it.
+   * Runs `run` in the context that a forward pass of this backend needs; most need none, and just run it. `sync`: this backward completes
+   * the window.
    *
    * @throws OptimError `invalid-option` for what returns a promise
    */

@@ -32,7 +32,7 @@ export function refuseTaken(
   const taken = slots.find((slot) => known.slots.has(slot) || known.scalarSlots.has(slot));
   if (taken !== undefined) {
     refuse("invalid-rule", who, `a rule without a slot ${taken}`, inner.name, {
-      hint: `${who} has one of this name: give the rule's another`,
+      hint: `${who} adds a slot of this name: rename the rule's slot`,
     });
   }
 }

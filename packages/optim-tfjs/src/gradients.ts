@@ -131,7 +131,7 @@ function hintForValue(value: unknown): string {
   if (isPromise(value)) return "Await the data first; the closure itself must be synchronous";
   return value === undefined
     ? "Return the loss: () => loss, or () => { return loss; }"
-    : "Return the tensor itself, not its value, out of tf functions of the variables";
+    : "Return the tensor, not its value. tf functions compute it from the variables";
 }
 
 function hintForTensor({ isDisposed, shape, dtype }: tf.Tensor): string {
@@ -170,13 +170,13 @@ function explained(error: unknown): unknown {
   if (message.startsWith("Cannot find a connection")) {
     return new OptimError("no-gradient", "backward: loss", {
       expected: "a loss that depends on at least one of the variables",
-      hint: "Make all that leads from the variables to the loss inside the closure, with tf functions",
+      hint: "Compute the loss from the variables inside the closure, with tf functions",
       cause: error,
     });
   }
   if (message.includes("not registered for backend")) {
     return new OptimError("no-gradient", `backward: ${message}`, {
-      hint: "This backend of tfjs lacks an operation of the backward pass. Use another, or another layer",
+      hint: "This backend of tfjs lacks an operation of the backward pass. Use another backend, or another layer",
       cause: error,
     });
   }

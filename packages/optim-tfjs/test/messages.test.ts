@@ -120,7 +120,7 @@ test.each<readonly [string, () => unknown, string, RegExp]>([
 
 test.each<readonly [string, () => unknown, RegExp]>([
   ["nothing", () => undefined, /^Return the loss: \(\) => loss/],
-  ["a number", () => 3, /^Return the tensor itself, not its value/],
+  ["a number", () => 3, /^Return the tensor, not its value/],
   ["a promise", () => Promise.reject(new Error("late")), /^Await the data first/],
 ])("a closure returns %s", (_, loss, hint) => {
   const error = thrownBy(() => wrapper().updateParams(loss as () => tf.Scalar));

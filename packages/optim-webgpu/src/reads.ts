@@ -78,7 +78,7 @@ export class Reads {
   #errorOf(who: string, cause: unknown): OptimError {
     if (this.#lost !== undefined) return lostError(who, this.#lost);
     return new OptimError("device-error", `${who}: read`, {
-      expected: "that the device copies and maps buffers",
+      expected: "a device that copies and maps buffers",
       received: (cause as Error).message.trim(),
       cause,
     });

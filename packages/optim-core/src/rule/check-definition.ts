@@ -85,7 +85,7 @@ export function checkDefinition(definition: Unchecked): void {
       need(
         before === per,
         where,
-        `one number per ${String(before)} in every structure: else another name`,
+        `one number per ${String(before)} in every structure, or another name`,
         per,
       );
       along.set(`${kind}.${slot}`, per);
@@ -104,7 +104,7 @@ export function checkDefinition(definition: Unchecked): void {
   need(
     !flagged.includes("matrix"),
     `${name}: structure`,
-    "a flag of another name: a backend says matrix",
+    "a flag of another name: backends set matrix",
     "matrix",
   );
   for (const flags of everyStructure(shapes === undefined ? flagged : [...flagged, "matrix"])) {

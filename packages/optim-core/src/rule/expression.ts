@@ -331,7 +331,7 @@ function reduction(op: Op, operands: readonly unknown[], per: Per = "tensor"): E
     refuse(
       "invalid-rule",
       op,
-      "a tensor, or what is one per row or per column",
+      "a tensor, a row or a column",
       args.map((arg) => arg.op),
     );
   if (per !== "tensor" && domain !== 3)

@@ -12,7 +12,7 @@ import type { TfjsWrapper } from "./wrapper.ts";
  * A wrapper as a `tf.Optimizer`: made by `toTfOptimizer`.
  *
  * It has the variables of its wrapper. One that the wrapper does not have joins when a call names it, or, without a list, when a loss first
- * reaches it: as a group of its own, with the hyperparameters of the rule. For other ones call `wrapper.addParamGroup` before. A variable that
+ * reaches it: as a group of its own, with the hyperparameters of the rule. To give it others, call `wrapper.addParamGroup` before. A variable that
  * `create` was given and left out is never trained, and one that was disposed disturbs nothing.
  */
 export class TfOptimizer<W extends TfjsWrapper = TfjsWrapper> extends tf.Optimizer {
@@ -42,9 +42,9 @@ export class TfOptimizer<W extends TfjsWrapper = TfjsWrapper> extends tf.Optimiz
   }
 
   /**
-   * One micro-batch: `wrapper.updateParams(loss)`. The closure runs once. With `variables`, none changes that the list leaves out; without,
-   * those train that are trainable and that the loss reaches. In a call without a list in which variables join, the gradients are scaled after
-   * the backward pass and not before it: the same bits for powers of two.
+   * One micro-batch: `wrapper.updateParams(loss)`. The closure runs once. With `variables`, only those in the list change. Without, those change
+   * that are trainable and that the loss reaches. Where variables join in a call without a list, the gradients are scaled after the backward
+   * pass and not before it: the same bits for powers of two.
    *
    * @param returnCost whether to return the loss, neither divided nor scaled, which is the caller's to dispose
    * @throws OptimError what `create` and `updateParams` throw; `no-gradient` where no variable is trainable; `unsupported` where one would
@@ -77,8 +77,8 @@ export class TfOptimizer<W extends TfjsWrapper = TfjsWrapper> extends tf.Optimiz
   }
 
   /**
-   * One micro-batch whose gradients are there already: they are read, and stay the caller's. Without a gradient (`{}`, all of them `null`, or
-   * of variables alone that `create` left out) it is none: nothing is counted or made.
+   * One micro-batch whose gradients are there already: they are read, and stay the caller's. A call without a gradient (`{}`, all of them `null`,
+   * or only of variables that `create` left out) is no micro-batch: nothing is counted or made.
    *
    * @throws OptimError as `minimize`; `unknown-parameter` for a gradient under a name that no live variable has
    */

@@ -147,7 +147,7 @@ function grow(memory: WasmMemory, bytes: number): void {
     refuse(
       "unsupported",
       "@mm/optim-wasm",
-      "to keep no more than 4 GiB in all beside the parameters, and that the system has them",
+      "at most 4 GiB in all beside the parameters, on a system that has them free",
       bytes,
       { hint: "Give the parameters to several optimizers", cause },
     );

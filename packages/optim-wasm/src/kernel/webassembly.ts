@@ -45,15 +45,9 @@ export function newMemory(
   try {
     return new Memory(limits);
   } catch (cause) {
-    return refuse(
-      "unsupported",
-      "WebAssembly.Memory",
-      "that the system has the addresses for one more",
-      limits,
-      {
-        hint: "An engine reserves 8 to 10 GB of them for each: raise the limit (ulimit -v), or dispose of what is not used",
-        cause,
-      },
-    );
+    return refuse("unsupported", "WebAssembly.Memory", "free addresses for one more memory", limits, {
+      hint: "An engine reserves 8 to 10 GB of addresses for each memory: raise the limit (ulimit -v), or dispose of what is not used",
+      cause,
+    });
   }
 }

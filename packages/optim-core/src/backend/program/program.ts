@@ -209,13 +209,13 @@ function findFlat(program: Program, pass: ElementPass): boolean {
 }
 
 // prettier-ignore
-/** Operations that a backend knows that says nothing of it: those of the first version of the rule language. */
+/** The operations of an engine that names none: those of the first version of the rule language. */
 export const firstOperations: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", "min", "max", "select", "gt", "lt", "eq", "norm",
 ]);
 
 // prettier-ignore
-/** All operations of this version of the rule language: what a backend knows whose kernels are `arrayKernels`. */
+/** All operations of this version of the rule language; `arrayKernels` and the kernels of WebAssembly have them. */
 export const allOperations: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", "min", "max", "select", "gt", "lt", "eq", "norm",
   "sum", "dot", "largest", "sum per row", "dot per row", "largest per row", "slot per row",

@@ -181,7 +181,7 @@ function trace(
       nextScalars[index] as Expression,
       (slot) => typeof declaredScalars[slot] === "object",
     );
-    const expected = `a next value of the shared slot ${name} that no tensor has alone: total(…) of it`;
+    const expected = `a next value of the shared slot ${name} without what one tensor has alone: use its total(…)`;
     if (own !== undefined) refuse("invalid-rule", who, expected, own);
   }
   const extra = Object.keys(returned);
