@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { visit } from "unist-util-visit";
 import { root } from "../scripts/workspace.mjs";
 import { markdownFiles, parse, readPage } from "./markdown.mjs";
+import { programs } from "./programs.mjs";
 
 export const pagesFolder = fileURLToPath(new URL(".pages", import.meta.url));
 
@@ -20,8 +21,11 @@ function placeOf(path) {
   return pictures.has(extname(path)) ? place : `source/${place}.md`;
 }
 
+const programOf = (path) => programs.find(({ folder }) => path === `${folder}/index.html`);
+
 /** Where an address on the site is, from its root. */
 export const addressOf = (path) =>
+  programOf(path)?.address ??
   `/${placeOf(path)
     .replace(/(^|\/)index\.md$/, "$1")
     .replace(/\.md$/, "")}`;
@@ -55,7 +59,9 @@ function examplesPage() {
       const first = paragraphs.find((paragraph) => /^[A-Za-z]/.test(paragraph)) ?? "";
       // A sentence that ends with a colon leads to what follows it there.
       const sentences = withoutLinks(first).replace(/[^.]*:$/, "");
-      return `## [${title.slice(2)}](${addressOf(page)})\n\n${sentences}`;
+      const program = programs.find(({ folder }) => page === `${folder}/README.md`);
+      const open = program === undefined ? "" : `\n\n[Open it here](${program.address}){target="_self"}`;
+      return `## [${title.slice(2)}](${addressOf(page)})\n\n${sentences}${open}`;
     });
   return ["# Examples", "For everybody who would rather read a program.", ...entries].join("\n\n");
 }
@@ -70,7 +76,8 @@ function withLinks(page, found) {
   visit(parse(text), ["link", "image", "definition"], (node) => {
     if (/^(?:[a-z]+:|#)/i.test(node.url)) return;
     const target = targetOf(page, node.url);
-    found(target.file);
+    const isProgram = programOf(target.file) !== undefined;
+    if (!isProgram) found(target.file);
     const { start, end } = node.position;
     const source = text.slice(start.offset, end.offset);
     const address = pictures.has(extname(target.file)) ? `/${placeOf(target.file)}` : addressOf(target.file);
@@ -80,6 +87,8 @@ function withLinks(page, found) {
       to: start.offset + at + node.url.length,
       url: address + target.anchor,
     });
+    // The site's own pages are loaded in place of each other; a program is not one of them.
+    if (isProgram) edits.push({ from: end.offset, to: end.offset, url: '{target="_self"}' });
   });
   return edits
     .toReversed()

@@ -1,10 +1,12 @@
 import "@tensorflow/tfjs-backend-cpu";
+import "@tensorflow/tfjs-layers"; // tfjs-core alone has no gradients
 import { createOptimWrapper } from "@mm/optim-core";
 import { adam } from "@mm/optim-rules";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
 import { setThreadsCount } from "@tensorflow/tfjs-backend-wasm";
 import * as tf from "@tensorflow/tfjs-core";
 import { type Effort, ratio, type Section, sideBySide } from "./measure.ts";
+import { described, type Shape, small, tiny, trainingCases, trainingRatios } from "./network.ts";
 
 /** Adam on tfjs variables, against `tf.train.adam` on the same backend. */
 export async function tfjs(effort: Effort): Promise<readonly Section[]> {
@@ -14,6 +16,8 @@ export async function tfjs(effort: Effort): Promise<readonly Section[]> {
   for (const backend of ["wasm", "cpu"] as const) {
     await tf.setBackend(backend);
     for (const size of sizes) sections.push(await adamOn(backend, size, effort));
+    if (backend === "wasm")
+      for (const shape of [small, tiny]) sections.push(await trainingStep(shape, effort));
   }
   return sections;
 }
@@ -98,5 +102,29 @@ async function adamOn(backend: "wasm" | "cpu", size: Size, effort: Effort): Prom
       ratio(timings, what.nativeStep, what.step, { atLeast: goals[backend] }),
       ratio(timings, what.nativeUpdate, what.update),
     ],
+  };
+}
+
+/** Steps in a sample. */
+const repeats = 10;
+
+async function trainingStep(shape: Shape, effort: Effort): Promise<Section> {
+  const { cases, dispose } = trainingCases(shape, tfjsOptimizer);
+  const times = effort.smoke ? 1 : repeats;
+  const timings = await sideBySide(
+    cases.map(({ name, enqueue }) => ({
+      name,
+      run() {
+        for (let time = 0; time < times; time += 1) enqueue();
+      },
+    })),
+    effort,
+  );
+  dispose();
+  return {
+    title: `${repeats} training steps of ${shape.title} on tfjs-wasm`,
+    about: `Loss, gradients and Adam: ${described(shape)}. The floor is what no optimizer could go below.`,
+    timings,
+    ratios: trainingRatios(timings),
   };
 }

@@ -24,6 +24,8 @@ export default defineConfig({
     ["meta", { property: "og:image:alt", content: "mm-optim: digits drawn by a generator as it trains" }],
     ["meta", { name: "twitter:card", content: "summary_large_image" }],
   ],
+  // Programs are built afterwards.
+  ignoreDeadLinks: [/^\/run\//],
   // The longest pages are those of the API. Pictures stay files, which the style sheet knows by name.
   vite: { build: { chunkSizeWarningLimit: 2000, assetsInlineLimit: 0 } },
   // Headings have the anchors that they have where the Markdown is read as it is.

@@ -1,20 +1,13 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright";
 import { build, preview } from "vite";
 import type { Effort, Section } from "../measure.ts";
-import type { Row } from "./measure.ts";
 
 const executablePath = "/usr/bin/chromium";
 const root = fileURLToPath(new URL("../../webgl/", import.meta.url));
-
-/** The goals of each row: plain, and with clipping by norm and a dynamic loss scale. */
-const goals: readonly (readonly [plain: number, clipped: number])[] = [
-  [4, 2.5],
-  [6, 4],
-  [10, 7],
-  [1.3, 1.1],
-];
+/** The rows of all devices, a line each. */
+const rowsFile = new URL("../../webgl/rows.md", import.meta.url);
 
 /** The page that anybody can open for a GPU of their own, in Chromium on SwiftShader. */
 export async function webgl({ smoke }: Effort): Promise<readonly Section[]> {
@@ -29,30 +22,31 @@ export async function webgl({ smoke }: Effort): Promise<readonly Section[]> {
     const page = await browser.newPage();
     await page.goto(`${server.resolvedUrls?.local[0] as string}${smoke ? "?smoke" : ""}`);
     await page.locator("#run").click();
-    await page.waitForFunction(() => document.body.dataset["rows"] !== undefined, undefined, {
+    await page.waitForFunction(() => document.body.dataset["sections"] !== undefined, undefined, {
       timeout: 600_000,
     });
-    const rows = JSON.parse(
-      (await page.locator("body").getAttribute("data-rows")) as string,
-    ) as readonly Row[];
-    return rows.map((row, index) => section(row, rows.length === goals.length ? goals[index] : undefined));
+    if (!smoke) keepRow(await page.locator("#line").textContent());
+    const sections = JSON.parse(
+      (await page.locator("body").getAttribute("data-sections")) as string,
+    ) as readonly Section[];
+    return sections.map((section) => ({
+      ...section,
+      title: `Adam, tfjs-webgl in Chromium: ${section.title}`,
+      about: `${section.about} WebGL is SwiftShader here, which is a CPU and no GPU.`,
+    }));
   } finally {
     await browser.close();
     await server.close();
   }
 }
 
-function section({ title, medians, ratios }: Row, goal: readonly [number, number] | undefined): Section {
-  const [native, ...others] = Object.keys(medians) as [string, ...string[]];
-  return {
-    title: `Adam, tfjs-webgl in Chromium: ${title}`,
-    about:
-      "SwiftShader, which is a CPU and no GPU. Ratios are medians over nine rounds of those of one round. For a GPU of your own, build bench/webgl with Vite and open it: a button, a table, a line to copy.",
-    timings: Object.entries(medians).map(([name, medianMs]) => ({ name, medianMs })),
-    ratios: others.map((name, index) => ({
-      what: `${native} ÷ ${name}`,
-      value: ratios[name] as number,
-      ...(goal?.[index] !== undefined && { goal: { atLeast: goal[index] } }),
-    })),
-  };
+/** Puts the row of a device in the place of the one that it had. */
+function keepRow(row: string | null): void {
+  const deviceOf = (line: string): string | undefined => line.split("|")[1]?.trim();
+  const others = webglRows().filter((line) => deviceOf(line) !== deviceOf(row ?? ""));
+  writeFileSync(rowsFile, `${[...others, row].join("\n")}\n`);
 }
+
+/** The rows that were measured on this machine and others. */
+export const webglRows = (): readonly string[] =>
+  existsSync(rowsFile) ? readFileSync(rowsFile, "utf8").trimEnd().split("\n") : [];

@@ -1,5 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
-import { drawn, drawnAndClipped, measure, native, type Row } from "./measure.ts";
+import type { Ratio, Section } from "../measure.ts";
+import { names } from "../network.ts";
+import { measure } from "./measure.ts";
 
 // The page behind webgl/index.html: a button, a table, and a line to copy.
 
@@ -11,13 +13,6 @@ const [button, table, line, status] = ["run", "table", "line", "status"].map(ele
   HTMLElement,
 ];
 const smoke = new URLSearchParams(location.search).has("smoke");
-const sizes = smoke
-  ? ([[2, 400]] as const)
-  : ([
-      [4, 1_000_000],
-      [100, 10_000],
-      [300, 1000],
-    ] as const);
 
 button.addEventListener("click", () => {
   button.setAttribute("disabled", "");
@@ -27,22 +22,35 @@ button.addEventListener("click", () => {
 });
 
 async function run(): Promise<void> {
-  const rows = await measure({ rounds: smoke ? 1 : 9, sizes }, (text) => {
-    status.textContent = `measuring: ${text}`;
+  const sections = await measure({ smoke }, (text) => {
+    status.textContent = `Measuring: ${text}.`;
   });
-  table.replaceChildren(...rows.map(tableRow));
+  table.replaceChildren(...sections.map(tableRow));
   const device = deviceName();
-  line.textContent = `| ${[device, ...rows.flatMap(ratios)].join(" | ")} |`;
-  status.textContent = `done, on ${device}`;
-  document.body.dataset["rows"] = JSON.stringify(rows);
+  line.textContent = `| ${[device, ...sections.flatMap(ratiosOf)].join(" | ")} |`;
+  status.textContent = `Done, on ${device}.`;
+  document.body.dataset["sections"] = JSON.stringify(sections);
 }
 
 const figure = (value: number | undefined): string => value?.toPrecision(3) ?? "";
-const ratios = (row: Row): string[] => [drawn, drawnAndClipped].map((name) => figure(row.ratios[name]));
+const ratiosOf = ({ ratios }: Section): string[] => ratios.slice(0, 2).map(({ value }) => figure(value));
+const withQuartiles = ({ value, quartiles }: Ratio): string =>
+  quartiles === undefined ? figure(value) : `${figure(value)} (${quartiles.map(figure).join(" to ")})`;
 
-function tableRow(row: Row): HTMLElement {
+function tableRow(section: Section): HTMLElement {
   const tr = document.createElement("tr");
-  for (const text of [row.title, `${figure(row.medians[native])} ms`, ...ratios(row)]) {
+  const of = (name: string): string => {
+    const time = section.timings.find((timing) => timing.name === name)?.medianMs;
+    return time === undefined ? "" : `${figure(time)} ms`;
+  };
+  const cells = [
+    section.title,
+    of(names.floor),
+    of(names.native),
+    of(names.plain),
+    ...section.ratios.slice(0, 2).map(withQuartiles),
+  ];
+  for (const text of cells) {
     const td = document.createElement("td");
     td.textContent = text;
     tr.append(td);
@@ -54,6 +62,6 @@ function tableRow(row: Row): HTMLElement {
 function deviceName(): string {
   const { gl } = (tf.backend() as unknown as { readonly gpgpu: { readonly gl: WebGL2RenderingContext } })
     .gpgpu;
-  const names = gl.getExtension("WEBGL_debug_renderer_info");
-  return String(gl.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER));
+  const driver = gl.getExtension("WEBGL_debug_renderer_info");
+  return String(gl.getParameter(driver?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER));
 }

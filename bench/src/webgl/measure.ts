@@ -4,26 +4,147 @@ import { createOptimWrapper, type OptimWrapperOptions } from "@mm/optim-core";
 import { adam } from "@mm/optim-rules";
 import { tfjsOptimizer } from "@mm/optim-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
+import {
+  type Case,
+  type Effort,
+  ratio,
+  type Ratio,
+  type Section,
+  sideBySide,
+  type Timing,
+} from "../measure.ts";
+import { described, names, type Shape, tiny, trainingCases, trainingRatios } from "../network.ts";
 
-/** Times of one case, in milliseconds, by name. */
-export interface Row {
-  readonly title: string;
-  readonly medians: { readonly [name: string]: number };
-  /** Medians of the ratios of each round: `tf.train.adam` ÷ this. */
-  readonly ratios: { readonly [name: string]: number };
+interface Goals {
+  readonly plain: Ratio["goal"];
+  readonly careful: Ratio["goal"];
 }
 
-export const native = "tf.train.adam";
-export const drawn = "tfjsOptimizer";
-export const drawnAndClipped = "tfjsOptimizer, clip by norm and dynamic scale";
+const goalsOf = (plain: number, careful: number): Goals => ({
+  plain: { atLeast: plain },
+  careful: { atLeast: careful },
+});
 
-interface Case {
-  readonly name: string;
-  readonly run: () => void;
-  readonly dispose: () => void;
+const sizes = [
+  { count: 4, length: 1_000_000, goals: goalsOf(4, 2.5) },
+  { count: 100, length: 10_000, goals: goalsOf(6, 4) },
+  { count: 300, length: 1000, goals: goalsOf(10, 7) },
+];
+const perceptron: Shape = { title: "a perceptron", widths: [784, 256, 128, 10], batch: 64 };
+
+/** Adam on this page's device, by `tf.train.adam` and by `tfjsOptimizer`, in turn in each round. */
+export async function measure(effort: Effort, tell: (line: string) => void): Promise<readonly Section[]> {
+  tf.enableProdMode();
+  await tf.setBackend("webgl");
+  const sections: Section[] = [];
+  for (const { count, length, goals } of effort.smoke
+    ? [{ ...sizes[0], count: 2, length: 400, goals: undefined }]
+    : sizes) {
+    tell(`${count} × ${length}`);
+    sections.push(await steps(count, length, goals, effort));
+  }
+  for (const [shape, goals] of [
+    [perceptron, goalsOf(1.3, 1.1)],
+    [tiny, { plain: { atLeast: 1.3 } }],
+  ] as const) {
+    tell(shape.title);
+    sections.push(await trainingStep(shape, goals, effort));
+  }
+  return sections;
 }
 
-const clipped: OptimWrapperOptions = { lossScale: "dynamic", clipGrad: { maxNorm: 1 } };
+const careful: OptimWrapperOptions = { lossScale: "dynamic", clipGrad: { maxNorm: 1 } };
+
+async function steps(
+  count: number,
+  length: number,
+  goals: Goals | undefined,
+  effort: Effort,
+): Promise<Section> {
+  const make = () => Array.from({ length: count }, () => tf.variable(tf.randomNormal([length / 100, 100])));
+  const [gradients, variables] = [make(), make()];
+  const given = Object.fromEntries(
+    variables.map((variable, index) => [variable.name, gradients[index] as tf.Variable]),
+  );
+  // Its gradients are there already: what is left is the step, and taking them over.
+  const loss = (): tf.Scalar =>
+    tf.customGrad((...inputs) => {
+      inputs.pop();
+      return {
+        value: tf.scalar(0),
+        gradFunc: () => variables.map((variable) => tf.clone(given[variable.name] as tf.Tensor)),
+      };
+    })(...variables);
+  const native = tf.train.adam(1e-3);
+  const wrappers = [{}, careful].map((options) =>
+    createOptimWrapper(tfjsOptimizer(adam(), variables), options),
+  );
+  const [plain, scaled] = wrappers.map((wrapper) => () => void wrapper.updateParams(loss)) as [
+    () => void,
+    () => void,
+  ];
+  const timings = await waitedFor(
+    [
+      { name: names.native, enqueue: () => native.applyGradients(given) },
+      { name: names.plain, enqueue: plain },
+      { name: names.careful, enqueue: scaled },
+    ],
+    variables,
+    effort,
+    count > 50 ? 2 : 3,
+  );
+  for (const one of [native, ...wrappers]) one.dispose();
+  tf.dispose([...variables, ...gradients]);
+  return {
+    title: `Given gradients, ${count} × ${length}`,
+    about: "The step, and taking the gradients over.",
+    timings,
+    ratios: [
+      ratio(timings, names.native, names.plain, goals?.plain),
+      ratio(timings, names.native, names.careful, goals?.careful),
+    ],
+  };
+}
+
+async function trainingStep(
+  shape: Shape,
+  goals: Parameters<typeof trainingRatios>[1],
+  effort: Effort,
+): Promise<Section> {
+  const { cases, variables, dispose } = trainingCases(shape, tfjsOptimizer);
+  const timings = await waitedFor(cases, variables, effort, 10);
+  dispose();
+  return {
+    title: `A training step of ${shape.title}`,
+    about: `Loss, gradients and Adam: ${described(shape)}. Ten steps a sample. The floor is what no optimizer could go below.`,
+    timings,
+    ratios: trainingRatios(timings, goals),
+  };
+}
+
+/** Milliseconds each, the wait for the device included, which comes once in so many repeats. */
+async function waitedFor(
+  cases: readonly { readonly name: string; readonly enqueue: () => void }[],
+  variables: readonly tf.Variable[],
+  effort: Effort,
+  repeats: number,
+): Promise<Timing[]> {
+  const times = effort.smoke ? 1 : repeats;
+  const timed = cases.map(({ name, enqueue }): Case => ({
+    name,
+    async run() {
+      for (let time = 0; time < times; time += 1) enqueue();
+      await settled(variables);
+    },
+  }));
+  await settled(variables);
+  const timings = await sideBySide(timed, effort, 9, 1);
+  return timings.map(({ name, medianMs, rounds = [] }) => ({
+    name,
+    medianMs: medianMs / times,
+    rounds: rounds.map((time) => time / times),
+  }));
+}
 
 /** Waits for the device: one element of a variable is read. */
 async function settled(variables: readonly tf.Variable[]): Promise<void> {
@@ -31,134 +152,4 @@ async function settled(variables: readonly tf.Variable[]): Promise<void> {
   const one = tf.tidy(() => tf.slice(tf.reshape(last, [last.size]), 0, 1));
   await one.data();
   one.dispose();
-}
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
-
-/** Adam on this page's device, by `tf.train.adam` and by `tfjsOptimizer`, in turn in each round. */
-export async function measure(
-  {
-    rounds,
-    sizes,
-  }: { readonly rounds: number; readonly sizes: readonly (readonly [count: number, size: number])[] },
-  tell: (line: string) => void,
-): Promise<readonly Row[]> {
-  await tf.setBackend("webgl");
-  const rows: Row[] = [];
-  for (const [count, size] of sizes) {
-    tell(`${count} × ${size}`);
-    const make = () => Array.from({ length: count }, () => tf.variable(tf.randomNormal([size / 100, 100])));
-    rows.push(await steps(`given gradients, ${count} × ${size}`, make, rounds));
-  }
-  tell("a network");
-  rows.push(await network(rounds));
-  return rows;
-}
-
-async function steps(title: string, make: () => tf.Variable[], rounds: number): Promise<Row> {
-  const gradients = make();
-  const variables = make();
-  const given = new Map(variables.map((variable, index) => [variable, gradients[index] as tf.Variable]));
-  // Its gradients are there already: what is left is the step, and taking them over.
-  const lossOf = (of: readonly tf.Variable[]): tf.Scalar =>
-    tf.customGrad((...inputs) => {
-      inputs.pop();
-      return {
-        value: tf.scalar(0),
-        gradFunc: () => of.map((variable) => tf.clone(given.get(variable) as tf.Tensor)),
-      };
-    })(...of);
-  const ours = (name: string, options: OptimWrapperOptions): Case => {
-    const wrapper = createOptimWrapper(tfjsOptimizer(adam(), variables), options);
-    return {
-      name,
-      run: () => void wrapper.updateParams(() => lossOf(variables)),
-      dispose: () => wrapper.dispose(),
-    };
-  };
-  const theirs = tf.train.adam(1e-3);
-  const named = Object.fromEntries(
-    variables.map((variable, index) => [variable.name, gradients[index] as tf.Variable]),
-  );
-  const cases: readonly Case[] = [
-    { name: native, run: () => theirs.applyGradients(named), dispose: () => theirs.dispose() },
-    ours(drawn, {}),
-    ours(drawnAndClipped, clipped),
-  ];
-  const row = await inTurn(title, cases, variables, rounds, gradients.length > 50 ? 2 : 3);
-  tf.dispose([...variables, ...gradients]);
-  return row;
-}
-
-async function network(rounds: number): Promise<Row> {
-  const sizes = [784, 256, 128, 10];
-  const variables = sizes
-    .slice(1)
-    .flatMap((size, layer) => [
-      tf.variable(tf.mul<tf.Tensor2D>(tf.randomNormal([sizes[layer] as number, size]), 0.05)),
-      tf.variable(tf.zeros([size])),
-    ]);
-  const [x, y] = [tf.randomNormal([64, 784]), tf.randomNormal([64, 10])];
-  const loss = (): tf.Scalar => {
-    let out: tf.Tensor = x;
-    for (let layer = 0; layer < 3; layer += 1) {
-      out = tf.add(
-        tf.matMul(out as tf.Tensor2D, variables[2 * layer] as tf.Tensor2D),
-        variables[2 * layer + 1] as tf.Tensor,
-      );
-      if (layer < 2) out = tf.relu(out);
-    }
-    return tf.mean(tf.squaredDifference(out, y));
-  };
-  const theirs = tf.train.adam(1e-3);
-  const ours = (name: string, options: OptimWrapperOptions): Case => {
-    const wrapper = createOptimWrapper(tfjsOptimizer(adam(), variables), options);
-    return { name, run: () => void wrapper.updateParams(loss), dispose: () => wrapper.dispose() };
-  };
-  const floor = (): void => {
-    const { value, grads } = tf.variableGrads(loss, variables);
-    tf.dispose([value, grads]);
-  };
-  const cases: readonly Case[] = [
-    {
-      name: native,
-      run: () => void theirs.minimize(loss, false, variables),
-      dispose: () => theirs.dispose(),
-    },
-    ours(drawn, {}),
-    ours(drawnAndClipped, clipped),
-    { name: "no optimizer", run: floor, dispose: () => {} },
-  ];
-  const row = await inTurn("a whole step, 784-256-128-10, batch 64", cases, variables, rounds, 4);
-  tf.dispose([...variables, x, y]);
-  return row;
-}
-
-async function inTurn(
-  title: string,
-  cases: readonly Case[],
-  variables: readonly tf.Variable[],
-  rounds: number,
-  repeats: number,
-): Promise<Row> {
-  const samples = cases.map(() => [] as number[]);
-  for (let round = -1; round < rounds; round += 1) {
-    for (const [index, { run }] of cases.entries()) {
-      await settled(variables);
-      const start = performance.now();
-      for (let repeat = 0; repeat < repeats; repeat += 1) run();
-      await settled(variables);
-      if (round >= 0) samples[index]?.push((performance.now() - start) / repeats);
-    }
-  }
-  for (const { dispose } of cases) dispose();
-  const [baseline] = samples as [number[]];
-  const byName = (of: (times: readonly number[]) => number) =>
-    Object.fromEntries(cases.map(({ name }, index) => [name, of(samples[index] as number[])]));
-  return {
-    title,
-    medians: byName(median),
-    ratios: byName((times) => median(times.map((time, round) => (baseline[round] as number) / time))),
-  };
 }

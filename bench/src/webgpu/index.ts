@@ -1,7 +1,7 @@
 import type { Effort, Section } from "../measure.ts";
 import { type Adapter, ownAdapter, softwareAdapters } from "./adapters.ts";
 import { adamKernels } from "./kernels.ts";
-import { trainingStep } from "./network.ts";
+import { trainingSteps } from "./network.ts";
 import { sizesFor } from "./sizes.ts";
 import { adamOnVariables, startTfjs } from "./tfjs.ts";
 
@@ -31,7 +31,7 @@ async function measure(adapter: Adapter, effort: Effort): Promise<AdapterSection
   for (const size of sizesFor(effort)) sections.push(await adamKernels(adapter, size, effort));
   const flush = await startTfjs(adapter);
   for (const size of sizesFor(effort)) sections.push(await adamOnVariables(adapter, flush, size, effort));
-  sections.push(await trainingStep(adapter, flush, effort));
+  sections.push(...(await trainingSteps(adapter, flush, effort)));
   await adapter.close();
   const { vendor, architecture, device, description } = adapter.info;
   return { name: adapter.name, info: { vendor, architecture, device, description }, sections };

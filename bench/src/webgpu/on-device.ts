@@ -10,15 +10,20 @@ export interface DeviceCase {
   readonly flush?: () => void;
 }
 
+/** Repeats whose passes are timed on the device, where there is room for a number of passes. */
+const mostTimed = 8;
+
 /**
  * Times cases side by side, waits included: each is enqueued so often that it keeps the device busy for a while, then waited for once. A
  * training loop does the same, and what a single wait costs depends on the system more than on the work.
+ *
+ * @param leastRepeats enqueued at least so often: a single sample of what is slow is at the mercy of its moment
  */
 export async function onDevice(
   { device, hasTimestamps }: Adapter,
   cases: readonly DeviceCase[],
   effort: Effort,
-  rounds = 7,
+  leastRepeats = 1,
 ): Promise<Timing[]> {
   const prepared = [];
   for (const { name, enqueue, flush } of cases) {
@@ -27,25 +32,27 @@ export async function onDevice(
       flush?.();
       await device.queue.onSubmittedWorkDone();
     };
-    const times = effort.smoke ? 1 : await calibrate(repeat);
-    prepared.push({ name, times, run: () => repeat(times) });
+    const times = effort.smoke ? 1 : await calibrate(repeat, leastRepeats);
+    prepared.push({ name, times, run: () => repeat(times), repeat });
   }
-  const timings = await sideBySide(prepared, effort, rounds, 0);
+  const timings = await sideBySide(prepared, effort, 9, 0);
   const result: Timing[] = [];
-  for (const [index, { name, medianMs }] of timings.entries()) {
-    const { times, run } = prepared[index] as (typeof prepared)[number];
-    const passMs = hasTimestamps ? (await medianPassTime(device, run, effort)) / times : 0;
+  for (const [index, { name, medianMs, rounds = [] }] of timings.entries()) {
+    const { times, repeat } = prepared[index] as (typeof prepared)[number];
+    const each = rounds.map((time) => time / times);
+    const timed = Math.min(times, mostTimed);
+    const passMs = hasTimestamps ? (await medianPassTime(device, () => repeat(timed), effort)) / timed : 0;
     // Copies are in no pass, and where there are thousands of passes, more than can be timed.
-    result.push({ name, medianMs: medianMs / times, ...(passMs > 0 && { passMs }) });
+    result.push({ name, medianMs: medianMs / times, rounds: each, ...(passMs > 0 && { passMs }) });
   }
   return result;
 }
 
 /** How often to do it for 50 ms of work. */
-async function calibrate(repeat: (times: number) => Promise<void>): Promise<number> {
+async function calibrate(repeat: (times: number) => Promise<void>, least: number): Promise<number> {
   // Work of the first time alone (pipelines, bind groups) does not count.
   await repeat(1);
-  for (let times = 1; ; times *= 2) {
+  for (let times = least; ; times *= 2) {
     const start = performance.now();
     await repeat(times);
     if (performance.now() - start >= 50 || times >= 256) return times;
