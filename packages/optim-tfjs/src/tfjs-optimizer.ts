@@ -17,7 +17,9 @@ import { namedVariables, type TfjsParameters, type TfjsVariables } from "./param
 import { createVariableOptimizer } from "./variable-optimizer.ts";
 import { Canvas } from "./webgl/canvas.ts";
 import { webglEngine } from "./webgl/engine.ts";
+import { halfEngine } from "./webgl/half-engine.ts";
 import { guardContext } from "./webgl/lost.ts";
+import { WordStore } from "./webgl/word-store.ts";
 
 /** The result of {@link tfjsOptimizer}. */
 export type TfjsOptimizer<H extends BaseHyperparameters, R extends BaseHyperparameters = H> = Optimizer<
@@ -97,7 +99,8 @@ function createRuleOptimizer<H extends BaseHyperparameters>(
     const canvas = Canvas.of(backend);
     if (canvas !== undefined) {
       try {
-        return createVariableOptimizer(who, guardContext(webglEngine(canvas), backend), rule, parameters);
+        const engine = canvas.store instanceof WordStore ? halfEngine(canvas, canvas.store) : webglEngine(canvas);
+        return createVariableOptimizer(who, guardContext(engine, backend), rule, parameters);
       } catch (error) {
         canvas.release();
         throw error;

@@ -40,9 +40,12 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
   #next: NextScale | undefined;
   #disposed = false;
   #updates = 0;
+  readonly #onDevice: AdvanceOnDevice;
 
-  constructor(settings: LossScaleSettings) {
+  /** @param onDevice how it moves on by what only the device knows. Default: by tfjs ops */
+  constructor(settings: LossScaleSettings, onDevice: AdvanceOnDevice = advanceOnDevice) {
     this.settings = settings;
+    this.#onDevice = onDevice;
     this.#scale = Math.fround(settings.initScale);
   }
 
@@ -129,9 +132,7 @@ export class TfjsLossScaler implements EngineLossScaler<StepScalar> {
       const next = nextLossScale(this.settings, scale, tracker, finite === 0);
       this.#install(next.scale, next.growthTracker);
     } else {
-      const next = scoped(() =>
-        advanceOnDevice(this.settings, operand(scale), operand(tracker), operand(finite)),
-      );
+      const next = this.#onDevice(this.settings, { scale, growthTracker: tracker, finite });
       this.#install(next.scale, next.growthTracker);
     }
   }
@@ -187,13 +188,28 @@ export const floorOnGpu = (minScale: number): number => Math.max(minScale, 2 ** 
 
 const keepsDenormals = (): boolean => ["cpu", "wasm"].includes(tf.getBackend());
 
+/** The state of a loss scaler, and what the step after it has found. */
+export interface Advance {
+  readonly scale: StepScalar;
+  readonly growthTracker: StepScalar;
+  readonly finite: StepScalar;
+}
+
+export type AdvanceOnDevice = (
+  settings: LossScaleSettings,
+  from: Advance,
+) => { readonly scale: SharedScalar; readonly growthTracker: SharedScalar };
+
 /** The state machine of core's `LossScaler`, in scalar tensors. */
-function advanceOnDevice(
+export const advanceOnDevice: AdvanceOnDevice = (settings, from) =>
+  scoped(() => advanced(settings, operand(from.scale), operand(from.growthTracker), operand(from.finite)));
+
+function advanced(
   { growthFactor, backoffFactor, growthInterval, minScale }: LossScaleSettings,
   scale: number | tf.Tensor,
   tracker: number | tf.Tensor,
   finite: number | tf.Tensor,
-): { readonly scale: SharedScalar; readonly growthTracker: SharedScalar } {
+): ReturnType<AdvanceOnDevice> {
   const clean = tf.greater(finite, 0.5);
   const count = tf.add(tracker, 1);
   const full = tf.greaterEqual(count, growthInterval);

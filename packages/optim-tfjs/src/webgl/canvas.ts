@@ -2,6 +2,8 @@ import { memo } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { type Source, sameBlocks, type Target } from "./layout.ts";
 import { type TextureData, webglBackend, type WebglBackend } from "./private.ts";
+import { type Releases, type Store, TensorStore } from "./store.ts";
+import { WordStore } from "./word-store.ts";
 
 /** A program of WebGL, linked. */
 export interface Linked {
@@ -12,13 +14,23 @@ export interface Linked {
   holds: unknown;
 }
 
+export interface Region {
+  /** Default 0. */
+  readonly x?: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** One draw over a rectangle of the targets. */
 export interface Draw {
   readonly linked: Linked;
   readonly inputs: readonly Source[];
   readonly outputs: readonly Target[];
   /** Default: all of the targets. */
-  readonly region?: { readonly y: number; readonly width: number; readonly height: number };
+  readonly region?: Region;
+  /** The only channel that it writes. Default: all four. */
+  readonly channel?: number;
   /** Sets uniforms. */
   readonly set?: (gl: WebGL2RenderingContext, linked: Linked) => void;
 }
@@ -27,6 +39,7 @@ const head = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler2D;
+precision highp usampler2D;
 `;
 
 // Counter-clockwise, since tfjs culls back faces, and larger than the screen.
@@ -39,17 +52,19 @@ const canvases = /* @__PURE__ */ new WeakMap<object, Canvas>();
 
 /**
  * Draws of our own in the context of tfjs-webgl. Textures are those of ordinary tfjs tensors: its pool makes them, its accounting counts
- * them, and `dispose` gives them back. One for all optimizers on a backend; it goes when the last of them does.
+ * them, and `dispose` gives them back; but for those of the store, where tfjs's are half floats. One for all optimizers on a backend; it goes when the last of them does.
  */
 export class Canvas {
   readonly backend: WebglBackend;
   readonly gl: WebGL2RenderingContext;
+  /** Where draws keep float32. */
+  readonly store: Store;
   /** Textures that one draw can write. */
   readonly maxTargets: number;
   readonly maxTextureSize: number;
   /** Textures that one draw can read. */
   readonly maxSamplers: number;
-  readonly #widths = new Map<string, number>();
+  readonly #sizes = new Map<string, readonly [width: number, height: number]>();
   readonly #programs = new Map<string, Linked>();
   readonly #framebuffers: (WebGLFramebuffer | undefined)[] = [];
   readonly #vertexArray: WebGLVertexArrayObject;
@@ -84,7 +99,15 @@ export class Canvas {
     this.#vertexArray = this.gl.createVertexArray();
     this.maxTextureSize = this.gl.getParameter(this.gl.MAX_TEXTURE_SIZE) as number;
     this.maxSamplers = this.gl.getParameter(this.gl.MAX_TEXTURE_IMAGE_UNITS) as number;
+    this.store = tf.env().getBool("WEBGL_RENDER_FLOAT32_ENABLED")
+      ? new TensorStore(this)
+      : new WordStore(this);
     this.maxTargets = this.#probeTargets();
+  }
+
+  /** One use more. */
+  retain(): void {
+    this.#users += 1;
   }
 
   release(): void {
@@ -105,7 +128,7 @@ export class Canvas {
     if (known !== undefined) return known;
     const { gl } = this;
     this.#vertex ??= this.#shader(gl.VERTEX_SHADER, vertexSource);
-    const fragment = this.#shader(gl.FRAGMENT_SHADER, head + source);
+    const fragment = this.#shader(gl.FRAGMENT_SHADER, head + this.store.prologue + source);
     const program = gl.createProgram();
     gl.attachShader(program, this.#vertex);
     gl.attachShader(program, fragment);
@@ -127,7 +150,7 @@ export class Canvas {
     return linked;
   }
 
-  /** A float32 tensor in a packed texture of tfjs's pool, with no defined contents. */
+  /** A tensor in a packed texture of tfjs's pool, with no defined contents. */
   output(shape: readonly number[]): tf.TensorInfo {
     const info = this.backend.makeTensorInfo(shape, "float32");
     this.backend.texData.get(info.dataId).isPacked = true;
@@ -135,13 +158,13 @@ export class Canvas {
     return info;
   }
 
-  /** The width of an output of this shape, in texels. */
-  widthOf(shape: readonly number[]): number {
-    return memo(this.#widths, shape.join(), () => {
+  /** Texels in a row and in a column of an output of this shape. */
+  sizeOf(shape: readonly number[]): readonly [width: number, height: number] {
+    return memo(this.#sizes, shape.join(), () => {
       const info = this.output(shape);
-      const { width } = this.target(info);
+      const { width, height } = this.target(info);
       this.dispose(info);
-      return width;
+      return [width, height] as const;
     });
   }
 
@@ -154,13 +177,13 @@ export class Canvas {
 
   /**
    * A tensor as the input of a draw: uploaded where the host has it, converted where its texture is laid out for another shape. Runs
-   * programs of tfjs, so call it for all inputs before the first draw. `temporary` takes what must be disposed after the last one.
+   * programs of tfjs, so call it for all inputs before the first draw. `releases` takes what must be called after the last one.
    */
-  source(tensor: tf.Tensor, temporary: tf.TensorInfo[]): Source {
+  source(tensor: tf.Tensor, releases: Releases): Source {
     const { backend } = this;
     let data = backend.texData.get(tensor.dataId);
     const convert = (info: tf.TensorInfo): void => {
-      temporary.push(info);
+      releases.push(() => this.dispose(info));
       data = backend.texData.get(info.dataId);
     };
     const { dataId, shape, dtype } = tensor;
@@ -184,19 +207,19 @@ export class Canvas {
     this.gl.bindVertexArray(this.#vertexArray);
   }
 
-  draw({ linked, inputs, outputs, region, set }: Draw): void {
+  draw({ linked, inputs, outputs, region, channel, set }: Draw): void {
     const { gl } = this;
     const current = this.#current;
     if (current.targets !== outputs.length) this.#bindFramebuffer(outputs.length);
     for (const [index, { texture }] of outputs.entries())
       gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + index, gl.TEXTURE_2D, texture, 0);
     const [{ width, height }] = outputs as readonly [Target];
-    const { y, width: columns, height: rows } = region ?? { y: 0, width, height };
-    const rectangle = `${y} ${columns} ${rows}`;
+    const { x = 0, y, width: columns, height: rows } = region ?? { y: 0, width, height };
+    const rectangle = `${x} ${y} ${columns} ${rows}`;
     if (current.rectangle !== rectangle) {
       // tfjs leaves the scissor test on.
-      gl.viewport(0, y, columns, rows);
-      gl.scissor(0, y, columns, rows);
+      gl.viewport(x, y, columns, rows);
+      gl.scissor(x, y, columns, rows);
       current.rectangle = rectangle;
     }
     if (current.linked !== linked) {
@@ -208,7 +231,9 @@ export class Canvas {
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(gl.TEXTURE_2D, texture);
     }
+    if (channel !== undefined) gl.colorMask(channel === 0, channel === 1, channel === 2, channel === 3);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+    if (channel !== undefined) gl.colorMask(true, true, true, true);
   }
 
   end(): void {
@@ -247,7 +272,7 @@ export class Canvas {
   }
 
   /**
-   * How many float32 textures one draw can write: a device may name more buffers than it has room for (iPhones have 512 bits a pixel, or
+   * How many textures one draw can write, the first of tfjs and the others of the store: a device may name more buffers than it has room for (iPhones have 512 bits a pixel, or
    * 256), and then draws nothing without a word.
    */
   #probeTargets(): number {
@@ -257,8 +282,8 @@ export class Canvas {
       const { texture } = this.target(info);
       const most = Math.min(gl.getParameter(gl.MAX_DRAW_BUFFERS) as number, 8);
       // The same texture may not be attached twice for drawing, but attachments are counted alike.
-      const extra = Array.from({ length: most - 1 }, () => this.output([2, 2]));
-      const textures = [texture, ...extra.map((other) => this.target(other).texture)];
+      const extra = Array.from({ length: most - 1 }, () => this.store.make([2, 2]));
+      const textures = [texture, ...extra.map((other) => other.texture)];
       let targets = most;
       for (; targets > 0; targets -= 1) {
         const framebuffer = gl.createFramebuffer();
@@ -273,7 +298,7 @@ export class Canvas {
         gl.deleteFramebuffer(framebuffer);
         if (complete) break;
       }
-      for (const other of extra) this.dispose(other);
+      for (const other of extra) this.store.free(other);
       return targets;
     } finally {
       this.dispose(info);
@@ -282,6 +307,7 @@ export class Canvas {
 
   #free(): void {
     const { gl } = this;
+    this.store.dispose();
     for (const { program } of this.#programs.values()) gl.deleteProgram(program);
     for (const framebuffer of this.#framebuffers) if (framebuffer) gl.deleteFramebuffer(framebuffer);
     if (this.#vertex !== undefined) gl.deleteShader(this.#vertex);

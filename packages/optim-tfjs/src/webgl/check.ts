@@ -1,4 +1,3 @@
-import type * as tf from "@tensorflow/tfjs-core";
 import type { Canvas, Linked } from "./canvas.ts";
 import { blocksOf, rowsAndColumns, type Source, type Target } from "./layout.ts";
 
@@ -28,21 +27,22 @@ const texelsOf = ({ source, shape, size }: Measured): number =>
  * medium and tiny elements apart, so that none overflows or vanishes (Blue, "A portable Fortran program to find the Euclidean norm of
  * a vector", 1978). The padding of a packed texture may hold anything, and is left out.
  */
-const partialSource = (flat: boolean): string => `uniform ivec3 shape;
+const partialSource = (layout: Source["layout"]): string => `uniform ivec3 shape;
 uniform ivec4 range;
 uniform bool finiteOnly;
-uniform sampler2D grad;
-layout(location = 0) out vec4 out0;
+uniform ${layout === "plane" ? "planeSampler" : "sampler2D"} grad;
+layout(location = 0) out planeTexel out0;
 vec4 block(int t, ivec2 texels) {
 ${
-  flat
+  layout === "flat"
     ? `  vec4 v = vec4(0.0);
   for (int k = 0; k < 4; k += 1) {
     int i = 4 * t + k;
     if (i < range.w) v[k] = texelFetch(grad, ivec2(i % texels.x, i / texels.x), 0).r;
   }
   return v;`
-    : `  vec4 v = texelFetch(grad, ivec2(t % texels.x, t / texels.x), 0);
+    : `  ivec2 at = ivec2(t % texels.x, t / texels.x);
+  vec4 v = ${layout === "plane" ? "fetchPlane(grad, at)" : "texelFetch(grad, at, 0)"};
   int blocksInRow = (shape.y + 1) / 2;
   int rest = t % (blocksInRow * ((shape.x + 1) / 2));
   bool right = rest % blocksInRow * 2 + 1 < shape.y;
@@ -68,57 +68,56 @@ void main() {
     vec4 medium = mix(mix(a, vec4(0.0), isBig), vec4(0.0), isTiny);
     sum += vec3(dot(big, big), dot(medium, medium), dot(tiny, tiny));
   }
-  out0 = vec4(uintBitsToFloat(top), sum);
+  out0 = toPlane(vec4(uintBitsToFloat(top), sum));
 }`;
 
 const foldSource = `uniform int rows;
-uniform sampler2D partial;
-layout(location = 0) out vec4 out0;
+uniform planeSampler partial;
+layout(location = 0) out planeTexel out0;
 void main() {
   uint top = 0u;
   vec3 sum = vec3(0.0);
   for (int y = 0; y < rows; y += 1) {
-    vec4 a = texelFetch(partial, ivec2(int(gl_FragCoord.x), y), 0);
+    vec4 a = fetchPlane(partial, ivec2(int(gl_FragCoord.x), y));
     top = max(top, floatBitsToUint(a.x));
     sum += a.yzw;
   }
-  out0 = vec4(uintBitsToFloat(top), sum);
+  out0 = toPlane(vec4(uintBitsToFloat(top), sum));
 }`;
 
 export interface CheckPrograms {
-  readonly flat: Linked;
-  readonly packed: Linked;
+  /** By the layout of an accumulator. */
+  readonly partial: ReadonlyMap<Source["layout"], Linked>;
   readonly fold: Linked;
 }
 
-export function checkPrograms(canvas: Canvas): CheckPrograms {
-  return {
-    flat: canvas.link(partialSource(true), ["grad"]),
-    packed: canvas.link(partialSource(false), ["grad"]),
-    fold: canvas.link(foldSource, ["partial"]),
-  };
+/** Links what accumulators of these layouts need. */
+export function checkPrograms(canvas: Canvas, layouts: Iterable<Source["layout"]>): CheckPrograms {
+  const partial = new Map<Source["layout"], Linked>();
+  for (const layout of layouts) partial.set(layout, canvas.link(partialSource(layout), ["grad"]));
+  return { partial, fold: canvas.link(foldSource, ["partial"]) };
 }
 
-/** Measures all accumulators: a draw each, and one that folds the rows. The result is a row of lanes, to dispose. */
+/** Measures all accumulators: a draw each, and one that folds the rows. The result is a row of lanes, to free. */
 export function measure(
   canvas: Canvas,
-  { flat, packed, fold }: CheckPrograms,
+  { partial, fold }: CheckPrograms,
   measured: readonly Measured[],
   finiteOnly: boolean,
-): tf.TensorInfo {
+): Target {
+  const { store } = canvas;
   const rows = partialRows(measured, canvas.maxTextureSize);
   const total = rows.reduce((sum, count) => sum + count, 0);
-  const partial = canvas.output([2 * total, 2 * lanesInRow]);
-  const target: Target = canvas.target(partial);
+  const sums = store.make([2 * total, 2 * lanesInRow]);
   let y = 0;
   for (const [index, one] of measured.entries()) {
     const { source, shape, size } = one;
     const height = rows[index] as number;
     const first = y;
     canvas.draw({
-      linked: source.layout === "flat" ? flat : packed,
+      linked: partial.get(source.layout) as Linked,
       inputs: [source],
-      outputs: [target],
+      outputs: [sums],
       region: { y, width: lanesInRow, height },
       set(gl, { location }) {
         const [blockRows, blockColumns] = rowsAndColumns(shape);
@@ -129,13 +128,13 @@ export function measure(
     });
     y += height;
   }
-  const folded = canvas.output([2, 2 * lanesInRow]);
+  const folded = store.make([2, 2 * lanesInRow]);
   canvas.draw({
     linked: fold,
-    inputs: [target],
-    outputs: [canvas.target(folded)],
+    inputs: [sums],
+    outputs: [folded],
     set: (gl, { location }) => gl.uniform1i(location("rows"), total),
   });
-  canvas.dispose(partial);
+  store.free(sums);
   return folded;
 }

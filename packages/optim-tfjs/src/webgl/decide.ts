@@ -1,14 +1,15 @@
 import type { LossScaleSettings } from "@mm/optim-core";
-import * as tf from "@tensorflow/tfjs-core";
+import type * as tf from "@tensorflow/tfjs-core";
 import { floorOnGpu, TfjsLossScaler } from "../ops/loss-scaler.ts";
-import { operand, SharedScalar, type StepScalar } from "../scalar.ts";
+import { SharedScalar, type StepScalar } from "../scalar.ts";
 import type { Linked } from "./canvas.ts";
 import { type DecisionKind, decisionSamplers, decisionSource, headElements } from "./decision.ts";
 import type { Drawing, DrawnStep } from "./drawing.ts";
 import { type Lane, registersOf } from "./lanes.ts";
-import type { Source } from "./layout.ts";
-import { placeOf, RecordedScalar, Records } from "./records.ts";
+import type { Source, Target } from "./layout.ts";
+import { RecordedScalar, type Records } from "./records.ts";
 import { hostScalar } from "./scalars.ts";
+import type { Placed, Releases } from "./store.ts";
 
 /** A decision whose programs are linked and whose inputs are textures: it only has to be drawn. */
 export interface DeviceDecision {
@@ -22,7 +23,7 @@ export interface DeviceDecision {
   /** Texels in a row of the record, and its rows. */
   readonly size: readonly [width: number, height: number];
   /** Takes the record that was drawn, and hands out its scalars. */
-  settle(record: tf.Tensor): void;
+  settle(record: Target): void;
 }
 
 interface DecisionDraw {
@@ -38,12 +39,12 @@ export interface DecisionInputs {
   /** Scalars, where tfjs ops found them: the two factors of the norm, and whether all is finite. */
   readonly given: readonly tf.Tensor[] | undefined;
   readonly countsOnDevice: boolean;
-  readonly source: (tensor: tf.Tensor) => Source;
+  readonly releases: Releases;
 }
 
 export function prepareDecision(drawing: Drawing, inputs: DecisionInputs): DeviceDecision {
-  const { programs } = drawing;
-  const { step, lanes, given, countsOnDevice, source } = inputs;
+  const { canvas, programs } = drawing;
+  const { step, lanes, given, countsOnDevice, releases } = inputs;
   const { request, rescale, lossScale, clipGrad } = step;
   const rows = countsOnDevice ? lanes : [];
   const scaler = advancing(request.lossScaler, request.finite);
@@ -66,7 +67,7 @@ export function prepareDecision(drawing: Drawing, inputs: DecisionInputs): Devic
         : "tensor",
     advances: scaler !== undefined,
   };
-  const state = countsOnDevice ? source(stateOf(drawing, inputs, kind, scaler)) : undefined;
+  const state = countsOnDevice ? stateOf(drawing, inputs, kind, scaler) : undefined;
   const maxNorm = kind.clips && clipGrad !== undefined && clipGrad.type !== "value" ? clipGrad.maxNorm : 0;
   const { growthFactor, backoffFactor, growthInterval, minScale } = scaler?.settings ?? noScaler;
   const lengths = rows.map(({ program }) => programs(program).row.length);
@@ -81,9 +82,9 @@ export function prepareDecision(drawing: Drawing, inputs: DecisionInputs): Devic
             height: index === 0 ? 2 : 1,
             host: hostOf(drawing, lane),
           })),
-    given: given === undefined ? [] : given.map(source),
+    given: (given ?? []).map((tensor) => canvas.source(tensor, releases)),
     state,
-    scale: kind.lossScale === "tensor" ? source(operand(lossScale as StepScalar) as tf.Tensor) : undefined,
+    scale: kind.lossScale === "tensor" ? canvas.store.scalar(lossScale as StepScalar, releases) : undefined,
     given0: [typeof lossScale === "number" ? rescale / lossScale : rescale, maxNorm, 0, 0],
     scaler: [growthFactor, backoffFactor, growthInterval, floorOnGpu(minScale)],
     size: [Math.max(2, ...lengths.map((length) => Math.ceil(length / 4))), 1 + rows.length],
@@ -92,17 +93,12 @@ export function prepareDecision(drawing: Drawing, inputs: DecisionInputs): Devic
 }
 
 /** Draws it into a new texture. `folded`: what the check measured. */
-export function decide(
-  { canvas }: Drawing,
-  decision: DeviceDecision,
-  folded: tf.TensorInfo | undefined,
-): tf.TensorInfo {
+export function decide({ canvas }: Drawing, decision: DeviceDecision, folded: Target | undefined): Target {
   const [width, height] = decision.size;
-  const record = canvas.output([2 * height, 2 * width]);
-  const target = canvas.target(record);
+  const record = canvas.store.make([2 * height, 2 * width]);
   const { given, state, scale } = decision;
   const inputs = [
-    ...(folded === undefined ? given : [canvas.target(folded)]),
+    ...(folded === undefined ? given : [folded]),
     ...(state === undefined ? [] : [state]),
     ...(scale === undefined ? [] : [scale]),
   ];
@@ -110,7 +106,7 @@ export function decide(
     canvas.draw({
       linked,
       inputs,
-      outputs: [target],
+      outputs: [record],
       region: { y, width, height: rows },
       set(gl, { location }) {
         gl.uniform4fv(location("given0"), decision.given0);
@@ -150,20 +146,13 @@ function hostOf({ programs }: Drawing, lane: Lane): Float32Array {
   return values;
 }
 
-/** A scalar of the state, and where the decision looks for it. */
-interface Placed {
-  readonly row: number;
-  readonly element: number;
-  readonly scalar: StepScalar;
-}
-
 /** The record of the last step, as one texture: that very record where nothing has come between. */
 function stateOf(
   drawing: Drawing,
-  { lanes }: DecisionInputs,
+  { lanes, releases }: DecisionInputs,
   kind: DecisionKind,
   scaler: TfjsLossScaler | undefined,
-): tf.Tensor {
+): Source {
   const { skipped, failed } = drawing.ledger;
   const { pending } = scaler ?? {};
   const placed: Placed[] = [
@@ -179,10 +168,12 @@ function stateOf(
       [count, ...scalarSlots].map((scalar, element) => ({ row: lane + 1, element, scalar })),
     ),
   ];
-  return lastRecord(placed) ?? gathered(placed, lanes.length + 1);
+  return (
+    lastRecord(placed)?.source(releases) ?? drawing.canvas.store.gather(placed, lanes.length + 1, releases)
+  );
 }
 
-function lastRecord(placed: readonly Placed[]): tf.Tensor | undefined {
+function lastRecord(placed: readonly Placed[]): Records | undefined {
   const [first] = placed;
   if (!(first?.scalar instanceof RecordedScalar)) return undefined;
   const { records } = first.scalar;
@@ -193,36 +184,17 @@ function lastRecord(placed: readonly Placed[]): tf.Tensor | undefined {
       scalar.row === row &&
       scalar.element === element,
   );
-  return stands ? records.tensor : undefined;
-}
-
-/** The state put together: an upload where the host has all of it, else tfjs ops. */
-function gathered(placed: readonly Placed[], rows: number): tf.Tensor {
-  const width = Math.max(2, ...placed.map(({ element }) => Math.floor(element / 4) + 1));
-  const values = new Float32Array(4 * rows * width);
-  const known = placed.filter(({ scalar }) => typeof scalar === "number");
-  const at = ({ row, element }: Placed): number => {
-    const [i, j] = placeOf(row, element);
-    return i * 2 * width + j;
-  };
-  for (const one of known) values[at(one)] = one.scalar as number;
-  const base = tf.tensor2d(values, [2 * rows, 2 * width]);
-  if (known.length === placed.length) return base;
-  const onDevice = placed.filter(({ scalar }) => typeof scalar !== "number");
-  const indices = tf.tensor1d(onDevice.map(at), "int32");
-  const updates = tf.stack(onDevice.map(({ scalar }) => operand(scalar) as tf.Tensor));
-  const scattered = tf.scatterND(tf.expandDims(indices, 1), updates, [values.length]);
-  return tf.add(base, tf.reshape(scattered, base.shape));
+  return stands ? records : undefined;
 }
 
 /** Hands out the scalars of a record to all that they belong to. */
 function settle(
-  { ledger }: Drawing,
+  { canvas, ledger }: Drawing,
   { step, lanes, countsOnDevice }: DecisionInputs,
   scaler: TfjsLossScaler | undefined,
-  tensor: tf.Tensor,
+  record: Target,
 ): void {
-  const records = new Records(tensor);
+  const records = canvas.store.records(record);
   const recorded = (row: number, element: number): RecordedScalar =>
     new RecordedScalar(records, row, element);
   const own = (row: number, element: number): StepScalar => ledger.adopt(recorded(row, element));

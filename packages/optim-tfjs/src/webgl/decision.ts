@@ -64,6 +64,20 @@ export function decisionSamplers({ from, lossScale }: DecisionKind, withRow: boo
 }
 
 /**
+ * Scale and count of clean steps after one more, of which `taken` tells whether it was; `scaler` is growth factor, backoff factor, growth
+ * interval and smallest scale.
+ */
+export const nextScale = `
+vec2 nextScale(vec2 before, float taken, vec4 scaler) {
+  float clean = before.y + 1.0;
+  bool full = clean >= scaler.z;
+  float grown = before.x * scaler.x;
+  if (!full || floatBitsToUint(grown) >= 0x7f800000u) grown = before.x;
+  return taken == 1.0 ? vec2(grown, full ? 0.0 : clean) : vec2(max(before.x * scaler.y, scaler.w), 0.0);
+}
+`;
+
+/**
  * The draw that decides a step: factor, clip coefficient, whether it is skipped, the loss scaler's next state, and the scalars of one
  * row, where the device counts steps. Everything goes into one texture, which the update reads.
  */
@@ -73,11 +87,11 @@ export function decisionSource(kind: DecisionKind, program: Program | undefined)
 uniform vec4 scaler;
 uniform vec4 host[${Math.max(1, Math.ceil((row?.scalars.host.length ?? 0) / 4))}];
 ${decisionSamplers(kind, program !== undefined)
-  .map((name) => `uniform sampler2D ${name};`)
+  .map((name) => `uniform planeSampler ${name};`)
   .join("\n")}
-layout(location = 0) out vec4 out0;
-${functions}${scalarFunctions}
-void main() {
+layout(location = 0) out planeTexel out0;
+${functions}${scalarFunctions}${nextScale}
+vec4 decided() {
   int x = int(gl_FragCoord.x);
   int y = int(gl_FragCoord.y);
 ${unscaling(kind)}
@@ -85,16 +99,17 @@ ${reduction(kind)}
 ${clipping(kind)}
   if (y == 0) {
 ${headOutput(kind, program !== undefined)}
-    return;
   }
-${program === undefined || row === undefined ? "" : rowOutput(program, row)}
+${program === undefined || row === undefined ? "  return vec4(0.0);" : rowOutput(program, row)}
+}
+void main() {
+  out0 = toPlane(decided());
 }`;
 }
 
 function unscaling({ lossScale }: DecisionKind): string {
   if (lossScale === "host") return "  float unscale = given0.x;";
-  const scale =
-    lossScale === "state" ? "texelFetch(state, ivec2(1, 0), 0).z" : "texelFetch(scale, ivec2(0), 0).r";
+  const scale = lossScale === "state" ? "fetchPlane(state, ivec2(1, 0)).z" : "fetchPlane(scale, ivec2(0)).r";
   return `  float unscale = given0.x / ${scale};`;
 }
 
@@ -102,14 +117,14 @@ function unscaling({ lossScale }: DecisionKind): string {
 function reduction({ from, norm, skips }: DecisionKind): string {
   if (from === "nothing") return "  float taken = 1.0;\n  float relative = 0.0;\n  float unit = 1.0;";
   if (from === "given") {
-    return `  float taken = ${skips ? "texelFetch(givenFinite, ivec2(0), 0).r > 0.5 ? 1.0 : 0.0" : "1.0"};
-  float relative = texelFetch(givenLargest, ivec2(0), 0).r * abs(unscale) * texelFetch(givenRelative, ivec2(0), 0).r;
+    return `  float taken = ${skips ? "fetchPlane(givenFinite, ivec2(0)).r > 0.5 ? 1.0 : 0.0" : "1.0"};
+  float relative = fetchPlane(givenLargest, ivec2(0)).r * abs(unscale) * fetchPlane(givenRelative, ivec2(0)).r;
   float unit = 1.0;`;
   }
   return `  uint top = 0u;
   vec3 sum = vec3(0.0);
   for (int lane = 0; lane < ${lanesInRow}; lane += 1) {
-    vec4 a = texelFetch(folded, ivec2(lane, 0), 0);
+    vec4 a = fetchPlane(folded, ivec2(lane, 0));
     top = max(top, floatBitsToUint(a.x));
     sum += a.yzw;
   }
@@ -140,27 +155,18 @@ function clipping({ clips }: DecisionKind): string {
 }
 
 function headOutput({ skips, orThrow, advances }: DecisionKind, withState: boolean): string {
-  if (!withState) return "    out0 = x == 0 ? vec4(factor, taken, gradNorm, before) : vec4(0.0);";
-  return `    vec4 old = texelFetch(state, ivec2(1, 0), 0);
+  if (!withState) return "    return x == 0 ? vec4(factor, taken, gradNorm, before) : vec4(0.0);";
+  return `    vec4 old = fetchPlane(state, ivec2(1, 0));
     float skipped = old.x${skips ? " + 1.0 - taken" : ""};
     float failed = old.y${orThrow ? " + 1.0 - taken" : ""};
-    vec2 next = old.zw;
-${
-  advances
-    ? `    float clean = old.w + 1.0;
-    bool full = clean >= scaler.z;
-    float grown = old.z * scaler.x;
-    if (!full || floatBitsToUint(grown) >= 0x7f800000u) grown = old.z;
-    next = taken == 1.0 ? vec2(grown, full ? 0.0 : clean) : vec2(max(old.z * scaler.y, scaler.w), 0.0);`
-    : ""
-}
-    out0 = x == 0 ? vec4(factor, taken, gradNorm, before) : vec4(skipped, failed, next);`;
+    vec2 next = ${advances ? "nextScale(old.zw, taken, scaler)" : "old.zw"};
+    return x == 0 ? vec4(factor, taken, gradNorm, before) : vec4(skipped, failed, next);`;
 }
 
 function rowOutput(program: Program, { scalars, elements, length }: RowLayout): string {
   const slots = program.scalarSlots.length;
   const old = (element: number): string =>
-    `texelFetch(state, ivec2(${Math.floor(element / 4)}, y), 0).${"xyzw"[element % 4]}`;
+    `fetchPlane(state, ivec2(${Math.floor(element / 4)}, y)).${"xyzw"[element % 4]}`;
   const values = [
     "taken == 1.0 ? count : before0",
     ...program.scalarOutputs.map(
@@ -179,5 +185,5 @@ function rowOutput(program: Program, { scalars, elements, length }: RowLayout): 
   float count = before0 + 1.0;
 ${Array.from({ length: slots }, (_, slot) => `  float state${slot} = ${old(slot + 1)};`).join("\n")}
 ${scalars.statements.map((statement) => `  ${statement}`).join("\n")}
-${texels.map((texel, index) => (index === texels.length - 1 ? `  out0 = ${texel};` : `  if (x == ${index}) {\n    out0 = ${texel};\n    return;\n  }`)).join("\n")}`;
+${texels.map((texel, index) => (index === texels.length - 1 ? `  return ${texel};` : `  if (x == ${index}) return ${texel};`)).join("\n")}`;
 }

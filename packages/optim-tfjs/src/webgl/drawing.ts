@@ -15,6 +15,18 @@ export interface DrawnStep {
   finite: StepScalar | undefined;
 }
 
+/** A step of which nothing but the request is known yet. */
+export function stepOf(request: CheckRequest): DrawnStep {
+  return {
+    request,
+    rescale: 1,
+    lossScale: undefined,
+    clipGrad: undefined,
+    norm: undefined,
+    finite: undefined,
+  };
+}
+
 export interface Drawing {
   readonly canvas: Canvas;
   readonly ledger: Ledger;

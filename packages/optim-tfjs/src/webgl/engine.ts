@@ -15,11 +15,11 @@ const capabilities: Capabilities = /* @__PURE__ */ (() =>
   Object.freeze({ ...hostCapabilities, decides: "device", inPlace: false, fused: true }))();
 
 /** The engine of tfjs-webgl: that of ops, whose steps are draws of our own. Takes over one use of the canvas. */
-export function webglEngine(canvas: Canvas): OpsEngine {
+export function webglEngine(canvas: Canvas, Stages: typeof WebglStages = WebglStages): OpsEngine {
   const latch = new Latch();
   const ledger = new Ledger();
   const ops = new OpsStages(latch, byRule, ledger);
-  const stages = new WebglStages(canvas, ops, ledger);
+  const stages = new Stages(canvas, ops, ledger);
   learnDivision();
   return {
     backend: "tfjs",
@@ -33,7 +33,7 @@ export function webglEngine(canvas: Canvas): OpsEngine {
     accumulate({ accumulator, pending }, gradient, request) {
       accumulate(canvas, accumulator as TensorCell, gradient, scaleLeft(request), pending);
     },
-    prepareProgram: (program) => void stages.programsOf(program),
+    prepareProgram: (program) => stages.prepare(program),
     stages,
     dispose() {
       ops.dispose();

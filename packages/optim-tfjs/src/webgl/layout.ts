@@ -1,18 +1,19 @@
 /**
  * A packed texture holds 2 × 2 elements of the last two dimensions a texel; texel t, counted along rows, is block t of [batch, rows,
- * columns]. Its own width may be any. A flat one holds one element a texel, in the order of the data.
+ * columns]. Its own width may be any. A flat one holds one element a texel, in the order of the data. A plane is packed, as wide as the output, and
+ * may hold bits instead of floats: see `Store`.
  */
-export type Layout = "same" | "packed" | "flat";
+export type Layout = "same" | "packed" | "flat" | "plane";
 
 /** A texture that a draw reads. */
 export interface Source {
   readonly texture: WebGLTexture;
-  readonly layout: "packed" | "flat";
+  readonly layout: "packed" | "flat" | "plane";
   /** Texels in a row. */
   readonly width: number;
 }
 
-/** A packed texture that a draw writes. */
+/** A texture that a draw writes. */
 export interface Target extends Source {
   readonly height: number;
 }
@@ -40,7 +41,7 @@ export function layoutFor({ layout, width }: Source, outputWidth: number): Layou
 
 /** GLSL of `vec4 NAME_at(int t)`: the block t of an input. `shape` and `width` are uniforms. */
 export function reader(name: string, layout: Layout): string {
-  return `uniform sampler2D ${name};
+  return `uniform ${layout === "plane" ? "planeSampler" : "sampler2D"} ${name};
 vec4 ${name}_at(int t) {
 ${bodies[layout](name)}
 }`;
@@ -48,6 +49,7 @@ ${bodies[layout](name)}
 
 const bodies: { readonly [L in Layout]: (name: string) => string } = {
   same: (name) => `  return texelFetch(${name}, ivec2(gl_FragCoord.xy), 0);`,
+  plane: (name) => `  return fetchPlane(${name}, ivec2(gl_FragCoord.xy));`,
   packed: (name) => `  int w = textureSize(${name}, 0).x;
   return texelFetch(${name}, ivec2(t % w, t / w), 0);`,
   flat: (name) => `  int w = textureSize(${name}, 0).x;

@@ -18,7 +18,7 @@ export interface UpdateSource {
   /** Of parameter, gradient and slots. */
   readonly layouts: readonly Layout[];
   readonly uniforms: readonly UniformPlace[];
-  /** The outputs that this draw writes: 0 is the parameter, then slots. */
+  /** The outputs that this draw writes: 0 is the parameter, then slots, then the master. */
   readonly outputs: readonly number[];
   /** A step that the decision skips writes what was there. */
   readonly mayskip: boolean;
@@ -30,24 +30,26 @@ export function updateSource({ program, layouts, uniforms, outputs, mayskip }: U
   const hostCount = Math.max(1, uniforms.filter(({ on }) => on === "host").length);
   const recorded = mayskip || uniforms.some(({ on }) => on === "record");
   const nodes = program.outputs;
-  const before = (output: number): string => (output === 0 ? "param" : `slot${output - 1}`);
+  const isSlot = (output: number): boolean => output > 0 && output <= nodes.slots.length;
+  const before = (output: number): string => (isSlot(output) ? `slot${output - 1}` : "param");
   return `uniform ivec3 shape;
 uniform vec4 host[${Math.ceil(hostCount / 4)}];
-${recorded ? "uniform sampler2D record;\nuniform int row;" : ""}
-${outputs.map((_, index) => `layout(location = ${index}) out vec4 out${index};`).join("\n")}
+${recorded ? "uniform planeSampler record;\nuniform int row;" : ""}
+${outputs.map((output, index) => `layout(location = ${index}) out ${output === 0 ? "vec4" : "planeTexel"} out${index};`).join("\n")}
 ${samplers.map((name, index) => reader(name, layouts[index] as Layout)).join("\n")}
 ${functions}
 void main() {
   int t = int(gl_FragCoord.y) * shape.z + int(gl_FragCoord.x);
-${recorded ? "  vec4 head = texelFetch(record, ivec2(0, 0), 0);" : ""}
+${recorded ? "  vec4 head = fetchPlane(record, ivec2(0, 0));" : ""}
 ${samplers.map((name) => `  vec4 ${name}_in = ${name}_at(t)${name === "grad" && recorded ? " * head.w" : ""};`).join("\n")}
 ${uniforms.map((place, index) => `  float u${index} = ${placed(place)};`).join("\n")}
 ${program.nodes.map((node, index) => `  ${statement(program, node, index)}`).join("\n")}
 ${outputs
   .map((output, index) => {
-    const node = output === 0 ? nodes.param : (nodes.slots[output - 1] as number);
+    const node = isSlot(output) ? (nodes.slots[output - 1] as number) : nodes.param;
     const next = asVector(program, node);
-    return `  out${index} = ${mayskip ? `head.y == 0.0 ? ${before(output)}_in : ${next}` : next};`;
+    const value = mayskip ? `head.y == 0.0 ? ${before(output)}_in : ${next}` : next;
+    return `  out${index} = ${output === 0 ? value : `toPlane(${value})`};`;
   })
   .join("\n")}
 }`;
@@ -58,7 +60,7 @@ const channel = (element: number): string => "xyzw"[element % 4] as string;
 function placed(place: UniformPlace): string {
   if (place.on === "host") return `host[${Math.floor(place.index / 4)}].${channel(place.index)}`;
   if (place.element === "factor") return "head.x";
-  return `texelFetch(record, ivec2(${Math.floor(place.element / 4)}, row), 0).${channel(place.element)}`;
+  return `fetchPlane(record, ivec2(${Math.floor(place.element / 4)}, row)).${channel(place.element)}`;
 }
 
 const isCondition = ({ op }: ElementNode): boolean => op === "gt" || op === "lt" || op === "eq";

@@ -1,4 +1,4 @@
-import * as tf from "@tensorflow/tfjs-core";
+import type * as tf from "@tensorflow/tfjs-core";
 
 /** How tfjs-webgl holds the data of a tensor. Private to it, and probed before it is used. */
 export interface TextureData {
@@ -8,6 +8,8 @@ export interface TextureData {
   isPacked: boolean;
   /** The shape under which a packed texture was made, which a reshape does not change. */
   shape: readonly number[];
+  /** Elements that the host has, where the device has none. */
+  readonly values?: ArrayLike<unknown> | null;
   /** Set for a view at an offset into the texture of another tensor. */
   readonly slice?: object | null;
 }
@@ -31,7 +33,7 @@ const methods = [
   "disposeIntermediateTensorInfo",
 ] as const;
 
-/** The backend, where it is tfjs-webgl with float32 textures and its private parts are as expected; else `undefined`. */
+/** The backend, where it is tfjs-webgl on WebGL 2 and its private parts are as expected; else `undefined`. */
 export function webglBackend(candidate: object): WebglBackend | undefined {
   const parts = candidate as { readonly [name: string]: unknown } & Partial<WebglBackend>;
   const context = parts.gpgpu?.gl;
@@ -40,7 +42,7 @@ export function webglBackend(candidate: object): WebglBackend | undefined {
   if (!methods.every((name) => typeof parts[name] === "function")) return undefined;
   if (typeof parts.texData?.get !== "function" || context.isContextLost()) return undefined;
   const backend = candidate as WebglBackend;
-  return tf.env().getBool("WEBGL_RENDER_FLOAT32_ENABLED") && laidOutAsExpected(backend) ? backend : undefined;
+  return laidOutAsExpected(backend) ? backend : undefined;
 }
 
 /** Whether a tensor that is made as a packed texture is one: 4 × 6 elements in 2 × 3 texels. */

@@ -9,11 +9,12 @@ import {
 } from "./decision.ts";
 import { type Layout, layoutFor, type Source } from "./layout.ts";
 import { samplersOf, type UniformPlace, updateSource } from "./print.ts";
+import { outputCount } from "./store.ts";
 
 /** The place that knows the scalars of an update: the host all of them, all but the factor of the gradient, or only those that do not change. */
 export type Knowledge = "all" | "but the factor" | "but the steps";
 
-/** One draw of an update, and the outputs that it writes: 0 is the parameter, then slots. */
+/** One draw of an update, and the outputs that it writes: 0 is the parameter, then slots, then the master. */
 export interface UpdateDraw {
   readonly linked: Linked;
   readonly outputs: readonly number[];
@@ -76,7 +77,7 @@ export class RulePrograms {
 
   #link(layouts: readonly Layout[], knowledge: Knowledge, mayskip: boolean): readonly UpdateDraw[] {
     const program = this.#program;
-    const count = 1 + program.slots.length;
+    const count = outputCount(this.#canvas.store, program);
     const most = this.#canvas.maxTargets;
     const samplers = [...samplersOf(program), ...(knowledge === "all" ? [] : ["record"])];
     const uniforms = this.places(knowledge);

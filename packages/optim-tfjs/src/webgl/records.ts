@@ -1,18 +1,16 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { SharedScalar } from "../scalar.ts";
+import { elementsOf } from "../transfer.ts";
+import type { Canvas } from "./canvas.ts";
+import type { Source } from "./layout.ts";
+import type { Releases } from "./store.ts";
 
 /**
  * The record of a step on the device: a texture whose first row is about the step as a whole, and each further one about parameters that
- * have their scalars in common. A tensor of tfjs, which lives as long as any scalar in it.
+ * have their scalars in common. It lives as long as any scalar in it.
  */
-export class Records {
-  readonly tensor: tf.Tensor;
+export abstract class Records {
   #owners = 0;
-
-  /** Takes the tensor. */
-  constructor(tensor: tf.Tensor) {
-    this.tensor = tf.keep(tensor);
-  }
 
   retain(): void {
     this.#owners += 1;
@@ -20,7 +18,46 @@ export class Records {
 
   release(): void {
     this.#owners -= 1;
-    if (this.#owners === 0) this.tensor.dispose();
+    if (this.#owners === 0) this.free();
+  }
+
+  abstract source(releases: Releases): Source;
+  /** An element as a tensor that nobody owns. Elements are counted along a row, four a texel. */
+  abstract element(row: number, element: number): tf.Tensor;
+  /** Waits for the device. */
+  abstract read(row: number, element: number): Promise<number>;
+  protected abstract free(): void;
+}
+
+/** A record in a tensor of tfjs. */
+export class TensorRecords extends Records {
+  readonly #canvas: Canvas;
+  readonly #tensor: tf.Tensor;
+
+  /** Takes the tensor. */
+  constructor(canvas: Canvas, tensor: tf.Tensor) {
+    super();
+    this.#canvas = canvas;
+    this.#tensor = tf.keep(tensor);
+  }
+
+  source(releases: Releases): Source {
+    return this.#canvas.source(this.#tensor, releases);
+  }
+
+  element(row: number, element: number): tf.Tensor {
+    return tf.tidy(() => tf.reshape(tf.slice(this.#tensor, [...placeOf(row, element)], [1, 1]), []));
+  }
+
+  async read(row: number, element: number): Promise<number> {
+    const tensor = this.element(row, element);
+    const reading = elementsOf(tensor);
+    tensor.dispose();
+    return (await reading)[0] as number;
+  }
+
+  protected free(): void {
+    this.#tensor.dispose();
   }
 }
 
@@ -39,9 +76,12 @@ export class RecordedScalar extends SharedScalar {
     records.retain();
   }
 
+  override read(): Promise<number> {
+    return this.records.read(this.row, this.element);
+  }
+
   protected override make(): tf.Tensor {
-    const [row, column] = placeOf(this.row, this.element);
-    return tf.tidy(() => tf.reshape(tf.slice(this.records.tensor, [row, column], [1, 1]), []));
+    return this.records.element(this.row, this.element);
   }
 
   protected override free(): void {

@@ -13,14 +13,14 @@ import { checkAlive } from "../parameters.ts";
 import type { StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
 import type { Canvas } from "./canvas.ts";
-import type { DrawnStep } from "./drawing.ts";
+import { type DrawnStep, stepOf } from "./drawing.ts";
 import type { Item } from "./lanes.ts";
 import { RulePrograms } from "./programs.ts";
 import { samplersOf } from "./print.ts";
 import { drawStep } from "./step.ts";
 
 /** Whether a program is one pass over elements, whose scalars know nothing of the tensor. */
-const isDrawn = ({ passes, slotAxes, scalars }: Program): boolean =>
+const isElementwise = ({ passes, slotAxes, scalars }: Program): boolean =>
   passes.length === 1 &&
   slotAxes.every((axes) => axes === 3) &&
   !scalars.some(({ op }) => op === "size" || op === "rows" || op === "cols");
@@ -33,7 +33,7 @@ type Stages = StepStages<tf.Variable, TensorCell, StepScalar>;
  * tfjs ops: any step may go either way, since both keep parameters and state in tensors of tfjs.
  */
 export class WebglStages implements Stages {
-  readonly #canvas: Canvas;
+  protected readonly canvas: Canvas;
   readonly #ops: Stages;
   readonly #ledger: Ledger;
   readonly #programs = new WeakMap<Program, RulePrograms | { readonly refused: true }>();
@@ -41,17 +41,22 @@ export class WebglStages implements Stages {
   #step: DrawnStep | undefined;
 
   constructor(canvas: Canvas, ops: Stages, ledger: Ledger) {
-    this.#canvas = canvas;
+    this.canvas = canvas;
     this.#ops = ops;
     this.#ledger = ledger;
+  }
+
+  /** Links what a rule needs, where its steps can be drawn. */
+  prepare(program: Program): void {
+    this.programsOf(program);
   }
 
   /** The programs of a rule, linked when it is first seen; `undefined` where its steps cannot be drawn. */
   programsOf(program: Program): RulePrograms | undefined {
     const found = memo(this.#programs, program, () => {
       try {
-        const programs = new RulePrograms(this.#canvas, program);
-        if (isDrawn(program) && samplersOf(program).length < this.#canvas.maxSamplers) {
+        const programs = new RulePrograms(this.canvas, program);
+        if (isElementwise(program) && samplersOf(program).length < this.canvas.maxSamplers) {
           programs.try();
           return programs;
         }
@@ -66,23 +71,8 @@ export class WebglStages implements Stages {
   check(items: readonly Item[], request: CheckRequest): Checked<StepScalar> {
     this.#step = undefined;
     checkAlive(items);
-    const drawn =
-      this.#canvas.active &&
-      items.some(({ parameter }) => parameter.length > 0) &&
-      items.every(
-        ({ parameter, program }) =>
-          // A variable that its group gives another shape is read as it is.
-          parameter.shape.length === parameter.value.shape.length && this.programsOf(program) !== undefined,
-      );
-    if (!drawn) return this.#ops.check(items, request);
-    this.#step = {
-      request,
-      rescale: 1,
-      lossScale: undefined,
-      clipGrad: undefined,
-      norm: undefined,
-      finite: undefined,
-    };
+    if (!this.isDrawn(items, request)) return this.#ops.check(items, request);
+    this.#step = stepOf(request);
     return this.#step;
   }
 
@@ -107,8 +97,25 @@ export class WebglStages implements Stages {
     const step = this.#step;
     this.#step = undefined;
     if (step === undefined) return this.#ops.update(items, factor, checked, clipGrad);
+    this.draw(items, step);
+  }
+
+  /** Whether the step of these items is drawn. Else it goes through ops. */
+  protected isDrawn(items: readonly Item[], _: CheckRequest): boolean {
+    return (
+      this.canvas.active &&
+      items.some(({ parameter }) => parameter.length > 0) &&
+      items.every(
+        ({ parameter, program }) =>
+          // A variable that its group gives another shape is read as it is.
+          parameter.shape.length === parameter.value.shape.length && this.programsOf(program) !== undefined,
+      )
+    );
+  }
+
+  protected draw(items: readonly Item[], step: DrawnStep, counts = true): void {
     const programs = (program: Program): RulePrograms => this.programsOf(program) as RulePrograms;
-    scoped(() => drawStep({ canvas: this.#canvas, ledger: this.#ledger, programs }, items, step));
+    scoped(() => drawStep({ canvas: this.canvas, ledger: this.#ledger, programs }, items, step, counts));
   }
 
   /** By ops: to put a slot into a parameter costs no draw, since tensors change hands. */

@@ -9,56 +9,53 @@ import type { Drawing, DrawnStep } from "./drawing.ts";
 import { countOnHost, isKnown, type Item, lanesOf } from "./lanes.ts";
 import type { Source } from "./layout.ts";
 import type { Knowledge } from "./programs.ts";
+import type { Releases } from "./store.ts";
 import { drawUpdate, hostUniforms, type LaneUniforms, type Prepared } from "./update.ts";
 
-/** Draws a whole step. Nothing has changed where it throws before the first draw. */
-export function drawStep(drawing: Drawing, items: readonly Item[], step: DrawnStep): void {
+/**
+ * Draws a whole step. Nothing has changed where it throws before the first draw.
+ *
+ * @param counts `false` where steps and scalar slots stay: of an evaluation point
+ */
+export function drawStep(drawing: Drawing, items: readonly Item[], step: DrawnStep, counts = true): void {
   const { canvas, ledger } = drawing;
   const { request, rescale, lossScale, clipGrad } = step;
-  const temporary: tf.TensorInfo[] = [];
-  const source = (tensor: tf.Tensor): Source => canvas.source(tensor, temporary);
+  const { store } = canvas;
+  const releases: Releases = [];
   const lanes = lanesOf(items);
   const measures = request.finite || request.normType !== undefined;
   const countsOnDevice = request.finite || !lanes.every(isKnown);
   const knowledge: Knowledge = countsOnDevice ? "but the steps" : measures ? "but the factor" : "all";
 
   // First all that may run programs of tfjs, and all linking: from the first draw on nothing may fail.
-  const accumulators = new Map(items.map((item) => [item, accumulatorOf(item)] as const));
   const given = measures && isRareNorm(request) ? givenCheck(items, request) : undefined;
   const prepared = items
     .filter(({ parameter }) => parameter.length > 0)
     .map((item): Prepared => {
       const { parameter, program, slots } = item;
-      const read = [
-        parameter.value,
-        accumulators.get(item) as tf.Tensor,
-        ...slots.map(({ tensor }) => tensor),
+      const inputs = [
+        store.parameter(item, releases),
+        store.source(accumulatorOf(item), releases),
+        ...slots.map((slot) => store.source(slot, releases)),
       ];
-      const inputs = read.map(source);
-      const draws = drawing
-        .programs(program)
-        .update(inputs, canvas.widthOf(parameter.shape), knowledge, request.finite);
+      const [width] = canvas.sizeOf(parameter.value.shape);
+      const draws = drawing.programs(program).update(inputs, width, knowledge, request.finite);
       return { item, inputs, draws };
     });
   const decision: DeviceDecision | undefined =
     knowledge === "all"
       ? undefined
-      : prepareDecision(drawing, { step, lanes, given, countsOnDevice, source });
-  const checks = measures && given === undefined ? checkPrograms(canvas) : undefined;
+      : prepareDecision(drawing, { step, lanes, given, countsOnDevice, releases });
+  const measured = prepared.map(({ item: { parameter }, inputs }) => ({
+    source: inputs[1] as Source,
+    shape: parameter.value.shape,
+    size: parameter.length,
+  }));
+  const layouts = new Set(measured.map(({ source }) => source.layout));
+  const checks = measures && given === undefined ? checkPrograms(canvas, layouts) : undefined;
 
   canvas.begin();
-  const folded =
-    checks &&
-    measure(
-      canvas,
-      checks,
-      prepared.map(({ item: { parameter }, inputs }) => ({
-        source: inputs[1] as Source,
-        shape: parameter.shape,
-        size: parameter.length,
-      })),
-      request.ignoreNonFinite,
-    );
+  const folded = checks && measure(canvas, checks, measured, request.ignoreNonFinite);
   const record = decision && decide(drawing, decision, folded);
   const known = typeof lossScale === "number" || lossScale === undefined;
   const factor = known ? rescale / (lossScale ?? 1) : rescale;
@@ -68,23 +65,26 @@ export function drawStep(drawing: Drawing, items: readonly Item[], step: DrawnSt
     const shared = { host, row: index + 1 };
     for (const item of lane.items) uniforms.set(item, shared);
   }
-  const read = record && canvas.target(record);
   for (const one of byProgram(prepared))
-    drawUpdate(canvas, one, uniforms.get(one.item) as LaneUniforms, read);
+    drawUpdate(canvas, one, uniforms.get(one.item) as LaneUniforms, record);
   canvas.end();
-  for (const info of temporary) canvas.dispose(info);
-  if (folded !== undefined) canvas.dispose(folded);
+  for (const release of releases) release();
+  if (folded !== undefined) store.free(folded);
+  if (!counts) {
+    if (record !== undefined) store.free(record);
+    return;
+  }
 
   ledger.take(items);
   ledger.asked += 1;
   if (!measures) ledger.gradNorm = undefined;
-  if (decision !== undefined && record !== undefined) decision.settle(canvas.tensor(record));
+  if (decision !== undefined && record !== undefined) decision.settle(record);
   if (!countsOnDevice) for (const lane of lanes) countOnHost(lane);
   ledger.release();
 }
 
-function accumulatorOf({ parameter }: Item): tf.Tensor {
-  return (parameter.accumulator as TensorCell).tensor;
+function accumulatorOf({ parameter }: Item): TensorCell {
+  return parameter.accumulator as TensorCell;
 }
 
 /** Norms that the draws of the check do not measure: those of p other than 2 and ∞. */

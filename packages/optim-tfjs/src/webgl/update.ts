@@ -1,9 +1,7 @@
 import type { Program, StepClip } from "@mm/optim-core/backend";
-import type * as tf from "@tensorflow/tfjs-core";
-import type { TensorCell } from "../ops/tensor-cell.ts";
 import type { Canvas, Linked } from "./canvas.ts";
 import { type Item, type Lane, registersOf } from "./lanes.ts";
-import { rowsAndColumns, type Source } from "./layout.ts";
+import { rowsAndColumns, type Source, type Target } from "./layout.ts";
 import type { Knowledge, RulePrograms, UpdateDraw } from "./programs.ts";
 
 /** A parameter with what its update reads: parameter, gradient, slots. */
@@ -51,12 +49,15 @@ export function drawUpdate(
   canvas: Canvas,
   { item, inputs, draws }: Prepared,
   uniforms: LaneUniforms,
-  record: Source | undefined,
+  record: Target | undefined,
 ): void {
-  const { parameter, slots } = item;
-  const { value: variable, shape } = parameter;
-  const made = [undefined, ...slots].map(() => canvas.output(shape));
-  const targets = made.map((info) => canvas.target(info));
+  const { store } = canvas;
+  const { value: variable } = item.parameter;
+  const { shape } = variable;
+  const vectors = [...item.slots, ...store.besides(item)];
+  const info = canvas.output(shape);
+  const planes = vectors.map(() => store.make(shape));
+  const targets = [canvas.target(info), ...planes];
   const all = record === undefined ? inputs : [...inputs, record];
   for (const { linked, outputs } of draws) {
     canvas.draw({
@@ -66,11 +67,12 @@ export function drawUpdate(
       set: (gl, into) => setUniforms(gl, into, uniforms, shape, (targets[0] as { width: number }).width),
     });
   }
-  const [next, ...nextSlots] = made.map((info) => canvas.tensor(info)) as [tf.Tensor, ...tf.Tensor[]];
+  const next = canvas.tensor(info);
   variable.assign(next);
   next.dispose();
   // The old ones go back to the pool only now: until here they were read.
-  for (const [slot, tensor] of nextSlots.entries()) (slots[slot] as TensorCell).replace(tensor);
+  for (const [index, vector] of vectors.entries()) store.put(vector, planes[index] as Target);
+  store.assigned(item);
 }
 
 function setUniforms(

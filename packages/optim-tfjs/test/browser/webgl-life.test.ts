@@ -254,13 +254,6 @@ describe("where private parts of tfjs-webgl are not as expected, the rule runs b
     expect(tf.memory().numTensors).toBe(numTensors);
   });
 
-  test("half-float textures", () => {
-    const before = tf.env().getBool("WEBGL_RENDER_FLOAT32_ENABLED");
-    tf.env().set("WEBGL_RENDER_FLOAT32_ENABLED", false);
-    expect(webglBackend(webgl())).toBeUndefined();
-    tf.env().set("WEBGL_RENDER_FLOAT32_ENABLED", before);
-  });
-
   test("capabilities say so, and the steps are the same", async () => {
     vi.stubGlobal("WebGL2RenderingContext", undefined);
     const w = tf.variable(tf.tensor1d([1, 2, 3]));
