@@ -21,6 +21,11 @@ export interface Capabilities {
    * the device or the host library's private parts allow no more. Absent: the backend does not say.
    */
   readonly fused?: boolean;
+  /**
+   * Whether slots, pending gradients and scalars are float32. `false`: they are what the host library has, half floats on tfjs-webgl by
+   * operations where the device renders no float32: squares of small gradients are 0 there. Absent: they are float32.
+   */
+  readonly float32State?: boolean;
   /** Whether any update rule runs. `false` for a wrapped optimizer of the host library, which is a rule of its own. */
   readonly rules: boolean;
   /** Whether every hyperparameter of a group is live. `false`: `lr` alone is, and assigning another throws `unsupported`. */

@@ -9,7 +9,7 @@ import { hostCapabilities, packed, refuse } from "@mm/optim-core/backend";
 import { defineUpdateRule, type UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
-import { OpsStages, opsStorage } from "./ops/engine.ts";
+import { OpsStages, opsStorage, ofTensors } from "./ops/engine.ts";
 import { createEvaluation } from "./ops/evaluation.ts";
 import type { OpsEngine, OpsItem } from "./ops/ops-engine.ts";
 import type { StepFactors } from "./ops/update.ts";
@@ -80,7 +80,7 @@ function nativeEngine(native: NativeOptimizer): {
   });
   const engine: OpsEngine = {
     backend: "tfjs",
-    capabilities,
+    capabilities: ofTensors(capabilities),
     ...opsStorage(latch),
     admit: (added) => void variables.push(...added.map(({ value }) => value)),
     stages,

@@ -36,8 +36,9 @@ const who = "tfjsOptimizer";
  *
  * - tfjs-wasm: one fused SIMD kernel per variable, in place on tfjs's own heap. A step allocates no tensor.
  * - tfjs-cpu: the same kernels; each variable is copied into WebAssembly memory and back.
- * - tfjs-webgl with float32 textures: one draw per variable, which writes it and its state into new textures. Nothing waits for the
- *   device. Rules of several passes (LAMB, LARS, NovoGrad, and those of matrices) run by ops.
+ * - tfjs-webgl: one draw per variable, which writes it and its state into new textures. Nothing waits for the device. Rules of several
+ *   passes (LAMB, LARS, NovoGrad, and those of matrices) run by ops. Where textures are half floats, state and master weights are float32
+ *   all the same, and those rules are refused (`unsupported`).
  * - every other backend: one to two tfjs ops per operation of the rule. Nothing waits for the device, skipped steps included.
  *
  * To a rule that takes parameters as matrices a variable is its last dimension, the outputs of a layer, by all others: [inputs, outputs] of a dense
@@ -51,7 +52,7 @@ const who = "tfjsOptimizer";
  * tensor that a variable was made from) keeps its values: the variable gets its own copy first.
  *
  * @throws OptimError `invalid-parameter`, `empty-parameters`, `duplicate-parameter`, `unknown-option`, `invalid-option`,
- * `invalid-hyperparameter`, `invalid-rule`
+ * `invalid-hyperparameter`, `invalid-rule`, `unsupported`
  */
 export function tfjsOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
   rule: UpdateRule<H>,
@@ -99,7 +100,8 @@ function createRuleOptimizer<H extends BaseHyperparameters>(
     const canvas = Canvas.of(backend);
     if (canvas !== undefined) {
       try {
-        const engine = canvas.store instanceof WordStore ? halfEngine(canvas, canvas.store) : webglEngine(canvas);
+        const engine =
+          canvas.store instanceof WordStore ? halfEngine(canvas, canvas.store) : webglEngine(canvas);
         return createVariableOptimizer(who, guardContext(engine, backend), rule, parameters);
       } catch (error) {
         canvas.release();

@@ -16,6 +16,7 @@ import { checkAlive, describeVariable, namesAndFlags } from "../parameters.ts";
 import { Latch, operand, readScalars, SharedScalar, type StepScalar } from "../scalar.ts";
 import { scoped } from "../scope.ts";
 import { filled, readTensors, tensorOf, writeVariable } from "../transfer.ts";
+import { drawsHalfFloats } from "../webgl/private.ts";
 import { checkAccumulators } from "./check.ts";
 import { clipFactor } from "./clip.ts";
 import { withConstants } from "./constants.ts";
@@ -36,11 +37,24 @@ export function opsEngine(): OpsEngine {
   const latch = new Latch();
   const stages = new OpsStages(latch);
   learnDivision();
-  return { backend: "tfjs", capabilities, ...opsStorage(latch), stages, dispose: () => stages.dispose() };
+  return {
+    backend: "tfjs",
+    capabilities: ofTensors(capabilities),
+    ...opsStorage(latch),
+    stages,
+    dispose: () => stages.dispose(),
+  };
 }
 
 const capabilities: Capabilities = /* @__PURE__ */ (() =>
   Object.freeze({ ...hostCapabilities, decides: "device", inPlace: false, fused: false }))();
+
+/** Capabilities of an optimizer whose state is in tensors of the active backend. */
+export function ofTensors(capabilities: Capabilities): Capabilities {
+  return drawsHalfFloats(tf.backend())
+    ? Object.freeze({ ...capabilities, float32State: false })
+    : capabilities;
+}
 
 /** Storage and differentiation in tensors: what every engine that steps by ops has in common. */
 export function opsStorage(latch: Latch): Omit<OpsEngine, "backend" | "capabilities" | "stages" | "dispose"> {

@@ -1,7 +1,7 @@
 import { memo } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { type Source, sameBlocks, type Target } from "./layout.ts";
-import { type TextureData, webglBackend, type WebglBackend } from "./private.ts";
+import { drawsHalfFloats, type TextureData, webglBackend, type WebglBackend } from "./private.ts";
 import { type Releases, type Store, TensorStore } from "./store.ts";
 import { WordStore } from "./word-store.ts";
 
@@ -99,9 +99,7 @@ export class Canvas {
     this.#vertexArray = this.gl.createVertexArray();
     this.maxTextureSize = this.gl.getParameter(this.gl.MAX_TEXTURE_SIZE) as number;
     this.maxSamplers = this.gl.getParameter(this.gl.MAX_TEXTURE_IMAGE_UNITS) as number;
-    this.store = tf.env().getBool("WEBGL_RENDER_FLOAT32_ENABLED")
-      ? new TensorStore(this)
-      : new WordStore(this);
+    this.store = drawsHalfFloats(backend) ? new WordStore(this) : new TensorStore(this);
     this.maxTargets = this.#probeTargets();
   }
 

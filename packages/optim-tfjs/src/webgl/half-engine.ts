@@ -44,6 +44,7 @@ export function halfEngine(canvas: Canvas, store: WordStore): OpsEngine {
   };
   return {
     ...engine,
+    capabilities: Object.freeze({ ...engine.capabilities, float32State: true }),
     describe: (variable, where) => ({ ...describeVariable(variable, where), master: true }),
     allocate: (parameter, initial) => allocated(parameter, () => store.fill(parameter.value.shape, initial)),
     allocateCopy(parameter) {

@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs-core";
+import * as tf from "@tensorflow/tfjs-core";
 
 /** How tfjs-webgl holds the data of a tensor. Private to it, and probed before it is used. */
 export interface TextureData {
@@ -32,6 +32,11 @@ const methods = [
   "packedReshape",
   "disposeIntermediateTensorInfo",
 ] as const;
+
+/** Whether a backend is tfjs-webgl where it draws half floats. */
+export function drawsHalfFloats(candidate: object): boolean {
+  return "gpgpu" in candidate && !tf.env().getBool("WEBGL_RENDER_FLOAT32_ENABLED");
+}
 
 /** The backend, where it is tfjs-webgl on WebGL 2 and its private parts are as expected; else `undefined`. */
 export function webglBackend(candidate: object): WebglBackend | undefined {

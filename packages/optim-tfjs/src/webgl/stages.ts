@@ -101,7 +101,7 @@ export class WebglStages implements Stages {
   }
 
   /** Whether the step of these items is drawn. Else it goes through ops. */
-  protected isDrawn(items: readonly Item[], _: CheckRequest): boolean {
+  protected isDrawn(items: readonly Item[], _request: CheckRequest): boolean {
     return (
       this.canvas.active &&
       items.some(({ parameter }) => parameter.length > 0) &&

@@ -1,4 +1,4 @@
-import { memo, packed } from "@mm/optim-core/backend";
+import { masterSlot, memo, packed } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import type { OpsParameter } from "../ops/ops-engine.ts";
 import type { TensorCell } from "../ops/tensor-cell.ts";
@@ -10,8 +10,7 @@ import type { Item } from "./lanes.ts";
 import { layoutFor, reader, rowsAndColumns, type Source, type Target } from "./layout.ts";
 import { RecordedScalar, Records } from "./records.ts";
 import { type Part, type Placed, recordWidth, type Releases, type Store } from "./store.ts";
-import { WordCell, type WordPlane } from "./word-cell.ts";
-import { masterSlot } from "@mm/optim-core/backend";
+import type { WordCell, WordPlane } from "./word-cell.ts";
 
 /** A rectangle of texels of a plane. */
 interface Window {
@@ -206,9 +205,11 @@ void main() {
         if (cell.isMaster) this.master(cell.parameter);
         else if (cell.plane === undefined) this.#scaled(cell);
       }
-      const { plane } = cell;
-      return plane === undefined
-        ? readTensors([cell.tensor]).then(([data]) => data as Float32Array)
+      const { plane, parameter, rounded } = cell;
+      // On another backend: assigned since.
+      const isOld = cell.isMaster && rounded?.dataId !== parameter.value.dataId;
+      return plane === undefined || isOld
+        ? readTensors([isOld ? parameter.value : cell.tensor]).then(([data]) => data as Float32Array)
         : this.readWindow(plane).then((texels) => elementsOf(plane, texels));
     });
     return packed(await Promise.all(started));

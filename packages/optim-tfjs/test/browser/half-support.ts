@@ -9,9 +9,9 @@ export async function useHalfFloats(): Promise<void> {
   if (tf.env().getBool("WEBGL_RENDER_FLOAT32_ENABLED")) throw new Error("float32 is rendered");
 }
 
-/** The nearest number that float16 holds, of those between 2⁻¹⁴ and 65504: 11 bits of it (IEEE 754, binary16). */
+/** The nearest number that float16 holds, below 65504 (IEEE 754, binary16): 11 bits, and no unit below 2⁻²⁴. Of two the even one. */
 export function half(value: number): number {
-  const unit = 2 ** (Math.floor(Math.log2(Math.abs(value))) - 10);
+  const unit = 2 ** Math.max(Math.floor(Math.log2(Math.abs(value))) - 10, -24);
   const units = value / unit;
   const down = Math.floor(units);
   const up = units - down > 0.5 || (units - down === 0.5 && down % 2 !== 0);
