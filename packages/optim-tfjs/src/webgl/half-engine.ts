@@ -21,7 +21,8 @@ import type { WordStore } from "./word-store.ts";
  * in a store of words. Each step is drawn, but for those on another backend. Takes over one use of the canvas.
  */
 export function halfEngine(canvas: Canvas, store: WordStore): OpsEngine {
-  const engine = webglEngine(canvas, HalfStages);
+  // Norms are measured by the host, from what is read: by ops they would be half floats.
+  const { readNorms: _byOps, ...engine } = webglEngine(canvas, HalfStages);
   const write = (cell: WordCell, data: Float32Array): void => {
     const { value, length } = cell.parameter;
     if (length === 0) return;

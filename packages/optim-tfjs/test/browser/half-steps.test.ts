@@ -239,6 +239,19 @@ test("gradients wait in float32, whatever they add up to", async () => {
   w.dispose();
 });
 
+test("norms are float32: of a parameter, and of all", async () => {
+  const w = tf.variable(tf.zeros([2]));
+  const wrapper = createOptimWrapper(tfjsOptimizer(sgd(), { w }), { gradNorm: true });
+  wrapper.updateParams(linearLoss({ w }, { w: [48_000, 64_000] }));
+  // 3, 4 and 5 times 16,000: beyond half floats.
+  expect(await wrapper.readMetrics({ per: "parameter" })).toMatchObject({
+    gradNorm: 80_000,
+    gradNorms: { w: 80_000 },
+  });
+  wrapper.dispose();
+  w.dispose();
+});
+
 describe("tf.train.adam beside it, on a network of 20, 64 and 4", () => {
   function problem() {
     const random = randomNumbers(5);
