@@ -32,11 +32,11 @@ const jax = ["@jax-js/jax"];
 // The limits are what was measured, so that nothing grows unseen. docs/decisions/0004 says what they are made of.
 export default [
   shipped("wasm", "35.9 kB", { "optim-wasm": "wasmOptimizer" }),
-  shipped("tfjs, peers not counted", "60.3 kB", { "optim-tfjs": "tfjsOptimizer" }, tfjs),
+  shipped("tfjs, peers not counted", "61.6 kB", { "optim-tfjs": "tfjsOptimizer" }, tfjs),
   shipped("webgpu", "58.3 kB", { "optim-webgpu": "webgpuOptimizer" }),
   shipped(
     "webgpu on tfjs variables, peers not counted",
-    "95.3 kB",
+    "96.6 kB",
     { "optim-webgpu/tfjs": "tfjsOptimizer" },
     tfjs,
   ),

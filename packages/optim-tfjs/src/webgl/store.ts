@@ -7,7 +7,7 @@ import type { Item } from "./lanes.ts";
 import type { Source, Target } from "./layout.ts";
 import { placeOf, type Records, TensorRecords } from "./records.ts";
 
-/** What a draw read, and its caller lets go of after the last one. */
+/** Calls that let go of what a draw has read, for after the last one. */
 export type Releases = (() => void)[];
 
 /** A vector as the input of a draw, and what its elements are still to be multiplied by. */
