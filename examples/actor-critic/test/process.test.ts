@@ -1,30 +1,22 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { Program } from "../../../test-support/program.ts";
 
-const example = fileURLToPath(new URL("..", import.meta.url));
+const program = new Program(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "actor-critic-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-// A process runs the build; where it is up to date this does nothing.
-beforeAll(() => {
-  const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
-  execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
-});
+beforeAll(() => program.build());
 
 const times = new Set(["seconds", "perSecond", "secondsLeft"]);
 
-const run = (...args: string[]) =>
-  spawnSync(process.execPath, [join(example, "dist/main.js"), ...args], { encoding: "utf8" });
+const run = (...args: readonly string[]) => program.run(args);
 
-it("prints how training goes and the return at the end, and writes the picture", () => {
+it("prints how training goes and the return at the end, and writes the picture", async () => {
   const out = join(folder, "run");
-  const { status, stdout, stderr } = run("--iterations", "2", "--out", out);
-  expect([status, stderr]).toEqual([0, ""]);
+  const { code, stdout, stderr } = await run("--iterations", "2", "--out", out);
+  expect([code, stderr]).toEqual([0, ""]);
   expect(stdout.split("\n")).toEqual([
     expect.stringMatching(
       /^1\/2  actor\.loss .*  actor\.lr 0\.0015  .*  critic\.lr 0\.0015  .*  return [\d.]+  /,
@@ -39,9 +31,9 @@ it("prints how training goes and the return at the end, and writes the picture",
   expect(readdirSync(out).sort()).toEqual(files);
 });
 
-it("ends with 2 and a message for bad options", () => {
-  const { status, stdout, stderr } = run("--iterations", "0");
-  expect([status, stdout]).toEqual([2, ""]);
+it("ends with 2 and a message for bad options", async () => {
+  const { code, stdout, stderr } = await run("--iterations", "0");
+  expect([code, stdout]).toEqual([2, ""]);
   expect(stderr).toBe(
     "error: option '--iterations <count>' argument '0' is invalid. Expected a whole number, 1 or more.\nSee --help.\n",
   );
@@ -60,25 +52,20 @@ it(
             JSON.parse(line, (name, value: unknown) => (times.has(name) ? undefined : value)) as unknown,
         );
     const [out, whole] = [join(folder, "stopped"), join(folder, "whole")];
-    const child = spawn(process.execPath, [
-      join(example, "dist/main.js"),
-      "--iterations",
-      "20",
-      "--out",
-      out,
-    ]);
-    child.stdout.once("data", () => child.kill("SIGINT"));
-    const [code] = (await once(child, "close")) as [number];
+    const args = ["--iterations", "20", "--out", out];
+    const { code } = await program.run(args, (child) => {
+      child.stdout.once("data", () => child.kill("SIGINT"));
+    });
     expect(code).toBe(130);
     expect(lines(out).length).toBeLessThan(20);
-    expect(run("--resume", "--out", out)).toMatchObject({ status: 0, stderr: "" });
-    expect(run("--iterations", "20", "--out", whole).status).toBe(0);
+    expect(await run("--resume", "--out", out)).toMatchObject({ code: 0, stderr: "" });
+    expect((await run("--iterations", "20", "--out", whole)).code).toBe(0);
     expect(lines(out)).toEqual(lines(whole));
   },
 );
 
-it("ends with 2 where there is nothing to resume, or settings to change", () => {
-  const { status, stderr } = run("--resume", "--out", join(folder, "nothing"));
-  expect([status, stderr]).toEqual([2, expect.stringContaining("no checkpoint in")]);
-  expect(run("--resume", "--iterations", "3").status).toBe(2);
+it("ends with 2 where there is nothing to resume, or settings to change", async () => {
+  const { code, stderr } = await run("--resume", "--out", join(folder, "nothing"));
+  expect([code, stderr]).toEqual([2, expect.stringContaining("no checkpoint in")]);
+  expect((await run("--resume", "--iterations", "3")).code).toBe(2);
 });

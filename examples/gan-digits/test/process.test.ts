@@ -1,27 +1,21 @@
-import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { readCheckpoint, writeCheckpoint } from "@mm/optim-checkpoint/node";
 import type { MetricsLine } from "@mm/optim-train/node";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { Program } from "../../../test-support/program.ts";
 import type { Quality } from "../src/quality.ts";
 import type { SavedRun } from "@mm/optim-train";
 
-const example = fileURLToPath(new URL("..", import.meta.url));
+const program = new Program(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "gan-digits-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-// A process runs the build; where it is up to date this does nothing.
-beforeAll(() => {
-  const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
-  execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
-});
+beforeAll(() => program.build());
 
 it("ends with 2 and a message for bad options", async () => {
-  const { code, stdout, stderr } = await run(["--accumulate", "0"]);
+  const { code, stdout, stderr } = await program.run(["--accumulate", "0"]);
   expect(code).toBe(2);
   expect(stdout).toBe("");
   expect(stderr).toBe(
@@ -31,16 +25,16 @@ it("ends with 2 and a message for bad options", async () => {
 
 it("ends with 2 where there is nothing to resume, or something else", async () => {
   const none = join(folder, "none");
-  const missing = await run(["--resume", join(none, "none.safetensors"), "--out", folder]);
+  const missing = await program.run(["--resume", join(none, "none.safetensors"), "--out", folder]);
   expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining("no checkpoint at")]);
-  const empty = await run(["--resume", "--out", none]);
+  const empty = await program.run(["--resume", "--out", none]);
   expect([empty.code, empty.stderr]).toEqual([2, expect.stringContaining("no checkpoint in")]);
   const other = join(folder, "other.safetensors");
   writeFileSync(other, "{ half a checkp");
-  const damaged = await run(["--resume", other]);
+  const damaged = await program.run(["--resume", other]);
   expect([damaged.code, damaged.stderr]).toEqual([2, expect.stringContaining("damaged or no checkpoint")]);
   await writeCheckpoint(other, { extra: { program: "another" } });
-  const another = await run(["--resume", other]);
+  const another = await program.run(["--resume", other]);
   expect([another.code, another.stderr]).toEqual([2, expect.stringContaining("of another program")]);
 });
 
@@ -51,7 +45,7 @@ it(
   async () => {
     const out = join(folder, "run");
     const first = "checkpoint-000001.safetensors";
-    const stopped = await run(
+    const stopped = await program.run(
       ["--iterations", "100000", "--batch", "4", "--log-every", "1", "--out", out],
       (child) => {
         child.stdout.once("data", () => child.kill("SIGINT"));
@@ -65,7 +59,7 @@ it(
     const before = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
     expect(before.length).toBe(iteration);
 
-    const resumed = await run(["--out", out, "--resume", "--iterations", String(iteration + 3)]);
+    const resumed = await program.run(["--out", out, "--resume", "--iterations", String(iteration + 3)]);
     expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
     const after = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
     // The earlier iterations, and three more.
@@ -86,7 +80,7 @@ it(
     // It saved again; where that one is damaged, the one before is found.
     const newest = join(out, "checkpoint-000002.safetensors");
     truncateSync(newest, 5000);
-    const again = await run(["--out", out, "--resume", "--iterations", String(iteration + 1)]);
+    const again = await program.run(["--out", out, "--resume", "--iterations", String(iteration + 1)]);
     expect([again.code, again.stderr]).toEqual([
       0,
       expect.stringContaining("passed over: checkpoint-000002"),
@@ -94,21 +88,3 @@ it(
     expect(readdirSync(out).filter((name) => name.includes("unfinished"))).toEqual([]);
   },
 );
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(args: readonly string[], watch?: (child: ReturnType<typeof start>) => void): Promise<Ended> {
-  const child = start(args);
-  const output = { stdout: "", stderr: "" };
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
-  watch?.(child);
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...output })));
-}
-
-const start = (args: readonly string[]) =>
-  spawn(process.execPath, [join(example, "dist/main.js"), ...args], { stdio: ["ignore", "pipe", "pipe"] });

@@ -1,24 +1,18 @@
 // The program itself: what it refuses, and that a run which was stopped goes on as if it had not been.
-import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { openCheckpoints, writeCheckpoint } from "@mm/optim-checkpoint/node";
 import { jsonLinesFile } from "@mm/optim-train/node";
 import { UsageError } from "@mm-examples/gan-digits/errors";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { Program, type RunningProgram } from "../../../test-support/program.ts";
 import { findRuns } from "../src/checkpoint.ts";
 
-const example = fileURLToPath(new URL("..", import.meta.url));
+const program = new Program(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "language-model-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-// A process runs the build; where it is up to date this does nothing.
-beforeAll(() => {
-  const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
-  execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
-});
+beforeAll(() => program.build());
 
 it("has nothing to resume where there is no checkpoint of its own", async () => {
   const place = (name: string): string => join(folder, name);
@@ -38,20 +32,20 @@ it(
   { timeout: 300_000 },
   async () => {
     const out = (name: string): readonly string[] => [...small.split(" "), "--out", join(folder, name)];
-    const whole = await run(out("whole"));
+    const whole = await program.run(out("whole"));
     expect([whole.code, whole.stderr]).toEqual([0, ""]);
 
     // The first text is printed before the first iteration.
-    let stopped = await run(out("halves"), stopSoon);
+    let stopped = await program.run(out("halves"), stopSoon);
     // By chance it ended with a window, or before the first.
     while (stopped.code === 130 && (await newest("halves")).run.iteration % accumulate === 0)
-      stopped = await run([...out("halves"), "--resume"], stopSoon);
+      stopped = await program.run([...out("halves"), "--resume"], stopSoon);
     expect([stopped.code, stopped.stderr]).toEqual([130, ""]);
     const { run: saved, optim } = await newest("halves");
     expect(saved.iteration % accumulate).toBeGreaterThan(0);
     expect(JSON.stringify(optim)).not.toBe(JSON.stringify((await newest("whole")).optim));
 
-    const resumed = await run([...out("halves"), "--resume"]);
+    const resumed = await program.run([...out("halves"), "--resume"]);
     expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
     const [halves, one] = [await newest("halves"), await newest("whole")];
     expect(one.run.iteration).toBe(2 * accumulate);
@@ -60,7 +54,7 @@ it(
   },
 );
 
-const stopSoon = (child: ReturnType<typeof start>): void =>
+const stopSoon = (child: RunningProgram): void =>
   void child.stdout.once("data", () => setTimeout(() => child.kill("SIGINT"), 300));
 
 /** The newest checkpoint, without times. */
@@ -76,21 +70,3 @@ const lines = (name: string) =>
   jsonLinesFile(join(folder, name, "muon/metrics.jsonl"))
     .read()
     .map((line) => ({ ...line, seconds: 0, perSecond: 0, secondsLeft: 0 }));
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(args: readonly string[], watch?: (child: ReturnType<typeof start>) => void): Promise<Ended> {
-  const child = start(args);
-  const output = { stdout: "", stderr: "" };
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output.stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
-  watch?.(child);
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...output })));
-}
-
-const start = (args: readonly string[]) =>
-  spawn(process.execPath, [join(example, "dist/main.js"), ...args], { stdio: ["ignore", "pipe", "pipe"] });

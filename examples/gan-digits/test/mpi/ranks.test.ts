@@ -1,10 +1,8 @@
 // The program as it is, on ranks of both MPIs.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { readCheckpoint } from "@mm/optim-checkpoint/node";
 import type { SavedRun } from "@mm/optim-train";
 import type { MetricsLine } from "@mm/optim-train/node";
@@ -16,19 +14,16 @@ import {
   mpich,
   openMpi,
 } from "../../../../packages/optim-distributed/test/mpi/launch.ts";
+import { Program } from "../../../../test-support/program.ts";
 import { startBackend } from "../../src/backend.ts";
 import { disposeGan } from "../../src/gan.ts";
 import { completeSettings } from "../../src/settings.ts";
 import { trained } from "../trained.ts";
 
-const example = fileURLToPath(new URL("../..", import.meta.url));
-const program = join(example, "dist/main.js");
+const program = new Program(new URL("../..", import.meta.url));
 const place = mkdtempSync(join(tmpdir(), "gan-digits-mpi-"));
 afterAll(() => rmSync(place, { recursive: true }));
-beforeAll(() => {
-  const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
-  execFileSync(process.execPath, [join(typescript, "../bin/tsc"), "-b", example]);
-}, 300_000);
+beforeAll(() => program.build(), 300_000);
 
 /** Five images over all ranks, in windows of two. */
 const options = ["--batch", "5", "--accumulate", "2", "--log-every", "1"];
@@ -58,7 +53,7 @@ async function train(
   more: LaunchOptions = {},
 ): Promise<Trained> {
   const given = [...args, "--out", out];
-  const { code, output } = await launch(mpi, 2, program, given, { seconds: 110, ...more });
+  const { code, output } = await launch(mpi, 2, program.main, given, { seconds: 110, ...more });
   return { code, output, ...(await lookInto(out)) };
 }
 
@@ -117,7 +112,7 @@ test.each<[string, Mpi, number]>([
 
     // One process goes on with it.
     const more = ["--resume", "--iterations", String(iteration + 2), "--out", join(place, name)];
-    execFileSync(process.execPath, [program, ...more], { stdio: "ignore" });
+    execFileSync(process.execPath, [program.main, ...more], { stdio: "ignore" });
     const resumed = await lookInto(join(place, name));
     expect([resumed.iteration, resumed.lines.length]).toEqual([iteration + 2, iteration + 2]);
   },

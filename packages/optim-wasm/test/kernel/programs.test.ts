@@ -1,9 +1,7 @@
 import { type ElementNode, structureOf, traceRule } from "@mm/optim-core/backend";
-import type { UpdateRule } from "@mm/optim-core/rule";
-import * as rules from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import { anyArray, anyNumber, randomNumbers } from "../../../../test-support/numbers.ts";
-import { program } from "../../../../test-support/programs.ts";
+import { allRules, program } from "../../../../test-support/programs.ts";
 import { bothWays, lengths } from "./fixtures.ts";
 
 const values = ["neg", "sqrt", "abs", "sign"] as const;
@@ -66,41 +64,6 @@ describe("random programs equal the reference to the bit", () => {
   });
 });
 
-const all: readonly UpdateRule[] = [
-  rules.adabelief(),
-  rules.adadelta(),
-  rules.adagrad(),
-  rules.adam(),
-  rules.adamax(),
-  rules.adamw(),
-  rules.adan(),
-  rules.asgd(),
-  rules.lamb(),
-  rules.lars(),
-  rules.lion(),
-  rules.nadam(),
-  rules.novograd(),
-  rules.radam(),
-  rules.rmsprop(),
-  rules.rprop(),
-  rules.sgd(),
-  rules.signum(),
-  rules.adamwEpsilonHat(),
-  rules.ademamix(),
-  rules.adopt(),
-  rules.laprop(),
-  rules.mars(),
-  rules.marsLion(),
-  rules.nadamw(),
-  rules.sgdw(),
-  rules.stableAdamw(),
-  rules.yogi(),
-  rules.lookahead(rules.lamb()),
-  rules.ema(rules.adam()),
-  rules.cautious(rules.lion()),
-  rules.cautious(rules.adopt(), { floor: 1e-3, uphill: 0.1 }),
-];
-
 /** Every setting of so many switches, one bit each; of more than nine, 512 that lie evenly among them. */
 function combinations(switches: number): readonly number[] {
   const spread = (index: number): number => Math.imul(index, 0x9e3779b1) >>> (32 - switches);
@@ -112,7 +75,7 @@ function combinations(switches: number): readonly number[] {
 describe("rules equal the reference to the bit", () => {
   const random = randomNumbers(7);
 
-  test.each(all.map((rule) => [rule.name, rule] as const))(
+  test.each(allRules.map((rule) => [rule.name, rule] as const))(
     "%s in every structure, with and without clipping by value and zeroing",
     (_, { definition }) => {
       const switches = Object.keys(structureOf(definition, definition.hyperparameters));
