@@ -14,3 +14,9 @@ export const aliases = (stage) =>
   }));
 
 const escapeRegExp = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+
+/** The sources of examples, for pages that need no build of them. */
+export const exampleAliases = [
+  { find: /^@mm-examples\/([^/]+)\/(.*)$/, replacement: join(root, "examples/$1/src/$2.ts") },
+  { find: /^@mm-examples\/([^/]+)$/, replacement: join(root, "examples/$1/src/index.ts") },
+];

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
-import { aliases } from "../../scripts/aliases.mjs";
+import { aliases, exampleAliases } from "../../scripts/aliases.mjs";
 import { loadDigits } from "../gan-digits/src/load-digits.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -11,11 +11,7 @@ export default defineConfig({
   base: "./",
   resolve: {
     // The sources, so that the page needs no build of the packages.
-    alias: [
-      ...aliases("source"),
-      { find: /^@mm-examples\/gan-digits\/(.*)$/, replacement: here("../gan-digits/src/$1.ts") },
-      { find: /^@mm-examples\/tfjs-wasm-kernels$/, replacement: here("../tfjs-wasm-kernels/src/index.ts") },
-    ],
+    alias: [...aliases("source"), ...exampleAliases],
   },
   plugins: [digits()],
   worker: { format: "es" },

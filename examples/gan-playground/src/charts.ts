@@ -2,63 +2,78 @@ import { LineChart } from "echarts/charts";
 import { AriaComponent, GridComponent, TooltipComponent } from "echarts/components";
 import { type EChartsType, init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
-import { type Side, sides } from "./choices.ts";
-import type { Progress } from "./protocol.ts";
 
 use([LineChart, GridComponent, TooltipComponent, AriaComponent, SVGRenderer]);
 
 /** Points of a line. When there are more, every second one is dropped: a run of any length stays as light. */
 const mostPoints = 400;
 
-interface Curves {
-  readonly element: HTMLElement;
-  readonly output: HTMLOutputElement;
+export interface Line<Progress> {
+  /** Also the class of its key. */
   readonly name: string;
-  readonly scale: "value" | "log";
-  /** One number of a report; absent where the optimizer does not tell. */
-  readonly of: (progress: Progress, side: Side) => number | undefined;
+  /** A variable of the style. Default: the name. */
+  readonly color?: string;
+  readonly dashed?: boolean;
+  /** Marks every number: for those that come now and then. */
+  readonly marked?: boolean;
+  /** One number of a report; absent where the report has none. */
+  readonly of: (progress: Progress) => number | undefined;
 }
 
-export interface Charts {
+export interface Curves<Progress> {
+  readonly element: HTMLElement;
+  readonly output: HTMLOutputElement;
+  /** For those who do not see it. */
+  readonly description: string;
+  readonly scale: "value" | "log";
+  /** Whether the axis begins where the numbers do, and not at 0. */
+  readonly fitted?: boolean;
+  readonly lines: readonly Line<Progress>[];
+}
+
+export interface Charts<Progress> {
   add(progress: Progress): void;
   clear(): void;
 }
 
-/** One chart for each set of curves: both networks over the iterations. */
-export function createCharts(all: readonly Curves[]): Charts {
+/** One chart for each set of curves over the iterations. */
+export function createCharts<Progress extends { readonly iteration: number }>(
+  all: readonly Curves<Progress>[],
+): Charts<Progress> {
   const charts = all.map((curves) => {
     const chart = init(curves.element, null, { renderer: "svg" });
     new ResizeObserver(() => chart.resize()).observe(curves.element);
-    return { curves, chart, lines: { generator: [] as Point[], discriminator: [] as Point[] } };
+    return { curves, chart, points: curves.lines.map((): Point[] => []), last: curves.lines.map(() => "–") };
   });
-  const style = (): void => charts.forEach(({ chart, curves, lines }) => draw(chart, curves, lines));
+  const style = (): void => charts.forEach(({ chart, curves, points }) => draw(chart, curves, points));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", style);
   style();
   return {
     add(progress) {
-      for (const { chart, curves, lines } of charts) {
-        for (const side of sides) {
-          const value = curves.of(progress, side);
+      for (const { chart, curves, points, last } of charts) {
+        curves.lines.forEach((line, at) => {
+          const value = line.of(progress);
           const usable =
             value !== undefined && Number.isFinite(value) && (curves.scale !== "log" || value > 0);
-          if (usable) lines[side].push([progress.iteration, value]);
-          if (lines[side].length > mostPoints)
-            lines[side] = lines[side].filter((_, place) => place % 2 === 1);
-        }
+          if (usable) points[at]!.push([progress.iteration, value]);
+          if (points[at]!.length > mostPoints) points[at] = points[at]!.filter((_, place) => place % 2 === 1);
+          // A number that comes now and then stays in sight.
+          if (value !== undefined || !line.marked) last[at] = format(value);
+        });
         curves.output.replaceChildren(
-          ...sides.map((side) => {
-            const key = Object.assign(document.createElement("span"), { className: side });
-            key.textContent = `${side} ${format(curves.of(progress, side))}`;
+          ...curves.lines.map(({ name, color = name }, at) => {
+            const key = Object.assign(document.createElement("span"), { className: color });
+            key.textContent = `${name} ${last[at]}`;
             return key;
           }),
         );
-        chart.setOption({ series: sides.map((side) => ({ id: side, data: lines[side] })) });
+        chart.setOption({ series: curves.lines.map(({ name }, at) => ({ id: name, data: points[at] })) });
       }
     },
     clear() {
-      for (const { curves, lines } of charts) {
-        lines.generator = [];
-        lines.discriminator = [];
+      for (const { curves, points, last } of charts) {
+        points.forEach((_, at) => (points[at] = []));
+        last.fill("–");
         curves.output.replaceChildren();
       }
       style();
@@ -68,10 +83,10 @@ export function createCharts(all: readonly Curves[]): Charts {
 
 type Point = readonly [iteration: number, value: number];
 
-function draw(
+function draw<Progress>(
   chart: EChartsType,
-  { name, scale }: Curves,
-  lines: Readonly<Record<Side, readonly Point[]>>,
+  { description, scale, fitted = scale === "log", lines }: Curves<Progress>,
+  points: readonly (readonly Point[])[],
 ): void {
   const css = getComputedStyle(document.documentElement);
   const color = (variable: string): string => css.getPropertyValue(`--${variable}`).trim();
@@ -82,10 +97,7 @@ function draw(
   };
   chart.setOption({
     animation: false,
-    aria: {
-      enabled: true,
-      label: { description: `${name} of generator and discriminator over the iterations` },
-    },
+    aria: { enabled: true, label: { description } },
     grid: { left: 52, right: 12, top: 12, bottom: 24 },
     tooltip: {
       trigger: "axis",
@@ -98,18 +110,19 @@ function draw(
     yAxis: {
       type: scale,
       splitNumber: 3,
-      scale: scale === "log",
+      scale: fitted,
       ...axis,
       axisLabel: { ...axis.axisLabel, formatter: (value: number) => format(value) },
     },
-    series: sides.map((side) => ({
-      id: side,
-      name: side,
+    series: lines.map(({ name, color: variable = name, dashed = false, marked = false }, at) => ({
+      id: name,
+      name,
       type: "line",
-      data: lines[side],
-      showSymbol: false,
-      color: color(side),
-      lineStyle: { width: 1.5, type: side === "generator" ? "solid" : "dashed" },
+      data: points[at],
+      showSymbol: marked,
+      symbolSize: 5,
+      color: color(variable),
+      lineStyle: { width: 1.5, type: dashed ? "dashed" : "solid" },
     })),
   });
 }

@@ -8,8 +8,8 @@ export type TfjsBackend = (typeof tfjsBackends)[number];
 /** Each with our optimizers and, for comparison, with tfjs's own. */
 export type BackendName = TfjsBackend | `${TfjsBackend}-plain`;
 
-export interface BackendChoice {
-  readonly name: BackendName;
+export interface BackendChoice<Name extends string = BackendName> {
+  readonly name: Name;
   readonly label: string;
   /** Why it cannot be chosen here; absent when it can. */
   readonly missing?: string;

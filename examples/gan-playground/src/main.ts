@@ -1,15 +1,17 @@
 import { proxy, wrap } from "comlink";
-import { createCharts } from "./charts.ts";
+import { createCharts, type Curves } from "./charts.ts";
+import { sides } from "./choices.ts";
 import { defaults } from "./controls.ts";
 import { createPanel } from "./panel.ts";
-import type { Trainer } from "./protocol.ts";
+import type { Progress, SideProgress, Trainer } from "./protocol.ts";
+import { createRequests, download } from "./requests.ts";
 import { drawSamples } from "./samples.ts";
 
 const element = <E extends HTMLElement>(id: string): E => document.getElementById(id) as E;
 const canvas = element<HTMLCanvasElement>("samples");
 const runButton = element<HTMLButtonElement>("run");
 const fileInput = element<HTMLInputElement>("file");
-const status = element("status");
+const { act, say } = createRequests(element("status"));
 const buttons = ["run", "reset", "save", "load"].map((id) => element<HTMLButtonElement>(id));
 
 const trainer = wrap<Trainer>(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
@@ -23,7 +25,6 @@ const charts = createCharts([
 
 let running = false;
 let iteration = 0;
-let settled = 0;
 
 act(async () => {
   const choices = await trainer.open(
@@ -78,12 +79,9 @@ element("reset").addEventListener("click", () =>
 element("save").addEventListener("click", () =>
   act(async () => {
     const file = await trainer.save();
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(file);
-    link.download = `gan-${iteration}.safetensors`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    return `Saved ${link.download}.`;
+    const name = `gan-${iteration}.safetensors`;
+    download(file, name);
+    return `Saved ${name}.`;
   }),
 );
 element("load").addEventListener("click", () => fileInput.click());
@@ -102,23 +100,6 @@ function applyControls(): Promise<string> {
   return trainer.apply(panel.read());
 }
 
-/** Does something that was asked for, and says how it went. The last one has the last word. */
-function act(work: () => Promise<string>): void {
-  settled += 1;
-  const turn = settled;
-  work().then(
-    (note) => {
-      if (turn === settled && note !== "") say(note);
-    },
-    (error: unknown) => say(error instanceof Error ? error.message : String(error), true),
-  );
-}
-
-function say(text: string, failed = false): void {
-  status.textContent = text;
-  status.classList.toggle("failed", failed);
-}
-
 function showIteration(now: number): void {
   iteration = now;
   document.body.dataset["iteration"] = String(now);
@@ -133,13 +114,17 @@ function curves(
   id: string,
   name: string,
   scale: "value" | "log",
-  of: (side: { loss: number; lr: number; gradNorm?: number }) => number | undefined,
-): Parameters<typeof createCharts>[0][number] {
+  of: (side: SideProgress) => number | undefined,
+): Curves<Progress> {
   return {
     element: element(id),
     output: element<HTMLOutputElement>(`${id}-now`),
-    name,
+    description: `${name} of generator and discriminator over the iterations`,
     scale,
-    of: (progress, side) => of(progress[side]),
+    lines: sides.map((side) => ({
+      name: side,
+      dashed: side === "discriminator",
+      of: (progress) => of(progress[side]),
+    })),
   };
 }

@@ -1,3 +1,4 @@
+import { createBackendTable } from "./backend-table.ts";
 import { type Controls, learningRates, type RuleName } from "./controls.ts";
 import { type BackendChoice, type BackendName, type Side, sides } from "./choices.ts";
 
@@ -16,12 +17,11 @@ export function createPanel(form: HTMLFormElement, onChange: () => void): Panel 
   const bound = field<HTMLInputElement>("#bound");
   const accumulate = field<HTMLSelectElement>("#accumulate");
   const scaling = field<HTMLInputElement>("#scaling");
-  const rows = field<HTMLTableSectionElement>("#backends");
+  const backends = createBackendTable<BackendName>(field("#backends"));
   const note = field<HTMLParagraphElement>("#backend-note");
   const of = { generator: addSide(form, "generator"), discriminator: addSide(form, "discriminator") };
 
-  const backend = (): BackendName =>
-    (rows.querySelector<HTMLInputElement>("input:checked")?.value ?? "wasm") as BackendName;
+  const backend = (): BackendName => backends.chosen ?? "wasm";
   const settle = (): void => {
     bound.disabled = clip.value === "none";
     const plain = backend().endsWith("-plain");
@@ -66,17 +66,14 @@ export function createPanel(form: HTMLFormElement, onChange: () => void): Panel 
       bound.value = String(controls.bound);
       accumulate.value = String(controls.accumulate);
       scaling.checked = controls.scaling;
-      for (const input of rows.querySelectorAll("input")) input.checked = input.value === controls.backend;
+      backends.choose(controls.backend);
       settle();
     },
     offerBackends(choices) {
-      rows.replaceChildren(...choices.map(backendRow));
+      backends.offer(choices);
       settle();
     },
-    showSpeed(name, milliseconds) {
-      const cell = rows.querySelector(`[data-speed="${name}"]`);
-      if (cell) cell.textContent = milliseconds.toFixed(1);
-    },
+    showSpeed: backends.showSpeed,
   };
 }
 
@@ -109,36 +106,11 @@ function addSide(form: HTMLFormElement, side: Side): SideFields {
 }
 
 /** The range is of the exponent. Rounded to the two digits that are shown. */
-const learningRate = (range: HTMLInputElement): number => Number((10 ** range.valueAsNumber).toPrecision(2));
+export const learningRate = (range: HTMLInputElement): number =>
+  Number((10 ** range.valueAsNumber).toPrecision(2));
 
 const readSide = ({ rule, lr, frozen }: SideFields): Controls[Side] => ({
   rule: rule.value as RuleName,
   lr: learningRate(lr),
   frozen: frozen.checked,
 });
-
-function backendRow({ name, label, missing }: BackendChoice): HTMLTableRowElement {
-  const row = document.createElement("tr");
-  const input = Object.assign(document.createElement("input"), {
-    type: "radio",
-    name: "backend",
-    value: name,
-    checked: name === "wasm",
-    disabled: missing !== undefined,
-  });
-  const text = document.createElement("label");
-  text.append(input, label);
-  const speed = document.createElement("td");
-  speed.className = "number";
-  speed.dataset["speed"] = name;
-  speed.textContent = missing === undefined ? "–" : "missing";
-  if (missing !== undefined) {
-    const why = document.createElement("small");
-    why.textContent = ` (${missing})`;
-    text.append(why);
-  }
-  const cell = document.createElement("td");
-  cell.append(text);
-  row.append(cell, speed);
-  return row;
-}

@@ -1,5 +1,5 @@
 import type { FoundRun, SavedRun } from "@mm/optim-train";
-import type { OptimizerName, Settings } from "./settings.ts";
+import { type OptimizerName, optimizers, type Settings } from "./settings.ts";
 
 /** Says of a checkpoint which run it is of. */
 export interface Info {
@@ -10,6 +10,14 @@ export interface Info {
 
 /** @returns `undefined` for a checkpoint of another program */
 export function infoOf({ run }: FoundRun): Info | undefined {
-  const info = Object((run as SavedRun | undefined)?.info) as Partial<Info>;
-  return info.program === "language-model" ? (info as Info) : undefined;
+  const info = Object((run as SavedRun | undefined)?.info) as Info;
+  const { program, optimizer, settings } = info;
+  const counts = (["steps", "rows", "accumulate", "context", "layers", "width"] as const).map(
+    (name) => Object(settings)[name] as unknown,
+  );
+  const inOrder =
+    program === "language-model" &&
+    optimizers.includes(optimizer) &&
+    counts.every((count) => Number.isSafeInteger(count) && (count as number) > 0);
+  return inOrder ? info : undefined;
 }

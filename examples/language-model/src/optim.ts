@@ -5,7 +5,7 @@ import { createScheduler, linear, type Scheduler, warmupCosine, wsd } from "@mm/
 import { type TfjsLoss, tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
 import type * as tf from "@tensorflow/tfjs-core";
 import type { Weights } from "./model.ts";
-import type { OptimizerName, Settings } from "./settings.ts";
+import { type OptimizerName, ratesOf, type Settings } from "./settings.ts";
 
 /** The ranks of a job: a communicator. */
 export type Ranks = Parameters<typeof distributed>[1];
@@ -45,12 +45,6 @@ function createOptimizer(
     { name: "rest", params: rest },
   ]);
 }
-
-/** The rates of AdamW and of Muon. */
-export const ratesOf = (name: OptimizerName, { lr, muonLr }: Partial<Settings>) => ({
-  lr: lr ?? (name === "schedule-free" ? 16e-3 : 8e-3),
-  muonLr: muonLr ?? 0.02,
-});
 
 /** The weights that a model is judged and sampled with: an average over some 20 steps. */
 const average = { emaDecay: 0.95, emaWarmup: 5 };

@@ -43,3 +43,12 @@ export const completeSettings = (given: Partial<Settings>): Settings => ({
   width: 64,
   ...given,
 });
+
+/** The rates of AdamW and of Muon. */
+export const ratesOf = (name: OptimizerName, { lr, muonLr }: Partial<Settings> = {}) => ({
+  lr: lr ?? (name === "schedule-free" ? 16e-3 : 8e-3),
+  muonLr: muonLr ?? 0.02,
+});
+
+/** Each text that is written begins so. */
+export const prompt = "The whale";

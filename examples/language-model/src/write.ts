@@ -1,9 +1,9 @@
 import { createRandom, type Random } from "@mm-examples/gan-digits/random";
 import * as tf from "@tensorflow/tfjs-core";
 import { inputOf, type Model } from "./model.ts";
+import { prompt } from "./settings.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-const prompt = "The whale";
 /** Below 1: what is likely becomes likelier. */
 const temperature = 0.8;
 

@@ -65,7 +65,7 @@ async function newest(name: string) {
   return { optim, tensors, run };
 }
 
-/** What was measured, without times. */
+/** The metrics, without times. */
 const lines = (name: string) =>
   jsonLinesFile(join(folder, name, "muon/metrics.jsonl"))
     .read()

@@ -1,16 +1,18 @@
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { decodeCheckpoint } from "@mm/optim-checkpoint";
 import axe from "axe-core";
 import type { Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSite, pause, type Site, trainTo } from "./site.ts";
 
+const root = fileURLToPath(new URL("../../", import.meta.url));
 /** A folder for pictures of the page in all four looks: `pnpm screenshots`. */
 const screenshots = process.env["SCREENSHOTS"];
 
 describe("with WebGPU", () => {
   let site: Site | undefined;
-  beforeAll(async () => void (site = await openSite({ webgpu: true })));
+  beforeAll(async () => void (site = await openSite(root, { webgpu: true })));
   afterAll(() => site?.close());
 
   test("trains: losses move, digits appear, no tensor is left behind, nothing is wrong", async () => {
@@ -230,7 +232,7 @@ describe("with WebGPU", () => {
 
 describe("without WebGPU", () => {
   let site: Site | undefined;
-  beforeAll(async () => void (site = await openSite({ webgpu: false })));
+  beforeAll(async () => void (site = await openSite(root, { webgpu: false })));
   afterAll(() => site?.close());
 
   test("says what is missing, and trains", async () => {

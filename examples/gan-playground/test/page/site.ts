@@ -1,8 +1,5 @@
-import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright";
 import { build, preview, type PreviewServer } from "vite";
-
-const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The built page, served, and Chromium to look at it with. */
 export interface Site {
@@ -13,8 +10,8 @@ export interface Site {
   close(): Promise<void>;
 }
 
-export async function openSite({ webgpu }: { readonly webgpu: boolean }): Promise<Site> {
-  const server = await serve();
+export async function openSite(root: string, { webgpu }: { readonly webgpu: boolean }): Promise<Site> {
+  const server = await serve(root);
   const browser = await chromium.launch({
     executablePath: "/usr/bin/chromium",
     args: [
@@ -58,7 +55,7 @@ export async function pause(page: Page): Promise<number> {
   return Number(await page.locator("body").getAttribute("data-iteration"));
 }
 
-async function serve(): Promise<PreviewServer> {
+async function serve(root: string): Promise<PreviewServer> {
   await build({ root, logLevel: "error" });
   return preview({ root, logLevel: "error", preview: { port: 0, host: "127.0.0.1" } });
 }
