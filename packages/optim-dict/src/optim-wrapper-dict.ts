@@ -262,7 +262,7 @@ export class OptimWrapperDict<const W extends WrapperRecord<W>> {
   }
 
   #ambiguous(method: string): never {
-    return refuse("ambiguous-wrapper", method, `get(name).${method}, one of ${list(this.keys())}`, this);
+    return refuse("ambiguous-wrapper", method, `get(name).${method}, with one of ${list(this.keys())}`, this);
   }
 
   #flat(read: (wrapper: AnyOptimWrapper) => object): object {

@@ -6,13 +6,11 @@ export type Wrappers = ReadonlyMap<string, AnyOptimWrapper>;
 
 /** @throws OptimError `invalid-option`, `invalid-name`, `invalid-wrapper`, `contract-mismatch`, `duplicate-wrapper` */
 export function checkedWrappers(wrappers: object | null): Wrappers {
+  const isWrapper = (wrappers as { readonly kind?: unknown } | null)?.kind === "optim-wrapper";
   // null is refused as a list is.
-  if (typeof wrappers !== "object" || Symbol.iterator in (wrappers ?? [])) {
-    refuse("invalid-option", dictName, "a record of wrappers", wrappers);
-  }
-  if ((wrappers as { readonly kind?: unknown }).kind === "optim-wrapper") {
+  if (isWrapper || typeof wrappers !== "object" || Symbol.iterator in (wrappers ?? [])) {
     refuse("invalid-option", dictName, "a record of wrappers", wrappers, {
-      hint: "Give the wrapper a name: { generator: wrapper }",
+      hint: "Give each wrapper a name: { generator: wrapper }",
     });
   }
   const checked = new Map<string, AnyOptimWrapper>();

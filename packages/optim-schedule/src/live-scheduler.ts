@@ -1,6 +1,6 @@
 import { type AnyOptimWrapper, isOptimError, OptimError } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
-import { aBoolean, aNumber, checkSchema, integerFrom } from "@mm/optim-core/schema";
+import { aNumber, checkSchema, integerFrom } from "@mm/optim-core/schema";
 import { groupsNamedIn } from "./by-group.ts";
 import { driveOf, noteDrive } from "./drives.ts";
 import { isOfWrapper, type Settings } from "./hyperparameter.ts";
@@ -62,7 +62,8 @@ export class LiveScheduler implements Scheduler {
 
   step(result: { readonly updated: boolean }): void {
     const { updated } = Object(result) as typeof result;
-    checkSchema("invalid-option", "step.updated", updated, aBoolean);
+    if (typeof updated !== "boolean")
+      refuse("invalid-option", "scheduler.step", "the result of updateParams or flush", result);
     this.guard("scheduler.step");
     if (updated) this.move({ ...this.#progress, updates: this.updates + 1 });
   }

@@ -71,8 +71,9 @@ function chain(
  * @throws OptimError `invalid-option`, `unknown-option`
  */
 export function readPlan(where: string, plan: unknown, groups: readonly Settings[]): readonly Track[] {
-  if (Object.prototype.toString.call(plan) !== "[object Object]") {
-    refuse("invalid-option", where, "schedules by hyperparameter", plan);
+  const isSchedule = (plan as Partial<Schedule> | null | undefined)?.kind === "schedule";
+  if (isSchedule || Object.prototype.toString.call(plan) !== "[object Object]") {
+    refuse("invalid-option", where, "schedules by hyperparameter, { lr: schedule }", plan);
   }
   const tracks: Track[] = [];
   for (const [path, given] of Object.entries(plan as { readonly [path: string]: Given })) {
