@@ -76,7 +76,7 @@ export function arrayEngine<V>(
   return {
     backend,
     // Each step makes new arrays.
-    capabilities: { ...hostCapabilities, inPlace: false },
+    capabilities: { ...hostCapabilities, inPlace: false, slotDtypes: ["float32", "bfloat16"] },
     operations: allOperations,
     describe: (value, where) => describeVariable(value, where, device),
     reserve: (program, extents) => kernels.reserve(program, extents),

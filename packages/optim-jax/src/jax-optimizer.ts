@@ -1,7 +1,15 @@
 import type { numpy as np } from "@jax-js/jax";
-import type { BaseHyperparameters, GroupsInput, Optimizer, ParametersInput, RulesOf } from "@mm/optim-core";
+import type {
+  BaseHyperparameters,
+  GroupsInput,
+  Optimizer,
+  ParametersInput,
+  RulesOf,
+  SlotOptions,
+} from "@mm/optim-core";
 import { createOptimizer, type Engine, lengthOf } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
+import { anything, checkSchema } from "@mm/optim-core/schema";
 import { availableVectorMemory, createVectorArrays } from "@mm/optim-wasm/kernel";
 import { arrayEngine } from "./array-engine.ts";
 import { bufferEngine } from "./buffer-engine.ts";
@@ -26,7 +34,7 @@ const who = "jaxOptimizer";
  * Variables stay the caller's, and are all on one device. A step on webgpu with n variables, without clipping and loss scaling: n copies of gradients,
  * n dispatches, one submission, beside what jax-js does itself.
  *
- * Memory beside the variables: 4 bytes per element for the accumulator and for each slot; on wasm and cpu 4 more.
+ * Memory beside the variables: 4 bytes per element for the accumulator and for each slot (2 of those with `slotDtype: "bfloat16"`); on wasm and cpu 4 more.
  *
  * @throws OptimError `invalid-rule`, `invalid-parameter` for anything but live variables of one device, `empty-parameters`, `duplicate-parameter`,
  * `unknown-option`, `invalid-hyperparameter`, `unsupported` for a rule with more slots than the device binds and for a jax-js whose arrays are not as
@@ -35,32 +43,37 @@ const who = "jaxOptimizer";
 export function jaxOptimizer<H extends BaseHyperparameters, const G extends readonly object[]>(
   rule: UpdateRule<H>,
   groups: GroupsInput<{ readonly [name: string]: Variable }, NoInfer<H>, G>,
+  options?: SlotOptions,
 ): Optimizer<JaxLoss, np.Array, H, RulesOf<G, H>>;
 export function jaxOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   parameters: JaxParameters<NoInfer<H>>,
+  options?: SlotOptions,
 ): Optimizer<JaxLoss, np.Array, H>;
 export function jaxOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   parameters: JaxParameters<H>,
+  options: SlotOptions = {},
 ): Optimizer<JaxLoss, np.Array, H> {
+  checkSchema("invalid-option", `${who}: options`, options, { fields: { "slotDtype?": anything } });
   const variables = variablesIn(parameters);
   // Where there is none, core says what is wrong, on whatever device.
   const device = variables[0]?.device ?? "cpu";
-  if (device === "webgpu") return build(bufferEngine(), rule, parameters);
+  if (device === "webgpu") return build(bufferEngine(), rule, parameters, options);
   const memory = availableVectorMemory(bytesFor(variables));
   return memory
-    ? build(arrayEngine(memory, device), rule, parameters)
-    : build(arrayEngine(createVectorArrays(), device), rule, parameters);
+    ? build(arrayEngine(memory, device), rule, parameters, options)
+    : build(arrayEngine(createVectorArrays(), device), rule, parameters, options);
 }
 
 function build<V, G, S, H extends BaseHyperparameters>(
   engine: Engine<JaxLoss, np.Array, Variable, V, G, S>,
   rule: UpdateRule<H>,
   parameters: JaxParameters<H>,
+  options: SlotOptions,
 ): Optimizer<JaxLoss, np.Array, H> {
   try {
-    return createOptimizer(who, engine, rule, parameters);
+    return createOptimizer(who, engine, rule, parameters, options);
   } catch (error) {
     engine.dispose?.();
     throw error;

@@ -1,6 +1,7 @@
-import { checkSchema, oneOf } from "@mm/optim-core/schema";
+import type { SlotOptions } from "@mm/optim-core";
+import { anything, checkSchema, oneOf } from "@mm/optim-core/schema";
 
-export interface TfjsOptimizerOptions {
+export interface TfjsOptimizerOptions extends SlotOptions {
   /**
    * How the rule runs. `"auto"`: by fused kernels in place on tfjs-wasm and tfjs-cpu, by tfjs ops everywhere else and where the private
    * parts of these two are not as expected. `"ops"`: by tfjs ops in any case. `capabilities` tells which it is. Default `"auto"`.
@@ -9,7 +10,12 @@ export interface TfjsOptimizerOptions {
 }
 
 /** @throws OptimError `invalid-option`, `unknown-option` */
-export function checkedLowering(options: TfjsOptimizerOptions, who: string): "auto" | "ops" {
-  checkSchema("invalid-option", who, options, { fields: { "lowering?": oneOf("auto", "ops") } });
-  return options.lowering ?? "auto";
+export function checkedOptions(
+  options: TfjsOptimizerOptions,
+  who: string,
+): TfjsOptimizerOptions & { readonly lowering: "auto" | "ops" } {
+  checkSchema("invalid-option", who, options, {
+    fields: { "lowering?": oneOf("auto", "ops"), "slotDtype?": anything },
+  });
+  return { ...options, lowering: options.lowering ?? "auto" };
 }

@@ -1,4 +1,12 @@
-import type { BaseHyperparameters, GroupsInput, Optimizer, ParametersInput, RulesOf } from "@mm/optim-core";
+import type {
+  BaseHyperparameters,
+  GroupsInput,
+  Optimizer,
+  ParametersInput,
+  RulesOf,
+  SlotOptions,
+} from "@mm/optim-core";
+import { refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TfjsLoss } from "./gradients.ts";
@@ -12,7 +20,7 @@ import {
   nativeOptimizer,
 } from "./native.ts";
 import { opsEngine } from "./ops/engine.ts";
-import { checkedLowering, type TfjsOptimizerOptions } from "./options.ts";
+import { checkedOptions, type TfjsOptimizerOptions } from "./options.ts";
 import { namedVariables, type TfjsParameters, type TfjsVariables } from "./parameters.ts";
 import { createVariableOptimizer } from "./variable-optimizer.ts";
 import { Canvas } from "./webgl/canvas.ts";
@@ -80,34 +88,46 @@ export function tfjsOptimizer<H extends BaseHyperparameters>(
   variables: TfjsParameters<H>,
   options: TfjsOptimizerOptions = {},
 ): TfjsOptimizer<H> | TfjsOptimizer<NativeHyperparameters> {
-  const lowering = checkedLowering(options, who);
+  const { lowering, ...slots } = checkedOptions(options, who);
   const parameters = namedVariables(variables, who);
-  if (isNativeOptimizer(ruleOrNative)) return nativeOptimizer(ruleOrNative, parameters, who);
-  return createRuleOptimizer(ruleOrNative, parameters, lowering);
+  if (isNativeOptimizer(ruleOrNative)) {
+    if (slots.slotDtype !== undefined) {
+      refuse(
+        "unsupported",
+        `${who}: slotDtype`,
+        "an update rule: a tf.Optimizer keeps what it keeps",
+        slots.slotDtype,
+      );
+    }
+    return nativeOptimizer(ruleOrNative, parameters, who);
+  }
+  return createRuleOptimizer(ruleOrNative, parameters, lowering, slots);
 }
 
 function createRuleOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   parameters: ParametersInput<tf.Variable, H>,
   lowering: "auto" | "ops",
+  slots: SlotOptions,
 ): TfjsOptimizer<H> {
   if (lowering === "auto") {
     const backend = tf.backend();
     const heap = heapStorage(backend);
-    if (heap !== undefined) return createVariableOptimizer(who, inPlaceEngine(heap), rule, parameters);
+    if (heap !== undefined) return createVariableOptimizer(who, inPlaceEngine(heap), rule, parameters, slots);
     const arrays = arrayStorage(backend);
-    if (arrays !== undefined) return createVariableOptimizer(who, inPlaceEngine(arrays), rule, parameters);
+    if (arrays !== undefined)
+      return createVariableOptimizer(who, inPlaceEngine(arrays), rule, parameters, slots);
     const canvas = Canvas.of(backend);
     if (canvas !== undefined) {
       try {
         const engine =
           canvas.store instanceof WordStore ? halfEngine(canvas, canvas.store) : webglEngine(canvas);
-        return createVariableOptimizer(who, guardContext(engine, backend), rule, parameters);
+        return createVariableOptimizer(who, guardContext(engine, backend), rule, parameters, slots);
       } catch (error) {
         canvas.release();
         throw error;
       }
     }
   }
-  return createVariableOptimizer(who, guardContext(opsEngine(), tf.backend()), rule, parameters);
+  return createVariableOptimizer(who, guardContext(opsEngine(), tf.backend()), rule, parameters, slots);
 }

@@ -1,4 +1,4 @@
-import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import type { BaseHyperparameters, Optimizer, ParametersInput, SlotOptions } from "@mm/optim-core";
 import { createOptimizer, type Engine } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import type * as tf from "@tensorflow/tfjs-core";
@@ -13,6 +13,7 @@ export function createVariableOptimizer<V, G, S, H extends BaseHyperparameters>(
   engine: Engine<TfjsLoss, tf.Scalar, tf.Variable, V, G, S>,
   rule: UpdateRule<H>,
   parameters: ParametersInput<tf.Variable, H>,
+  options?: SlotOptions,
 ): Optimizer<TfjsLoss, tf.Scalar, H> {
   const variables = new Set<tf.Variable>();
   const optimizer = createOptimizer<TfjsLoss, tf.Scalar, tf.Variable, V, G, S, H>(
@@ -26,6 +27,7 @@ export function createVariableOptimizer<V, G, S, H extends BaseHyperparameters>(
     },
     rule,
     parameters,
+    options,
   );
   return Object.defineProperty(optimizer, variablesKey, { value: variables });
 }

@@ -37,7 +37,8 @@ export async function tfjsFactory(path: ExecutionPath): Promise<TfjsFactory> {
       return variable;
     },
     disposeParameter: (variable) => variable.dispose(),
-    createOptimizer: (rule, variables) => tfjsOptimizer(rule, variables, path.options),
+    createOptimizer: (rule, variables, slots) =>
+      tfjsOptimizer(rule, variables, { ...path.options, ...slots }),
     linearLoss: (terms) => () =>
       terms
         .map(({ parameter, gradient }) =>

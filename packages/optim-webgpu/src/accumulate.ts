@@ -59,7 +59,7 @@ export class Accumulation<P> {
 
   /** Frees the range of a gradient that did not come. */
   forget(vector: Vector): void {
-    this.#vectors[vector.plane.dtype].delete(vector.name);
+    this.#vectors[vector.plane.dtype as DType].delete(vector.name);
     vector.plane.release(vector);
   }
 

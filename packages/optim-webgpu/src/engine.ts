@@ -45,6 +45,8 @@ export class EngineCore<P> {
   readonly #planes: Planes;
   /** Slots per row and per column. */
   readonly #alongPlanes: Planes;
+  /** Slots in bfloat16, at the places of the others. */
+  readonly #packedPlanes: Planes;
   readonly #state: DeviceState;
   readonly #stages: WebgpuStages<P>;
   readonly #masters: Masters<P>;
@@ -58,6 +60,7 @@ export class EngineCore<P> {
     this.errors = new ErrorSink(device);
     this.#planes = new Planes(device);
     this.#alongPlanes = new Planes(device, "slots along axes");
+    this.#packedPlanes = new Planes(device, "slots in bfloat16", "bfloat16");
     this.#state = new DeviceState(device);
     this.latch = new Latch(device, this.#state);
     this.accumulation = new Accumulation(device, this.#planes, ({ name }) => this.dtypeOf(name) as DType);
@@ -90,6 +93,7 @@ export class EngineCore<P> {
     this.#state.destroy();
     this.#planes.dispose();
     this.#alongPlanes.dispose();
+    this.#packedPlanes.dispose();
   }
 
   /** The members of the engine that are the same for all. */
@@ -100,6 +104,7 @@ export class EngineCore<P> {
       ...hostCapabilities,
       decides: "device",
       maxParameterLength: largestBinding(gpu.limits) / 4,
+      slotDtypes: ["float32", "bfloat16"],
     };
     return {
       backend,
@@ -109,8 +114,9 @@ export class EngineCore<P> {
       admit: (added, call) => this.#admit(added, call),
       prepareProgram: (program, masters) => requireBindings(gpu, who, program, masters),
       reserve: (program, extents) => requireProducts(gpu, who, program, extents),
-      allocate: (parameter, initial, length = parameter.length) => {
+      allocate: (parameter, initial, length = parameter.length, packed = false) => {
         this.#known.set(parameter.name, parameter);
+        if (packed) return this.#packedPlanes.allocate(parameter.name, initial, length);
         if (length === parameter.length) return this.#planes.allocate(parameter.name, initial);
         return this.#alongPlanes.allocate(parameter.name, initial, length);
       },
@@ -143,6 +149,8 @@ export class EngineCore<P> {
     });
     for (const { name, dtype } of vectors) this.#dtypes.set(name, dtype);
     this.#planes.reserve(vectors);
+    // Which takes nothing until there is one.
+    this.#packedPlanes.reserve(vectors);
     this.#alongPlanes.reserve(
       added
         .filter(({ group }) => [...group.everySlot.axes.values()].some((axes) => axes !== 3))

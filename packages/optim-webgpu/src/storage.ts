@@ -12,7 +12,7 @@ export interface WebgpuBinding {
 /** How elements are stored. */
 export type DType = "float32" | "float16";
 
-export const bytesPerElement = { float32: 4, float16: 2 } as const;
+export const bytesPerElement = { float32: 4, float16: 2, bfloat16: 2 } as const;
 
 /** Where a parameter lies in every plane, in elements. */
 export interface Place {
@@ -58,6 +58,9 @@ export function chunkLengths(places: readonly Place[]): Map<number, number> {
   return lengths;
 }
 
+/** How the elements of a plane are stored. */
+type PlaneDtype = keyof typeof bytesPerElement;
+
 /** One buffer of a plane. */
 interface Chunk {
   readonly buffer: GPUBuffer;
@@ -80,12 +83,12 @@ export interface Vector {
 
 /** Buffers with room for one vector of each parameter, all at the same places in each plane. They are made when they are needed. */
 export class Plane {
-  readonly dtype: DType;
+  readonly dtype: PlaneDtype;
   readonly #label: string;
   readonly #planes: Planes;
   readonly #chunks = new Map<number, Chunk>();
 
-  constructor(label: string, planes: Planes, dtype: DType = "float32") {
+  constructor(label: string, planes: Planes, dtype: PlaneDtype = "float32") {
     this.#label = label;
     this.#planes = planes;
     this.dtype = dtype;
@@ -95,7 +98,7 @@ export class Plane {
     return this.#chunks.get(chunk)?.taken.has(start) !== true;
   }
 
-  /** A vector, of which nothing is known but that its padding is zero. @param length at most its place's */
+  /** A vector, of which nothing is known but that its padding is zero. @param length in float32, of one that is less than its place */
   take(name: string, length?: number): Vector {
     const whole = this.#planes.placeOf(name);
     const place = length === undefined ? whole : { ...whole, length };
@@ -109,8 +112,8 @@ export class Plane {
     chunk.taken.add(place.start);
     const { buffer } = chunk;
     // Bindings are not empty, and multiples of 4 bytes.
-    const size = Math.max(4, Math.ceil((bytes * place.length) / 4) * 4);
-    const binding = Object.freeze({ buffer, offset: bytes * place.start, size });
+    const held = length === undefined ? Math.ceil((bytes * place.length) / 4) : length;
+    const binding = Object.freeze({ buffer, offset: bytes * place.start, size: Math.max(4, 4 * held) });
     return { name, place, plane: this, buffer, binding, room: bytes * place.room };
   }
 
@@ -143,11 +146,13 @@ export class Planes {
   readonly #label: string;
   readonly #places = new Map<string, Place>();
   readonly #chunkLengths = new Map<number, number>();
+  readonly #dtype: PlaneDtype;
   readonly #planes: Plane[] = [];
 
-  constructor(device: Device, label = "plane") {
+  constructor(device: Device, label = "plane", dtype: PlaneDtype = "float32") {
     this.device = device;
     this.#label = label;
+    this.#dtype = dtype;
   }
 
   /** Makes places for parameters. Those that come later get chunks of their own. */
@@ -172,7 +177,7 @@ export class Planes {
     const place = this.placeOf(name);
     let plane = this.#planes.find((candidate) => candidate.isFree(place));
     if (plane === undefined) {
-      plane = new Plane(`${this.#label} ${this.#planes.length}`, this);
+      plane = new Plane(`${this.#label} ${this.#planes.length}`, this, this.#dtype);
       this.#planes.push(plane);
     }
     const vector = plane.take(name, length);

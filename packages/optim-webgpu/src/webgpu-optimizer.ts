@@ -5,10 +5,11 @@ import type {
   ParametersInput,
   ParamNamesOf,
   RulesOf,
+  SlotOptions,
 } from "@mm/optim-core";
 import { createOptimizer } from "@mm/optim-core/backend";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
-import { checkSchema } from "@mm/optim-core/schema";
+import { anything, checkSchema } from "@mm/optim-core/schema";
 import { aDevice, anAdapter } from "./device.ts";
 import type { WebgpuLoss } from "./differentiate.ts";
 import { createEngine, recordGradients } from "./host/engine.ts";
@@ -24,7 +25,7 @@ export type WebgpuParamGroups<H, Name extends string = string> = readonly ({
   readonly rule?: undefined;
 } & Partial<Readonly<H>>)[];
 
-export interface WebgpuOptimizerOptions {
+export interface WebgpuOptimizerOptions extends SlotOptions {
   /** The device on which the parameters are. */
   readonly device: GPUDevice;
   /** The adapter that it was requested from: messages then say what its limits would allow. Nothing else is asked of it. */
@@ -60,12 +61,13 @@ const who = "webgpuOptimizer";
  * they stay the caller's. Those that share a buffer share a dispatch. Parameters in float16 have float32 master weights, which begin with
  * what the parameter holds at its first step: from then on write them with `writeParameters`.
  *
- * Memory beside the parameters: 4 bytes per element for the accumulator and for each slot, 4 more for windows of several backward calls.
+ * Memory beside the parameters: 4 bytes per element for the accumulator and for each slot (2 of those with `slotDtype: "bfloat16"`), 4 more for windows of several backward calls.
  * `dispose()` frees it.
  *
  * @throws OptimError `invalid-rule`, `invalid-parameter` for what is no such buffer or more than the device binds at once,
  * `empty-parameters`, `duplicate-parameter` for a name that is there twice and for ranges that share elements, `unknown-option`,
- * `invalid-option`, `invalid-hyperparameter`, `unsupported` for a rule with more slots than the device binds, `device-lost`
+ * `invalid-option`, `invalid-hyperparameter`, `unknown-name` for a slot that no rule has, `unsupported` for a rule with more slots than the
+ * device binds, `device-lost`
  */
 export function webgpuOptimizer<H extends BaseHyperparameters, const Name extends string>(
   rule: UpdateRule<H>,
@@ -88,10 +90,10 @@ export function webgpuOptimizer<H extends BaseHyperparameters>(
   options: WebgpuOptimizerOptions,
 ): WebgpuOptimizer<string, H> {
   checkSchema("invalid-option", `${who}: options`, options, {
-    fields: { device: aDevice, "adapter?": anAdapter },
+    fields: { device: aDevice, "adapter?": anAdapter, "slotDtype?": anything },
   });
   requireRule(who, rule);
-  const { device, adapter } = options;
+  const { device, adapter, slotDtype } = options;
   const engine = createEngine({ backend: "webgpu", device, port: bufferPort(device, adapter) });
   try {
     return createOptimizer(
@@ -99,6 +101,7 @@ export function webgpuOptimizer<H extends BaseHyperparameters>(
       { ...engine.members(), differentiate: (loss, request) => recordGradients(engine, loss, request) },
       rule,
       parameters as ParametersInput<WebgpuParameter, H>,
+      { slotDtype },
     );
   } catch (error) {
     engine.dispose();

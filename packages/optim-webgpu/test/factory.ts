@@ -111,8 +111,8 @@ export function webgpuFactory(
         device.queue.writeBuffer(range.buffer, range.offset ?? 0, values as Float32Array<ArrayBuffer>);
       return range;
     },
-    createOptimizer: (rule, parameters) =>
-      webgpuOptimizer(rule, parameters as { readonly [name: string]: WebgpuRange }, { device }),
+    createOptimizer: (rule, parameters, options) =>
+      webgpuOptimizer(rule, parameters as { readonly [name: string]: WebgpuRange }, { device, ...options }),
     linearLoss,
     async readLoss() {
       // MAP_READ | COPY_DST

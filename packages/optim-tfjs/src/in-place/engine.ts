@@ -32,7 +32,7 @@ export function inPlaceEngine<V>(
   };
   return {
     backend: "tfjs",
-    capabilities: hostCapabilities,
+    capabilities: { ...hostCapabilities, slotDtypes: ["float32", "bfloat16"] },
     describe: describeVariable,
     ...namesAndFlags(),
 

@@ -1,5 +1,6 @@
 import {
   type ElementPass,
+  isPacked,
   neededNodes,
   type Program,
   rootsOf,
@@ -8,6 +9,7 @@ import {
 import type { Axes } from "@mm/optim-core/rule";
 import { alongFunctions, isShaped, loadAlong, placeInTile, shapeOf } from "./along.ts";
 import { printNodes } from "./elementwise.ts";
+import { bfloat16Functions } from "./half.ts";
 import { record, tile, tileElements } from "./layout.ts";
 import type { Binding, BindingKind } from "./source.ts";
 import { wgsl } from "./wgsl.ts";
@@ -42,7 +44,11 @@ export function printElements(
   return printNodes(program, wanted, (node) => {
     if (node.op === "grad") return plane("grad");
     if (node.op === "slot" && program.slotAxes[node.slot] !== 3) return loadAlong(program, node);
-    if (node.op === "slot") return plane(`slot${node.slot}`);
+    if (node.op === "slot") {
+      const slot = plane(`slot${node.slot}`);
+      // From anywhere, its function widens it.
+      return from === "tile" && isPacked(program, node.slot) ? `fromBfloat16(${slot})` : slot;
+    }
     if (node.op === "matrix") return plane(`matrix${node.matrix}`);
     if (node.op === "reduced") return loadAlong(program, node);
     return access === "packed" ? plane(`slot${program.slots.length}`) : parameter[access];
@@ -57,14 +63,23 @@ export function operandsOfReductions({ reductions }: Program, numbers: readonly 
   });
 }
 
-/** Loads that the nodes of a shaped program need. */
+/** Functions that load what the nodes of a program need, in the order of their use; none where they are not needed. */
 export function elementsFunctions(
   program: Program,
   access: ParameterAccess,
   from: "tile" | "anywhere",
   read: readonly number[] = [],
+): readonly string[] {
+  const loads = isShaped(program) ? shapedFunctions(program, access, from, read) : "";
+  return [program.slotDtypes === undefined ? "" : bfloat16Functions(), loads].filter((text) => text !== "");
+}
+
+function shapedFunctions(
+  program: Program,
+  access: ParameterAccess,
+  from: "tile" | "anywhere",
+  read: readonly number[],
 ): string {
-  if (!isShaped(program)) return "";
   if (from === "tile") return alongFunctions(program);
   const slots = [...program.slots.keys()].filter((slot) => program.slotAxes[slot] === 3);
   if (access === "packed") slots.push(program.slots.length);
@@ -74,12 +89,15 @@ export function elementsFunctions(
     ...slots.map((slot) => `slot${slot}`),
     ...read.map((matrix) => `matrix${matrix}`),
   ];
+  const packed = new Set(slots.filter((slot) => isPacked(program, slot)).map((slot) => `slot${slot}`));
+  const load = (name: string, at: string): string =>
+    packed.has(name) ? `fromBfloat16(${name}[${at}])` : `${name}[${at}]`;
   const loads = vectors.map(
     (name) => wgsl`
       fn ${name}From(at: u32) -> vec4f {
         let end = at + 3u;
-        let first = ${name}[at / 4u];
-        let last = ${name}[end / 4u];
+        let first = ${load(name, "at / 4u")};
+        let last = ${load(name, "end / 4u")};
         switch (at % 4u) {
           case 0u: { return first; }
           case 1u: { return vec4f(first.yzw, last.x); }
@@ -129,6 +147,7 @@ export function elementBindings(
     plane("grad", "read-only-storage"),
     ...Array.from({ length: slots }, (_, slot): Binding => {
       const isAlong = slot < program.slots.length && program.slotAxes[slot] !== 3;
+      if (isPacked(program, slot)) return [`slot${slot}`, written, "array<vec2u>"];
       return isAlong ? [`slot${slot}`, written, "array<f32>"] : plane(`slot${slot}`, written);
     }),
     ...read.map((matrix) => plane(`matrix${matrix}`, "read-only-storage")),

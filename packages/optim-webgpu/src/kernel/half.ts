@@ -1,5 +1,18 @@
 import { wgsl } from "./wgsl.ts";
 
+/** bfloat16 in words of two: the upper halves of float32, rounded to nearest, ties to even. A NaN keeps a bit that rounding could not carry away. */
+export const bfloat16Functions = (): string => wgsl`
+  fn fromBfloat16(words: vec2u) -> vec4f {
+    return bitcast<vec4f>(vec4u(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
+  }
+  fn toBfloat16(x: vec4f) -> vec2u {
+    let word = bitcast<vec4u>(x);
+    let near = word + vec4u(0x7fffu) + ((word >> vec4u(16u)) & vec4u(1u));
+    let half = select(near, word | vec4u(0x400000u), (word & vec4u(0x7fffffffu)) > vec4u(0x7f800000u)) >> vec4u(16u);
+    return half.xz | (half.yw << vec2u(16u));
+  }
+`;
+
 /**
  * float16 in words of two, converted by integers: what WGSL's own functions do with overflow, small numbers and ties is up to the device.
  * To the nearest, ties to even; 65,520 and above become infinity.

@@ -1,5 +1,4 @@
 import type { ElementPass, Program, TensorReduction } from "@mm/optim-core/backend";
-import { isShaped } from "./along.ts";
 import {
   asVector,
   elementBindings,
@@ -61,7 +60,7 @@ export function reduceKernel(program: Program, pass: ReducePass, access: Paramet
       reductionFunctions(),
       ...(sums ? [sumFunctions()] : []),
       elementFunctions(),
-      ...(isShaped(program) ? [elementsFunctions(program, access, "tile")] : []),
+      ...elementsFunctions(program, access, "tile"),
       `var<workgroup> found: array<vec4u, ${64 * measures.length}>;`,
       foundFunctions(sums),
     ],

@@ -61,7 +61,7 @@ export function rowsKernel(program: Program, pass: ReducePass, access: Parameter
     [
       reductionFunctions(),
       elementFunctions(),
-      elementsFunctions(program, access, "anywhere", matricesOf(program, pass)),
+      ...elementsFunctions(program, access, "anywhere", matricesOf(program, pass)),
       `var<workgroup> shares: array<u32, ${64 * numbers.length}>;`,
     ],
     wgsl`
@@ -114,7 +114,7 @@ export function columnsKernel(program: Program, pass: ReducePass, access: Parame
     }),
     [
       elementFunctions(),
-      elementsFunctions(program, access, "anywhere", matricesOf(program, pass)),
+      ...elementsFunctions(program, access, "anywhere", matricesOf(program, pass)),
       columnGroupsFunction(),
     ],
     wgsl`
@@ -205,7 +205,7 @@ export function alongUpdateKernel(program: Program, pass: UpdatePass, access: Pa
   return kernel(
     `update ${pass.axes === 1 ? "rows" : "columns"} ${program.label} ${access}`,
     elementBindings(program, access, { written: "storage", read: [], scratch: "read-only-storage" }),
-    [elementFunctions(), elementsFunctions(program, access, "tile")],
+    [elementFunctions(), ...elementsFunctions(program, access, "tile")],
     wgsl`
       ${tileStart(program, scalars)}
       ${vectorLoop(

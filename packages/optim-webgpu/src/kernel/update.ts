@@ -1,6 +1,5 @@
 import type { ElementPass, MatrixRoutine, Program } from "@mm/optim-core/backend";
-import { makingOf } from "@mm/optim-core/backend";
-import { isShaped } from "./along.ts";
+import { isPacked, makingOf } from "@mm/optim-core/backend";
 import {
   asVector,
   elementBindings,
@@ -40,11 +39,13 @@ export function updateKernel(program: Program, access: ParameterAccess): KernelS
   if (access === "packed") stores.push({ node: outputs.param, slot: slots.length });
   const wanted = [outputs.param, ...stores.map(({ node }) => node)];
   const { scalars, vectors } = printElements(program, access, wanted);
+  const stored = (slot: number, value: string): string =>
+    isPacked(program, slot) ? `toBfloat16(${value})` : value;
   const turn = (masked: boolean): string => {
     const kept = (value: string): string => (masked ? `select(vec4f(), ${value}, own)` : value);
     return wgsl`
       ${vectors}
-      ${stores.map(({ node, slot }) => `slot${slot}[at] = ${kept(asVector(program, node))};`).join("\n")}
+      ${stores.map(({ node, slot }) => `slot${slot}[at] = ${stored(slot, kept(asVector(program, node)))};`).join("\n")}
       let next = ${asVector(program, outputs.param)};
       ${storeParameter[access](kept("next"), masked)}
     `;
@@ -55,7 +56,7 @@ export function updateKernel(program: Program, access: ParameterAccess): KernelS
     [
       elementFunctions(),
       ...(access === "packed" ? [halfFunctions()] : []),
-      ...(isShaped(program) ? [elementsFunctions(program, access, "tile")] : []),
+      ...elementsFunctions(program, access, "tile"),
     ],
     wgsl`
       ${tileStart(program, scalars)}
@@ -83,7 +84,7 @@ export function makingKernel(program: Program, matrix: number, access: Parameter
       read: matricesOf(program, makingOf(program, matrix)),
       makes: true,
     }),
-    [elementFunctions(), ...(isShaped(program) ? [elementsFunctions(program, access, "tile")] : [])],
+    [elementFunctions(), ...elementsFunctions(program, access, "tile")],
     wgsl`
       ${tileStart(program, scalars)}
       ${storingLoop(program, [of], turn)}

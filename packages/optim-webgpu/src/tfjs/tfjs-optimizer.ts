@@ -1,4 +1,4 @@
-import type { BaseHyperparameters, GroupsInput, RulesOf } from "@mm/optim-core";
+import type { BaseHyperparameters, GroupsInput, RulesOf, SlotOptions } from "@mm/optim-core";
 import { requireRule, type UpdateRule } from "@mm/optim-core/rule";
 import {
   type NativeHyperparameters,
@@ -10,7 +10,7 @@ import {
   type TfjsVariables,
 } from "@mm/optim-tfjs";
 import {
-  checkedLowering,
+  checkedOptions,
   createVariableOptimizer,
   isNativeOptimizer,
   namedVariables,
@@ -63,23 +63,24 @@ export function tfjsOptimizer<H extends BaseHyperparameters>(
   variables: TfjsParameters<H>,
   options: TfjsOptimizerOptions = {},
 ): TfjsOptimizer<H> | TfjsOptimizer<NativeHyperparameters> {
-  const lowering = checkedLowering(options, who);
-  if (isNativeOptimizer(ruleOrNative)) return hostOptimizer(ruleOrNative, variables as never);
+  const { lowering, ...slots } = checkedOptions(options, who);
+  if (isNativeOptimizer(ruleOrNative)) return hostOptimizer(ruleOrNative as never, variables, options);
   const host = lowering === "auto" ? findHost(tf.backend()) : undefined;
   if (host === undefined) return hostOptimizer(ruleOrNative, variables, options);
-  return inPlaceOptimizer(host, ruleOrNative, variables);
+  return inPlaceOptimizer(host, ruleOrNative, variables, slots);
 }
 
 function inPlaceOptimizer<H extends BaseHyperparameters>(
   host: TfjsHost,
   rule: UpdateRule<H>,
   variables: TfjsParameters<H>,
+  options: SlotOptions,
 ): TfjsOptimizer<H> {
   requireRule(who, rule);
   const parameters = namedVariables(variables, who);
   const engine = tfjsEngine(host);
   try {
-    return createVariableOptimizer(who, engine, rule, parameters);
+    return createVariableOptimizer(who, engine, rule, parameters, options);
   } catch (error) {
     engine.dispose?.();
     throw error;

@@ -1,6 +1,6 @@
 // A backend as somebody else would write it: for cells, the variables of a small library, each in a GPUBuffer of its own that an assignment
 // replaces. It imports public doors alone.
-import type { BaseHyperparameters, Optimizer, ParametersInput } from "@mm/optim-core";
+import type { BaseHyperparameters, Optimizer, ParametersInput, SlotOptions } from "@mm/optim-core";
 import { createOptimizer, lengthOf, refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import {
@@ -68,6 +68,7 @@ export function cellsOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   cells: ParametersInput<Cell, H>,
   device: GPUDevice,
+  options?: SlotOptions,
 ): Optimizer<WebgpuLoss, undefined, H> {
   const engine = createEngine({ backend: "cells", device, port: cellPort(device) });
   try {
@@ -76,6 +77,7 @@ export function cellsOptimizer<H extends BaseHyperparameters>(
       { ...engine.members(), differentiate: (loss, request) => recordGradients(engine, loss, request) },
       rule,
       cells,
+      options,
     );
   } catch (error) {
     engine.dispose();
@@ -100,6 +102,7 @@ export function tapeOptimizer<H extends BaseHyperparameters>(
   rule: UpdateRule<H>,
   cells: ParametersInput<Cell, H>,
   device: GPUDevice,
+  options?: SlotOptions,
 ): Optimizer<TapeLoss, () => Promise<number>, H> {
   const engine = createEngine({ backend: "tape", device, port: cellPort(device) });
   try {
@@ -124,6 +127,7 @@ export function tapeOptimizer<H extends BaseHyperparameters>(
       },
       rule,
       cells,
+      options,
     );
   } catch (error) {
     engine.dispose();

@@ -66,7 +66,7 @@ export function cellsFactory(
   return {
     name: "cells",
     ...cellsOf(device, counted),
-    createOptimizer: (rule, cells) => cellsOptimizer(rule, cells, device),
+    createOptimizer: (rule, cells, options) => cellsOptimizer(rule, cells, device, options),
     linearLoss(terms) {
       const wanted = terms.map(({ gradient }) => bufferOf(device, gradient));
       return ({ encoder, grad, scale }) => {
@@ -91,7 +91,7 @@ export function tapeFactory(
   return {
     name: "tape",
     ...cellsOf(device, counted),
-    createOptimizer: (rule, cells) => tapeOptimizer(rule, cells, device),
+    createOptimizer: (rule, cells, options) => tapeOptimizer(rule, cells, device, options),
     linearLoss(terms) {
       const wanted = terms.map(({ gradient }) => bufferOf(device, gradient));
       return (seed = one) => {

@@ -17,7 +17,7 @@ export function tfjsFactory(
       return variable;
     },
     disposeParameter: (variable) => variable.dispose(),
-    createOptimizer: (rule, variables) => tfjsOptimizer(rule, variables, options),
+    createOptimizer: (rule, variables, slots) => tfjsOptimizer(rule, variables, { ...options, ...slots }),
     linearLoss: (terms) => () =>
       terms
         .map(({ parameter, gradient }) =>
