@@ -21,7 +21,8 @@ export async function finish(): Promise<void> {
 export const myOptimizer: OptimizerFactory<Float32Array, GradientClosure, number>["createOptimizer"] = (
   rule,
   parameters,
-) => referenceOptimizer(rule, parameters);
+  options,
+) => referenceOptimizer(rule, parameters, options);
 
 export const factory: OptimizerFactory<Float32Array, GradientClosure, number> = {
   name: "mine",
