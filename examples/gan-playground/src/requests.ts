@@ -1,4 +1,4 @@
-/** What a person asked for: one line of the page says how it went. */
+/** The requests of a person, and the line of the page that says how they went. */
 export interface Requests {
   /** Does something, and says what it resolves to. The last one has the last word. */
   act(work: () => Promise<string>): void;
