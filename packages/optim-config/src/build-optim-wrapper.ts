@@ -5,6 +5,7 @@ import {
   type OptimWrapper,
   type ParamGroupInput,
   type RuledGroupInput,
+  type SlotOptions,
 } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
 import type { UpdateRule } from "@mm/optim-core/rule";
@@ -26,10 +27,14 @@ import type {
   ScheduleRegistry,
 } from "./registry.ts";
 
-/** The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. */
+/**
+ * The entry point of a backend: `tfjsOptimizer`, `wasmOptimizer`, or a function that calls one with options. The third argument is given where the
+ * configuration says `slotDtype`.
+ */
 export type EntryPoint<P, Loss, LossValue> = (
   rule: UpdateRule,
   groups: readonly (ParamGroupInput<P, BaseHyperparameters> | RuledGroupInput<P, BaseHyperparameters>)[],
+  options?: SlotOptions,
 ) => Pick<Optimizer<Loss, LossValue>, RuleIndependent>;
 
 // An entry point with overloads loses its type parameters where TypeScript compares it with this one: what has the type of a rule's
@@ -148,8 +153,17 @@ export function makeWrapper<P, Loss, LossValue>(
   const lr = rule.hyperparameters.lr * lrFactor;
   const scaled = makeWrapped(rules, { ...config.optimizer, lr }, `${path}.optimizer`);
   return within(`${path}: `, () => {
-    const made = optimizer(scaled, groupsOf(planned, lrFactor)) as Optimizer<Loss, LossValue>;
+    const { slotDtype } = config;
+    const groups = groupsOf(planned, lrFactor);
+    const given =
+      slotDtype === undefined ? optimizer(scaled, groups) : optimizer(scaled, groups, { slotDtype });
+    const made = given as Optimizer<Loss, LossValue>;
     try {
+      if (slotDtype !== undefined && made.slotDtype === undefined) {
+        const hint = "(rule, groups, options) => webgpuOptimizer(rule, groups, { device, ...options })";
+        const expected = "an entry point that hands its third argument on";
+        refuse("invalid-option", "slotDtype", expected, slotDtype, { hint });
+      }
       const wrapper = createOptimWrapper(made, wrapperOptions);
       wrapper.freeze(planned.flatMap(({ frozen, parameter }) => (frozen ? [parameter.name] : [])));
       keepOrigins(wrapper, planned, unused);

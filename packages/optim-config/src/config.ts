@@ -6,6 +6,7 @@ import type {
   HyperparameterValue,
   LossScale,
   OnNonFinite,
+  SlotStorage,
 } from "@mm/optim-core";
 import type { HyperparameterPath, Schedule, WrapperPath } from "@mm/optim-schedule";
 import type { Matcher } from "./matcher.ts";
@@ -88,6 +89,8 @@ export interface WrapperSettings {
   /** Measure the gradient norm although nothing clips by it. Default `false`. */
   readonly gradNorm?: boolean;
   readonly scaleLr?: ScaleLr;
+  /** `"bfloat16"`: slots take 2 bytes of each element and not 4, all or some by name: {@link SlotOptions}. Default `"float32"`. */
+  readonly slotDtype?: SlotStorage;
 }
 
 /** {@link ClipGradByNorm} in JSON, which has no Infinity. */

@@ -7,6 +7,7 @@ import {
 } from "@mm/optim-config";
 import { createOptimWrapper } from "@mm/optim-core";
 import { refuse } from "@mm/optim-core/backend";
+import type { UpdateRule } from "@mm/optim-core/rule";
 import * as everyRule from "@mm/optim-rules";
 import { adam, type AdamHyperparameters, adamw, lookahead, sgd } from "@mm/optim-rules";
 import { wasmOptimizer, type WasmLoss } from "@mm/optim-wasm";
@@ -17,6 +18,34 @@ const parts = { optimizer: wasmOptimizer, rules: { adamw, sgd } };
 const arrays = (): { readonly w: Float32Array; readonly b: Float32Array } => ({
   w: Float32Array.of(1, 2),
   b: Float32Array.of(3),
+});
+
+describe("slots in bfloat16", () => {
+  const config = { optimizer: { type: "adamw" }, slotDtype: { expAvg: "bfloat16" } } as const;
+
+  test("are handed to the entry point", async () => {
+    const wrapper = buildOptimWrapper(arrays(), config, parts);
+    wrapper.updateParams(({ grad }) => grad("w").fill(1 + 2 ** -20).length);
+    const { expAvg, expAvgSq } = await wrapper.optimizer.readSlots(["expAvg", "expAvgSq"]);
+    // 0.1 = 1.6 · 2⁻⁴ and 1.6 · 128 = 204.8, to the nearest: 205.
+    expect(expAvg["w"]?.[0]).toBe(205 * 2 ** -11);
+    expect(expAvgSq["w"]?.[0]).toBe(Math.fround(Math.fround(0.001) * Math.fround((1 + 2 ** -20) ** 2)));
+  });
+
+  test("are refused by name, and where an entry point does not hand them on", () => {
+    const refused = (slotDtype: unknown, optimizer: typeof wasmOptimizer = wasmOptimizer) =>
+      thrownBy(() =>
+        buildOptimWrapper(arrays(), { ...config, slotDtype } as typeof config, { ...parts, optimizer }),
+      );
+    expect(refused("float16").message).toMatch(/config\.slotDtype/);
+    expect(refused({ momentumBuffer: "bfloat16" }).code).toBe("unknown-name");
+    const forgetting = ((rule: UpdateRule, groups: never) =>
+      wasmOptimizer(rule, groups)) as typeof wasmOptimizer;
+    expect(refused("bfloat16", forgetting)).toMatchObject({
+      code: "invalid-option",
+      message: expect.stringMatching(/^config: slotDtype: expected an entry point/) as string,
+    });
+  });
 });
 
 describe("a wrapper from a configuration", () => {

@@ -1,7 +1,7 @@
 import type { Capabilities } from "./capabilities.ts";
 import type { BaseHyperparameters } from "./hyperparameters.ts";
 import type { LossScale, LossScaler } from "./loss-scaler.ts";
-import type { ClipGrad, OnNonFinite } from "./options.ts";
+import type { ClipGrad, OnNonFinite, SlotStorage } from "./options.ts";
 import type { UpdateRule } from "./rule/define.ts";
 import type {
   LoadOptions,
@@ -199,6 +199,8 @@ export interface Optimizer<
   /** The name of the update rule that groups follow unless they have their own. */
   readonly rule: string;
   readonly capabilities: Capabilities;
+  /** How slots are kept, as the option said; absent without it. */
+  readonly slotDtype?: SlotStorage;
   /** The rule's hyperparameters, which groups start from. */
   readonly defaults: Readonly<H>;
   readonly paramGroups: ParamGroups<R>;

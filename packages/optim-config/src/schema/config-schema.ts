@@ -164,9 +164,12 @@ function wrapperFields({ optimizer, schedule }: Known): Fields<OptimWrapperConfi
     scaleLr: optional(
       described("multiply learning rates by batchSize × accumulativeCounts ÷ baseBatchSize", scaleLrShape()),
     ),
+    slotDtype: optional(described("how slots are kept, all or by name", either(aDtype, record(aDtype)))),
     schedules: optional(described("by hyperparameter", schedulesShape(schedule))),
   };
 }
+
+const aDtype = /* @__PURE__ */ oneOf("float32", "bfloat16");
 
 /** One alternative per rule, each hyperparameter of the kind of its default. */
 function optimizerShape(rules: RuleRegistry, around: Shape<RuleAround>): Known["optimizer"] {

@@ -79,6 +79,7 @@ export function createOptimizer<
     backend: engine.backend,
     rule: rule.name,
     capabilities: engine.capabilities,
+    ...(slotDtype !== undefined && { slotDtype }),
     defaults: rule.hyperparameters,
     paramGroups: set.paramGroups as unknown as ParamGroups<R>,
     get baseParamSettings() {
