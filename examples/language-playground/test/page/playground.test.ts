@@ -40,7 +40,7 @@ describe("with WebGPU", () => {
     await page.getByText("All steps are done.").waitFor();
     expect(await page.getAttribute("body", "data-iteration")).toBe("60");
     expect(await page.getAttribute("body", "data-tensors")).toBe(tensors);
-    // It begins at ln 512 = 6.24. Here and with the program, this size came to 4.9.
+    // It begins at ln 512 = 6.24.
     const now = await page.textContent("#losses-now");
     expect(Number(/validation ([\d.]+)/.exec(now ?? "")?.[1])).toBeLessThan(5.4);
     // A report is a point of the curve.
@@ -64,17 +64,17 @@ describe("with WebGPU", () => {
 
   test("optimizer, rates and schedule change while it trains", async () => {
     const { page, errors } = await site.open();
-    await choose(page, { size: "small", steps: 3000 });
+    await choose(page, { size: "small", steps: 5000 });
     await trainTo(page, 60);
     const rates = page.locator("#rates-now");
-    // Up for 50 steps, then level.
+    // Up for 50 steps, then level for 2,450.
     await rates.getByText("hidden 0.02").waitFor();
     await page.locator("#muon-lr").fill("-2");
     await rates.getByText("hidden 0.01").waitFor();
     await page.locator("#lr").fill("-3");
     await rates.getByText("others 1.0e-3").waitFor();
     await page.locator("#schedule").selectOption("cosine");
-    await rates.getByText(/hidden (9\.9|0\.00)/).waitFor();
+    await rates.getByText(/hidden \d\.\de-3/).waitFor();
     await page.locator("#optimizer").selectOption("adamw");
     await page.getByText("Weights whose rule stays keep their state").waitFor();
     const at = Number(await page.getAttribute("body", "data-iteration"));
