@@ -19,7 +19,7 @@ export function accumulate(
   if (gradient.size > 0 && canvas.active) {
     const releases: Releases = [];
     const before = canvas.store.part(cell, releases);
-    const added = { source: canvas.source(gradient, releases), scale };
+    const added = { source: canvas.store.tensor(gradient, releases), scale };
     canvas.store.put(cell, drawSum(canvas, gradient.shape, [before, added]));
     for (const release of releases) release();
   } else tf.tidy(() => cell.replace(tf.add(cell.tensor, tf.mul(gradient, scale))));

@@ -5,7 +5,7 @@ import { checkAlive, describeVariable } from "../parameters.ts";
 import { scoped } from "../scope.ts";
 import { tensorOf, writeVariable } from "../transfer.ts";
 import type { Canvas } from "./canvas.ts";
-import { drawSum } from "./accumulate.ts";
+import { accumulate, drawSum } from "./accumulate.ts";
 import { nextScale } from "./decision.ts";
 import { stepOf } from "./drawing.ts";
 import { webglEngine } from "./engine.ts";
@@ -26,14 +26,9 @@ export function halfEngine(canvas: Canvas, store: WordStore): OpsEngine {
   const write = (cell: WordCell, data: Float32Array): void => {
     const { value, length } = cell.parameter;
     if (length === 0) return;
-    if (!cell.isMaster) return cell.hold(store.write(value.shape, data));
-    // On another backend, and where it is gone, the variable is all there is.
-    cell.dispose();
-    if (value.isDisposed) return;
-    writeVariable(value, data);
-    if (!canvas.active) return;
     cell.hold(store.write(value.shape, data));
-    store.assigned(cell);
+    // A master follows its variable: where that holds its rounding, and nowhere else, it stays.
+    cell.rounded = undefined;
   };
   const allocated = (parameter: OpsParameter, plane: () => WordPlane): WordCell => {
     const { length, value } = parameter;
@@ -66,7 +61,14 @@ export function halfEngine(canvas: Canvas, store: WordStore): OpsEngine {
       const { slots } = parameter as OpsParameter;
       const master = slots.get(masterSlot) ?? new WordCell(store, parameter as OpsParameter);
       slots.set(masterSlot, master);
+      writeVariable(parameter.value, data);
       write(master as WordCell, data);
+      if (canvas.active) store.assigned({ parameter: parameter as OpsParameter });
+    },
+    // A window's share of a gradient is multiplied in when it is added, in float32: a third is no half float, and a loss scale is one.
+    differentiate: (loss, request) => engine.differentiate(loss, { ...request, scale: 1 }),
+    accumulate({ accumulator, pending }, gradient, { scale }) {
+      accumulate(canvas, accumulator as WordCell, gradient, scale, pending);
     },
     createLossScaler: (settings) => new TfjsLossScaler(settings, advanceByDraw(canvas, store)),
   };

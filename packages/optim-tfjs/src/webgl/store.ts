@@ -40,6 +40,7 @@ export interface Store<P extends Target = Target> {
   /** A vector as an input. Runs programs, so call it before the first draw. */
   source(cell: TensorCell, releases: Releases): Source;
   part(cell: TensorCell, releases: Releases): Part;
+  tensor(tensor: tf.Tensor, releases: Releases): Source;
   /** A parameter as an input. */
   parameter(item: Item, releases: Releases): Source;
   /** Vectors beside parameter and slots that an update writes: those that get what the parameter gets. */
@@ -97,12 +98,16 @@ export class TensorStore implements Store<TensorPlane> {
   }
 
   source(cell: TensorCell, releases: Releases): Source {
-    return this.#canvas.source(cell.tensor, releases);
+    return this.tensor(cell.tensor, releases);
   }
 
   part(cell: TensorCell, releases: Releases): Part {
     const { tensor, scale } = cell.parts;
-    return { source: this.#canvas.source(tensor, releases), scale };
+    return { source: this.tensor(tensor, releases), scale };
+  }
+
+  tensor(tensor: tf.Tensor, releases: Releases): Source {
+    return this.#canvas.source(tensor, releases);
   }
 
   parameter({ parameter }: Item, releases: Releases): Source {

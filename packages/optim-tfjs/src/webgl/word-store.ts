@@ -86,17 +86,20 @@ export class WordStore implements Store<WordPlane> {
     const { plane } = cell as WordCell;
     if (plane !== undefined) return { source: plane, scale: 1 };
     const { tensor, scale } = cell.parts;
+    return { source: this.tensor(tensor, releases), scale };
+  }
+
+  /** A tensor as an input, as it is where the host has it: tfjs would make half floats of it. */
+  tensor(tensor: tf.Tensor, releases: Releases): Source {
     const values = this.#onHost(tensor);
-    if (values === undefined) return { source: this.#canvas.source(tensor, releases), scale };
-    // As it is: tfjs would make half floats of it.
+    if (values === undefined) return this.#canvas.source(tensor, releases);
     const written = this.write(tensor.shape, values);
-    if (scale === 1) this.put(cell, written);
-    else releases.push(() => this.free(written));
-    return { source: written, scale };
+    releases.push(() => this.free(written));
+    return written;
   }
 
   parameter({ parameter }: Item, releases: Releases): Source {
-    return this.master(parameter) ?? this.#canvas.source(parameter.value, releases);
+    return this.master(parameter) ?? this.tensor(parameter.value, releases);
   }
 
   besides({ parameter }: Item): readonly TensorCell[] {
