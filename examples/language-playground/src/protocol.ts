@@ -35,7 +35,7 @@ export interface Reporter {
   failed(message: string): void;
 }
 
-export interface Opened {
+interface Opened {
   readonly choices: readonly BackendChoice<TfjsBackend>[];
   readonly controls: Controls;
 }
