@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { brokenBackends, type BrokenBackend, withOptimizer } from "../broken.ts";
 import { referenceFactory } from "../../src/index.ts";
-import { searchSequence } from "./sequences.ts";
+import { searchSeeded, searchSequence } from "./sequences.ts";
 import { searchTogether } from "./together.ts";
 
 test("reference: any sequence of calls leaves a wrapper as plain arithmetic has it", async () => {
@@ -90,5 +90,5 @@ test.each<readonly [string, BrokenBackend["factory"]]>([
 
 /** How many calls are left of the sequence that finds the fault; `undefined` where none does. */
 async function callsThatFind(factory: BrokenBackend["factory"]): Promise<number | undefined> {
-  return (await searchSequence(factory, 1000))?.match(/"call":/g)?.length;
+  return (await searchSeeded(factory, 1000))?.match(/"call":/g)?.length;
 }

@@ -13,6 +13,15 @@ export async function searchSequence<P, Loss extends LossClosure, LossValue>(
   numRuns: number,
 ): Promise<string | undefined> {
   const { FUZZ_RUNS: runs = String(numRuns), FUZZ_SEED: seed = "1" } = environment();
+  return searchSeeded(factory, Number(runs), Number(seed));
+}
+
+/** The same, whatever the environment says: for faults that have to be found. */
+export async function searchSeeded<P, Loss extends LossClosure, LossValue>(
+  factory: OptimizerFactory<P, Loss, LossValue>,
+  numRuns: number,
+  seed = 1,
+): Promise<string | undefined> {
   const homes = [factory, referenceFactory()] as const as unknown as readonly [AnyFactory, AnyFactory];
   // When its first optimizer is made, a backend may ask the device about itself: by the end of this one it knows.
   await new Beside(homes, plainOptions).end();
@@ -20,7 +29,7 @@ export async function searchSequence<P, Loss extends LossClosure, LossValue>(
     const found = await difference(homes, sequence);
     if (found !== undefined) throw new Error(found);
   });
-  const details = await fc.check(property, { numRuns: Number(runs), seed: Number(seed) });
+  const details = await fc.check(property, { numRuns, seed });
   if (!details.failed) return undefined;
   return `${fc.defaultReportMessage(details)}\n${String(details.errorInstance)}`;
 }
