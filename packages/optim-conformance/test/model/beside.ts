@@ -262,7 +262,8 @@ export class Beside {
     const refused = model.takeError();
     const received: { metrics?: Shown } = {};
     const outcome = await outcomeOfRead(async () => {
-      received.metrics = { ...(await this.#trained.wrapper.readMetrics()) };
+      const { gradNorms, ...metrics } = await this.#trained.wrapper.readMetrics({ per: "parameter" });
+      received.metrics = { ...metrics, ...normsOf(gradNorms) };
     });
     if (refused !== undefined) return [{ outcome }, { outcome: refused }];
     const { steps, skipped, lossScale } = model.contents;
@@ -274,8 +275,8 @@ export class Beside {
         steps,
         skipped,
         lossScale,
-        // Of a sum that overflows it is a matter of order which number comes.
-        ...(gradNorm !== undefined && { gradNorm: Number.isFinite(gradNorm) ? gradNorm : notFinite }),
+        ...(gradNorm !== undefined && { gradNorm: shownNorm(gradNorm as number) }),
+        ...normsOf(model.gradNorms, shownNorm),
       },
     ];
   }
@@ -460,3 +461,12 @@ export async function difference(
     beside.dispose();
   }
 }
+
+/** Of a sum that overflows it is a matter of order which number comes. */
+const shownNorm = (norm: number): number | typeof notFinite => (Number.isFinite(norm) ? norm : notFinite);
+
+const normsOf = <T = number>(
+  norms: { readonly [name: string]: number } = {},
+  shown: (norm: number) => T | number = (norm) => norm,
+): { readonly [name: string]: T | number } =>
+  Object.fromEntries(Object.entries(norms).map(([name, norm]) => [`norm of ${name}`, shown(norm)]));

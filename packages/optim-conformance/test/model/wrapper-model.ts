@@ -94,6 +94,8 @@ export class WrapperModel {
   #error: Outcome | undefined;
   /** Of the last step; after one that threw nobody says which. */
   gradNorm: number | "unknown" | undefined;
+  /** Of the last step, by parameter; none once its gradients are overwritten. */
+  gradNorms: { readonly [name: string]: number } = {};
 
   constructor(options: ModelOptions, parameters: Gradients, decides: "host" | "device") {
     this.#options = options;
@@ -235,6 +237,7 @@ export class WrapperModel {
     }
     if (Object.keys(loaded.sums).length === 0) loaded.isPlain = !this.#hasScale;
     this.contents = loaded;
+    this.gradNorms = {};
     this.#isLoaded = counts;
   }
 
@@ -252,6 +255,7 @@ export class WrapperModel {
     this.#isLoaded = true;
     this.#decides = decides;
     this.gradNorm = undefined;
+    this.gradNorms = {};
   }
 
   /** Whether a state is one of these parameters. */
@@ -311,6 +315,7 @@ export class WrapperModel {
     const { frozen, parameters, sums } = this.contents;
     // Of weight 0, and where everything is frozen, the closure runs for its loss alone.
     const learns = scale !== 0 && frozen.length < Object.keys(parameters).length;
+    if (learns || returnLoss) this.gradNorms = {};
     if (learns || returnLoss) {
       if (closure === "throws") return "threw";
       if (typeof closure === "string") return "refused: reentrant";
@@ -353,6 +358,9 @@ export class WrapperModel {
       this.gradNorm = "unknown";
       return "refused: non-finite-gradient";
     }
+    this.gradNorms = Object.fromEntries(
+      live.map(([name, sum]) => [name, Math.abs(factor) * Math.hypot(...sum)] as const),
+    );
     if (!isFinite && (this.#hasScale || !contents.isPlain || precision === "skip" || raises)) {
       contents.skipped += 1;
       this.gradNorm = isMeasured ? Number.NaN : undefined;

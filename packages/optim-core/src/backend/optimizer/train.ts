@@ -22,7 +22,7 @@ export function backward<Loss, LossValue, P, V, G, S>(
   const parameters = scale === 0 ? [] : set.unfrozen;
   if (parameters.length === 0 && !returnLoss) return undefined;
   const request = { parameters, scale, lossScale, returnLoss, stepFollows };
-  if (parameters.length > 0) pending.forgetStep();
+  pending.forgetStep();
   const { value, gradients } = lifecycle.insideLoss(() => engine.differentiate(loss, request));
   if (parameters.length === 0) return value;
   if (gradients.length === 0) throw withoutGradient(value);
