@@ -14,9 +14,10 @@ const titles = {
 
 /**
  * @param {Record<string, readonly import("@mm/optim-recordings").GoldenResult[]>} recordings by backend
+ * @param {Record<string, readonly import("@mm/optim-recordings").GoldenResult[]>} ofOthers by backend
  * @param {Record<string, readonly import("./golden-backends.ts").RuleResult[]>} rules by backend
  */
-export function formatTable(recordings, rules) {
+export function formatTable(recordings, ofOthers, rules) {
   return [
     "# Conformance",
     "",
@@ -29,6 +30,13 @@ export function formatTable(recordings, rules) {
     "[its table of exceptions](../packages/optim-recordings/src/exceptions.ts).",
     "",
     ...table(recordings, rowOf, (results) => results.filter(({ status }) => status === "passed").length),
+    "",
+    "## Recordings of other libraries",
+    "",
+    "Optimizers that PyTorch 1.13 does not have, from their authors' code and from other libraries. A cell says how many passed, of how many",
+    "that were not skipped; those that were are counted behind it. [Which are skipped, and why](decisions/0080-recordings-of-other-libraries.md).",
+    "",
+    ...table(ofOthers, rowOf, (results) => results.filter(({ status }) => status === "passed").length),
     "",
     "## Every rule beside the reference",
     "",
@@ -50,7 +58,10 @@ function table(all, rowOf, passed) {
   const line = (cells) => `| ${cells.join(" | ")} |`;
   const cell = (results) => {
     const largest = Math.max(0, ...results.map(({ largestError }) => largestError));
-    return `${passed(results)}/${results.length}, ${largest === 0 ? "0" : largest.toExponential(1)}`;
+    const skipped = results.filter(({ status }) => status === "skipped").length;
+    const counts = `${passed(results)}/${results.length - skipped}`;
+    if (skipped === results.length) return `${skipped} skipped`;
+    return `${counts}, ${largest === 0 ? "0" : largest.toExponential(1)}${skipped > 0 ? `, ${skipped} skipped` : ""}`;
   };
   return [
     line(["", ...backends]),

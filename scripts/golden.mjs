@@ -21,12 +21,20 @@ const { values, positionals } = parseArgs({
 const fixtures = join(root, "packages/optim-recordings/golden");
 // Where the command was typed: pnpm runs it in the root.
 const files = positionals.map((file) => resolve(process.env.INIT_CWD ?? ".", file));
+/** Of other libraries: a table of their own. */
+const modern = [];
 if (values.table) {
   const names = readdirSync(fixtures).filter((name) => name.endsWith(".json"));
   const [optimizers, others] = [true, false].map((wanted) =>
     names.filter((name) => name.startsWith("optimizer-") === wanted).sort(),
   );
   files.push(...[...optimizers, ...others].map((name) => join(fixtures, name)));
+  modern.push(
+    ...readdirSync(join(fixtures, "modern"))
+      .filter((name) => name.endsWith(".json"))
+      .sort()
+      .map((name) => join(fixtures, "modern", name)),
+  );
 }
 if (files.length === 0) fail("usage: pnpm golden FILE… [--backend NAME,…] [--quiet], or pnpm golden --table");
 
@@ -39,6 +47,7 @@ const unknown = wanted.find((name) => !(name in backends));
 if (unknown) fail(`no backend ${unknown}; there are ${Object.keys(backends).join(", ")}`);
 
 const all = {};
+const ofOthers = {};
 const rules = {};
 for (const name of wanted) {
   let backend;
@@ -52,9 +61,11 @@ for (const name of wanted) {
     continue;
   }
   all[name] = [];
-  for (const file of files) {
+  ofOthers[name] = [];
+  for (const file of [...files, ...modern]) {
+    const results = modern.includes(file) ? ofOthers[name] : all[name];
     for await (const result of backend.golden(read(file))) {
-      all[name].push(result);
+      results.push(result);
       if (!values.quiet || result.status === "failed") console.log(`${name}  ${formatResult(result)}`);
     }
   }
@@ -64,9 +75,15 @@ for (const [name, results] of Object.entries(all)) console.log(formatSummary(nam
 if (values.table) {
   const file = join(root, "docs/conformance.md");
   const options = { ...(await resolveConfig(file)), filepath: file };
-  writeFileSync(file, await format(formatTable(all, rules), options));
+  writeFileSync(file, await format(formatTable(all, ofOthers, rules), options));
 }
-if (Object.values(all).some((results) => results.some(({ status }) => status === "failed")))
+if (
+  [all, ofOthers].some((sets) =>
+    Object.values(sets)
+      .flat()
+      .some(({ status }) => status === "failed"),
+  )
+)
   process.exitCode = 1;
 await vite.close();
 
