@@ -44,7 +44,7 @@ export default [
   limit("schedules: a scheduler with a warm-up and a cosine", "6.2 kB", {
     "optim-schedule": "createScheduler, linear, cosine",
   }),
-  limit("configurations: one wrapper with its scheduler", "17.2 kB", {
+  limit("configurations: one wrapper with its scheduler", "17.4 kB", {
     "optim-config": "buildOptimWrapper, buildScheduler",
   }),
   limit("a training loop: createRun, core not counted", "5.5 kB", { "optim-train": "createRun" }, ["@mm/*"]),
