@@ -10,14 +10,14 @@ export interface Info {
 
 /** @returns `undefined` for a checkpoint of another program */
 export function infoOf({ run }: FoundRun): Info | undefined {
-  const info = Object((run as SavedRun | undefined)?.info) as Info;
+  const info = Object((run as SavedRun | undefined)?.info) as { readonly [K in keyof Info]: unknown };
   const { program, optimizer, settings } = info;
   const counts = (["steps", "rows", "accumulate", "context", "layers", "width"] as const).map(
-    (name) => Object(settings)[name] as unknown,
+    (name) => (Object(settings) as { readonly [K in keyof Settings]: unknown })[name],
   );
   const inOrder =
     program === "language-model" &&
-    optimizers.includes(optimizer) &&
+    (optimizers as readonly unknown[]).includes(optimizer) &&
     counts.every((count) => Number.isSafeInteger(count) && (count as number) > 0);
-  return inOrder ? info : undefined;
+  return inOrder ? (info as Info) : undefined;
 }

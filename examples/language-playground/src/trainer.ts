@@ -144,7 +144,7 @@ export function createTrainer(): Trainer {
       validation,
       bitsPerCharacter,
       gradNorm,
-      hiddenLr: hidden?.lr ?? Number.NaN,
+      hiddenLr: hidden.lr,
       lr: rest?.lr ?? Number.NaN,
       tensors: tf.memory().numTensors,
     });

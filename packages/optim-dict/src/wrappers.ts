@@ -6,7 +6,8 @@ export type Wrappers = ReadonlyMap<string, AnyOptimWrapper>;
 
 /** @throws OptimError `invalid-option`, `invalid-name`, `invalid-wrapper`, `contract-mismatch`, `duplicate-wrapper` */
 export function checkedWrappers(wrappers: object | null): Wrappers {
-  const isWrapper = (wrappers as { readonly kind?: unknown } | null)?.kind === "optim-wrapper";
+  const { kind } = Object(wrappers) as { readonly kind?: unknown };
+  const isWrapper = kind === "optim-wrapper";
   // null is refused as a list is.
   if (isWrapper || typeof wrappers !== "object" || Symbol.iterator in (wrappers ?? [])) {
     refuse("invalid-option", dictName, "a record of wrappers", wrappers, {

@@ -121,9 +121,7 @@ export function stepInFloat64(
     const initial = typeof declared === "object" ? declared.initial : declared;
     const first = typeof initial === "function" ? initial(hyperparameters) : initial;
     const begins =
-      first === "param"
-        ? before.values
-        : Array.from({ length: lengthAlong(grid, axes) }, () => first as number);
+      first === "param" ? before.values : Array.from({ length: lengthAlong(grid, axes) }, () => first);
     return { name, axes, values: before.slots[name] ?? begins };
   });
   const scalarSlots = Object.entries(definition.scalarSlots?.(hyperparameters, structure) ?? {}).map(

@@ -59,11 +59,11 @@ export function halfEngine(canvas: Canvas, store: WordStore): OpsEngine {
       ),
     writeParameter(parameter, data) {
       const { slots } = parameter as OpsParameter;
-      const master = slots.get(masterSlot) ?? new WordCell(store, parameter as OpsParameter);
+      const master = slots.get(masterSlot) ?? new WordCell(store, parameter);
       slots.set(masterSlot, master);
       writeVariable(parameter.value, data);
       write(master as WordCell, data);
-      if (canvas.active) store.assigned({ parameter: parameter as OpsParameter });
+      if (canvas.active) store.assigned({ parameter });
     },
     // A window's share of a gradient is multiplied in when it is added, in float32: a third is no half float, and a loss scale is one.
     differentiate: (loss, request) => engine.differentiate(loss, { ...request, scale: 1 }),
