@@ -1,5 +1,4 @@
 import { testOptimizer, testRule } from "@mm/optim-conformance";
-import type { UpdateRule } from "@mm/optim-core/rule";
 import { testGolden } from "@mm/optim-recordings";
 import { adafactor, ema, laprop, muon } from "@mm/optim-rules";
 import { expect, test } from "vitest";
