@@ -53,7 +53,7 @@ describe("the kit on half floats", async () => {
   const factory = await tfjsFactory({ name: "half floats", backend: "webgl", options: {}, inPlace: false });
   testOptimizer({
     test: (name, run) =>
-      test(name, async () => {
+      test(`half floats: ${name}`, async () => {
         expect(await outcomeOf(run)).toMatch(expectedOf(name));
       }),
     factory: { ...factory, linearLoss },
