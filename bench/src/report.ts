@@ -8,23 +8,28 @@ import type { AdapterSections } from "./webgpu/index.ts";
 
 const system = `${process.platform} ${process.arch}, Node ${process.version}`;
 
-/** The page, with the machine that it was measured on. The table of adapters is empty until {@link addAdapters}. */
-export function markdown(
-  sections: readonly Section[],
-  adapters: readonly AdapterSections[],
-  seconds: number,
-): string {
+/** Half of the page, with how long it took to measure. */
+export interface Part<T> {
+  readonly measured: readonly T[];
+  readonly seconds: number;
+}
+
+function machine({ seconds }: Part<unknown>): string {
   const processor = cpus()[0]?.model.trim() ?? "an unknown processor";
   const memory = Math.round(totalmem() / 2 ** 30);
+  return `Machine: ${processor}, ${availableParallelism()} processors, ${memory} GiB; ${system}. The run took ${Math.round(seconds)} s.`;
+}
+
+function hostsPart(part: Part<Section>): string {
   return [
     "# Benchmarks",
     "",
     "For those who choose a backend by its speed. Written by `pnpm bench`. All cases of a section are timed in turn (A B C A B C …). A ratio is the median of those of each round, with",
     "its quartiles: half of the rounds lie between them, and a difference that is smaller says nothing. The times themselves belong to the machine, the ratios travel better.",
     "",
-    `Machine: ${processor}, ${availableParallelism()} processors, ${memory} GiB; ${system}. The run took ${Math.round(seconds)} s.`,
+    machine(part),
     "",
-    ...sections.flatMap(sectionLines),
+    ...part.measured.flatMap(sectionLines),
     "## WebGL, device by device",
     "",
     "`tf.train.adam` ÷ ours, first plain, then ours clipped by norm and with a dynamic loss scale: given gradients, and in whole training steps. SwiftShader is no GPU. **Anyone can add",
@@ -32,7 +37,16 @@ export function markdown(
     "",
     ...webglTable(),
     "",
-    "## WebGPU, adapter by adapter",
+  ].join("\n");
+}
+
+const webgpuHeading = "## WebGPU, adapter by adapter";
+
+/** The table of adapters is empty until {@link addAdapters}. */
+function webgpuPart(part: Part<AdapterSections>): string {
+  return [
+    "",
+    machine(part),
     "",
     "SwiftShader and lavapipe are adapters in software: they compute on the processor. They compare kernels with each other, and say nothing",
     "about the speed of a GPU. **Anyone with a GPU can add a row**: `pnpm bench --webgpu` measures the adapter that WebGPU prefers on a",
@@ -44,7 +58,7 @@ export function markdown(
     tableBegin,
     tableEnd,
     "",
-    ...adapters.flatMap((adapter) => adapter.sections).flatMap(sectionLines),
+    ...part.measured.flatMap((adapter) => adapter.sections).flatMap(sectionLines),
   ].join("\n");
 }
 
@@ -99,8 +113,8 @@ function goalText({ goal, value, quartiles = [value, value] }: Ratio): string {
   return `${"atLeast" in goal ? `≥ ${goal.atLeast}` : `≤ ${goal.atMost}`}${verdict}`;
 }
 
-/** The rows of the front page, in words. */
-const frontRows = [
+/** The rows of the front page, in words: of a section, or of the table of adapters. */
+const frontRows: readonly (Readonly<Record<"words" | "title" | "what", string>> | FrontAdapter)[] = [
   {
     words:
       "Adam on four tensors of a million numbers, WebAssembly: `@mm/optim-wasm` against a plain JavaScript loop",
@@ -120,8 +134,8 @@ const frontRows = [
   },
   {
     words: "The same, its WebGPU backend on an adapter in software (lavapipe)",
-    title: "Adam, 100 × 10k, variables of tfjs-webgpu, lavapipe",
-    what: "tf.train.adam, applyGradients ÷ step",
+    adapter: "lavapipe",
+    column: "100 × 10k",
   },
   {
     words: "A whole iteration of the GAN playground in Chromium, WebAssembly, against `tf.train.adam`",
@@ -130,35 +144,54 @@ const frontRows = [
   },
 ];
 
-function summary(sections: readonly Section[]): string {
-  const rows = frontRows.flatMap(({ words, title, what }) => {
-    const section = sections.find((candidate) => candidate.title === title);
-    const ratio = section?.ratios.find((candidate) => candidate.what === what);
-    if (ratio !== undefined) return [[words, figure(ratio.value)]];
-    console.error(`not measured, so not on the front page: ${title}, ${what}`);
+type FrontAdapter = Readonly<Record<"words" | "adapter" | "column", string>>;
+
+function summary(sections: readonly Section[], adapters: readonly AdapterRow[]): string {
+  const rows = frontRows.flatMap((row) => {
+    const value = "adapter" in row ? valueOfAdapter(row, adapters) : valueOf(row, sections);
+    if (value !== undefined) return [[row.words, figure(value)]];
+    console.error(`not measured, so not on the front page: ${row.words}`);
     return [];
   });
   return table(["what is compared", "times as fast"], rows).join("\n");
 }
+
+const valueOf = (
+  { title, what }: { readonly title: string; readonly what: string },
+  sections: readonly Section[],
+): number | undefined =>
+  sections.find((section) => section.title === title)?.ratios.find((ratio) => ratio.what === what)?.value;
+
+const valueOfAdapter = ({ adapter, column }: FrontAdapter, rows: readonly AdapterRow[]): number | undefined =>
+  rows.find((row) => row.adapter === adapter)?.ratios[column];
 
 /** Three significant digits. */
 function figure(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-/** Writes the page, and the summary between its markers on the front page; both formatted like every other page. */
+/** Writes the parts that were measured, and leaves the other as it is: the page, and the summary between its markers on the front page. */
 export function writeReport(
   root: URL,
-  sections: readonly Section[],
-  adapters: readonly AdapterSections[],
-  text: string,
+  {
+    hosts,
+    webgpu,
+  }: { readonly hosts?: Part<Section> | undefined; readonly webgpu?: Part<AdapterSections> | undefined },
 ): void {
-  const [page, front] = [path(root, "docs/benchmarks.md"), path(root, "README.md")];
-  writeFileSync(page, text);
-  const all = [...sections, ...adapters.flatMap((adapter) => adapter.sections)];
-  replaceBetween(front, "<!-- benchmarks: written by `pnpm bench` -->", "<!-- /benchmarks -->", summary(all));
-  format(page, front);
+  const page = path(root, "docs/benchmarks.md");
+  const [before = "", after = ""] = readFileSync(page, "utf8").split(`${webgpuHeading}\n`);
+  const parts = [hosts ? hostsPart(hosts) : before, webgpu ? webgpuPart(webgpu) : after];
+  writeFileSync(page, parts.join(`${webgpuHeading}\n`));
+  console.log(addAdapters(root, webgpu?.measured ?? []));
+  if (hosts === undefined) return;
+  const front = path(root, "README.md");
+  const text = summary(hosts.measured, adapterRows(root));
+  replaceBetween(front, "<!-- benchmarks: written by `pnpm bench` -->", "<!-- /benchmarks -->", text);
+  format(front);
 }
+
+const adapterRows = (root: URL): readonly AdapterRow[] =>
+  JSON.parse(readFileSync(path(root, "bench/adapters.json"), "utf8")) as readonly AdapterRow[];
 
 /** A row of the table of adapters, which adds up from machine to machine. */
 interface AdapterRow {
@@ -173,8 +206,8 @@ interface AdapterRow {
 export function addAdapters(root: URL, measured: readonly AdapterSections[]): string {
   const [page, file] = [path(root, "docs/benchmarks.md"), path(root, "bench/adapters.json")];
   const rows = new Map<string, AdapterRow>();
-  const known = JSON.parse(readFileSync(file, "utf8")) as readonly AdapterRow[];
-  for (const row of [...known, ...measured.map(toRow)]) rows.set(`${row.adapter}, ${row.system}`, row);
+  for (const row of [...adapterRows(root), ...measured.map(toRow)])
+    rows.set(`${row.adapter}, ${row.system}`, row);
   writeFileSync(file, JSON.stringify([...rows.values()]));
   const text = adapterTable([...rows.values()]);
   replaceBetween(page, tableBegin, tableEnd, text);
