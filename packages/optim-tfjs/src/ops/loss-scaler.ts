@@ -189,7 +189,7 @@ export const floorOnGpu = (minScale: number): number => Math.max(minScale, 2 ** 
 const keepsDenormals = (): boolean => ["cpu", "wasm"].includes(tf.getBackend());
 
 /** The state of a loss scaler, and what the step after it has found. */
-export interface Advance {
+interface Advance {
   readonly scale: StepScalar;
   readonly growthTracker: StepScalar;
   readonly finite: StepScalar;

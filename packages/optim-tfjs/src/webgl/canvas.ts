@@ -2,38 +2,9 @@ import { memo } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import { type Source, sameBlocks, type Target } from "./layout.ts";
 import { drawsHalfFloats, type TextureData, webglBackend, type WebglBackend } from "./private.ts";
-import { type Releases, type Store, TensorStore } from "./store.ts";
+import { type Store, TensorStore } from "./store.ts";
+import type { Draw, Linked, Releases, Surface } from "./surface.ts";
 import { WordStore } from "./word-store.ts";
-
-/** A program of WebGL, linked. */
-export interface Linked {
-  readonly program: WebGLProgram;
-  /** Where a uniform is; `null` where the program has none of that name. */
-  location(name: string): WebGLUniformLocation | null;
-  /** The values of its uniforms, as far as the caller keeps account of it. */
-  holds: unknown;
-}
-
-export interface Region {
-  /** Default 0. */
-  readonly x?: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
-
-/** One draw over a rectangle of the targets. */
-export interface Draw {
-  readonly linked: Linked;
-  readonly inputs: readonly Source[];
-  readonly outputs: readonly Target[];
-  /** Default: all of the targets. */
-  readonly region?: Region;
-  /** The only channel that it writes. Default: all four. */
-  readonly channel?: number;
-  /** Sets uniforms. */
-  readonly set?: (gl: WebGL2RenderingContext, linked: Linked) => void;
-}
 
 const head = `#version 300 es
 precision highp float;
@@ -54,7 +25,7 @@ const canvases = /* @__PURE__ */ new WeakMap<object, Canvas>();
  * Draws of our own in the context of tfjs-webgl. Textures are those of ordinary tfjs tensors: its pool makes them, its accounting counts
  * them, and `dispose` gives them back; but for those of the store, where tfjs's are half floats. One for all optimizers on a backend; it goes when the last of them does.
  */
-export class Canvas {
+export class Canvas implements Surface {
   readonly backend: WebglBackend;
   readonly gl: WebGL2RenderingContext;
   /** Where draws keep float32. */
@@ -103,7 +74,6 @@ export class Canvas {
     this.maxTargets = this.#probeTargets();
   }
 
-  /** One use more. */
   retain(): void {
     this.#users += 1;
   }
@@ -115,12 +85,10 @@ export class Canvas {
     this.#free();
   }
 
-  /** Whether tfjs runs on this canvas's backend now, and its context is alive. */
   get active(): boolean {
     return tf.backend() === (this.backend as object) && !this.gl.isContextLost();
   }
 
-  /** A program by its fragment shader. Linked once. */
   link(source: string, samplers: readonly string[]): Linked {
     const known = this.#programs.get(source);
     if (known !== undefined) return known;
@@ -148,7 +116,6 @@ export class Canvas {
     return linked;
   }
 
-  /** A tensor in a packed texture of tfjs's pool, with no defined contents. */
   output(shape: readonly number[]): tf.TensorInfo {
     const info = this.backend.makeTensorInfo(shape, "float32");
     this.backend.texData.get(info.dataId).isPacked = true;
@@ -156,7 +123,6 @@ export class Canvas {
     return info;
   }
 
-  /** Texels in a row and in a column of an output of this shape. */
   sizeOf(shape: readonly number[]): readonly [width: number, height: number] {
     return memo(this.#sizes, shape.join(), () => {
       const info = this.output(shape);
@@ -173,10 +139,6 @@ export class Canvas {
     return { texture: textureOf(data), layout: "packed", width, height };
   }
 
-  /**
-   * A tensor as the input of a draw: uploaded where the host has it, converted where its texture is laid out for another shape. Runs
-   * programs of tfjs, so call it for all inputs before the first draw. `releases` takes what must be called after the last one.
-   */
   source(tensor: tf.Tensor, releases: Releases): Source {
     const { backend } = this;
     let data = backend.texData.get(tensor.dataId);
@@ -199,7 +161,6 @@ export class Canvas {
       : { texture: textureOf(data), layout: "flat", width: columns };
   }
 
-  /** Call it before draws that follow each other, with nothing of tfjs in between. */
   begin(): void {
     this.#current = {};
     this.gl.bindVertexArray(this.#vertexArray);
@@ -239,7 +200,6 @@ export class Canvas {
     this.#current = {};
   }
 
-  /** A tensor of tfjs over what a draw has written. */
   tensor(info: tf.TensorInfo): tf.Tensor {
     return tf.engine().makeTensorFromTensorInfo(info, this.backend);
   }

@@ -1,4 +1,5 @@
-import type { Canvas, Linked } from "./canvas.ts";
+import type { Canvas } from "./canvas.ts";
+import type { Linked } from "./surface.ts";
 import { blocksOf, rowsAndColumns, type Source, type Target } from "./layout.ts";
 
 /** Texels in a row of partial results: each adds up every 64th texel of a tensor, times the rows that the tensor has. */

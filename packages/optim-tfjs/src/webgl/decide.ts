@@ -2,14 +2,14 @@ import type { LossScaleSettings } from "@mm/optim-core";
 import type * as tf from "@tensorflow/tfjs-core";
 import { floorOnGpu, TfjsLossScaler } from "../ops/loss-scaler.ts";
 import { SharedScalar, type StepScalar } from "../scalar.ts";
-import type { Linked } from "./canvas.ts";
+import type { Linked, Releases } from "./surface.ts";
 import { type DecisionKind, decisionSamplers, decisionSource, headElements } from "./decision.ts";
 import type { Drawing, DrawnStep } from "./drawing.ts";
 import { type Lane, registersOf } from "./lanes.ts";
 import type { Source, Target } from "./layout.ts";
 import { RecordedScalar, type Records } from "./records.ts";
 import { hostScalar } from "./scalars.ts";
-import type { Placed, Releases } from "./store.ts";
+import type { Placed } from "./store.ts";
 
 /** A decision whose programs are linked and whose inputs are textures: it only has to be drawn. */
 export interface DeviceDecision {

@@ -5,14 +5,15 @@ import { checkAlive, describeVariable } from "../parameters.ts";
 import { scoped } from "../scope.ts";
 import { tensorOf, writeVariable } from "../transfer.ts";
 import type { Canvas } from "./canvas.ts";
-import { accumulate, drawSum } from "./accumulate.ts";
+import { accumulate } from "./accumulate.ts";
+import { drawSum } from "./sum.ts";
 import { nextScale } from "./decision.ts";
 import { stepOf } from "./drawing.ts";
 import { webglEngine } from "./engine.ts";
 import type { Item } from "./lanes.ts";
 import { RecordedScalar } from "./records.ts";
 import { WebglStages } from "./stages.ts";
-import type { Releases } from "./store.ts";
+import type { Releases } from "./surface.ts";
 import { WordCell, type WordPlane } from "./word-cell.ts";
 import type { WordStore } from "./word-store.ts";
 
@@ -49,7 +50,7 @@ export function halfEngine(canvas: Canvas, store: WordStore): OpsEngine {
       const master = canvas.active ? store.master(parameter) : undefined;
       if (master === undefined) return scoped(() => new WordCell(store, parameter, parameter.value));
       const parts = [{ source: master, scale: 1 }];
-      return allocated(parameter, () => drawSum(canvas, parameter.value.shape, parts) as WordPlane);
+      return allocated(parameter, () => drawSum(canvas, store, parameter.value.shape, parts));
     },
     write: (cell, data) => write(cell as WordCell, data),
     read: (cells) => store.read(cells),

@@ -1,5 +1,6 @@
 import { memo, type Program } from "@mm/optim-core/backend";
-import type { Canvas, Linked } from "./canvas.ts";
+import type { Canvas } from "./canvas.ts";
+import type { Linked } from "./surface.ts";
 import {
   type DecisionKind,
   decisionSamplers,

@@ -1,9 +1,8 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { SharedScalar } from "../scalar.ts";
 import { elementsOf } from "../transfer.ts";
-import type { Canvas } from "./canvas.ts";
 import type { Source } from "./layout.ts";
-import type { Releases } from "./store.ts";
+import type { Releases, Surface } from "./surface.ts";
 
 /**
  * The record of a step on the device: a texture whose first row is about the step as a whole, and each further one about parameters that
@@ -31,11 +30,11 @@ export abstract class Records {
 
 /** A record in a tensor of tfjs. */
 export class TensorRecords extends Records {
-  readonly #canvas: Canvas;
+  readonly #canvas: Surface;
   readonly #tensor: tf.Tensor;
 
   /** Takes the tensor. */
-  constructor(canvas: Canvas, tensor: tf.Tensor) {
+  constructor(canvas: Surface, tensor: tf.Tensor) {
     super();
     this.#canvas = canvas;
     this.#tensor = tf.keep(tensor);

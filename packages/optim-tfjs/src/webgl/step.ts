@@ -9,7 +9,7 @@ import type { Drawing, DrawnStep } from "./drawing.ts";
 import { countOnHost, isKnown, type Item, lanesOf } from "./lanes.ts";
 import type { Source } from "./layout.ts";
 import type { Knowledge } from "./programs.ts";
-import type { Releases } from "./store.ts";
+import type { Releases } from "./surface.ts";
 import { drawUpdate, hostUniforms, type LaneUniforms, type Prepared } from "./update.ts";
 
 /**

@@ -2,13 +2,10 @@ import type { Program } from "@mm/optim-core/backend";
 import * as tf from "@tensorflow/tfjs-core";
 import type { TensorCell } from "../ops/tensor-cell.ts";
 import { operand, type StepScalar } from "../scalar.ts";
-import type { Canvas } from "./canvas.ts";
 import type { Item } from "./lanes.ts";
 import type { Source, Target } from "./layout.ts";
 import { placeOf, type Records, TensorRecords } from "./records.ts";
-
-/** Calls that let go of what a draw has read, for after the last one. */
-export type Releases = (() => void)[];
+import type { Releases, Surface } from "./surface.ts";
 
 /** A vector as the input of a draw, and what its elements are still to be multiplied by. */
 export interface Part {
@@ -78,9 +75,9 @@ export class TensorStore implements Store<TensorPlane> {
 #define toPlane(a) (a)
 `;
   readonly masters = false;
-  readonly #canvas: Canvas;
+  readonly #canvas: Surface;
 
-  constructor(canvas: Canvas) {
+  constructor(canvas: Surface) {
     this.#canvas = canvas;
   }
 

@@ -1,5 +1,6 @@
 import type { Program, StepClip } from "@mm/optim-core/backend";
-import type { Canvas, Linked } from "./canvas.ts";
+import type { Canvas } from "./canvas.ts";
+import type { Linked } from "./surface.ts";
 import { type Item, type Lane, registersOf } from "./lanes.ts";
 import { rowsAndColumns, type Source, type Target } from "./layout.ts";
 import type { Knowledge, RulePrograms, UpdateDraw } from "./programs.ts";

@@ -4,12 +4,12 @@ import type { OpsParameter } from "../ops/ops-engine.ts";
 import type { TensorCell } from "../ops/tensor-cell.ts";
 import { operand, type StepScalar } from "../scalar.ts";
 import { readTensors } from "../transfer.ts";
-import { drawSum } from "./accumulate.ts";
-import type { Canvas } from "./canvas.ts";
 import type { Item } from "./lanes.ts";
 import { layoutFor, reader, rowsAndColumns, type Source, type Target } from "./layout.ts";
 import { RecordedScalar, Records } from "./records.ts";
-import { type Part, type Placed, recordWidth, type Releases, type Store } from "./store.ts";
+import { type Part, type Placed, recordWidth, type Store } from "./store.ts";
+import { drawSum } from "./sum.ts";
+import type { Releases, Surface } from "./surface.ts";
 import type { WordCell, WordPlane } from "./word-cell.ts";
 
 /** A rectangle of texels of a plane. */
@@ -31,11 +31,11 @@ export class WordStore implements Store<WordPlane> {
 #define toPlane(a) floatBitsToUint(a)
 `;
   readonly masters = true;
-  readonly #canvas: Canvas;
+  readonly #canvas: Surface;
   readonly #pool = new Map<string, WebGLTexture[]>();
   #framebuffer: WebGLFramebuffer | undefined;
 
-  constructor(canvas: Canvas) {
+  constructor(canvas: Surface) {
     this.#canvas = canvas;
   }
 
@@ -78,7 +78,7 @@ export class WordStore implements Store<WordPlane> {
     const part = this.part(cell, releases);
     if (part.scale === 1) return part.source;
     const { value } = (cell as WordCell).parameter;
-    this.put(cell, drawSum(this.#canvas, value.shape, [part]) as WordPlane);
+    this.put(cell, drawSum(this.#canvas, this, value.shape, [part]));
     return (cell as WordCell).plane as WordPlane;
   }
 
@@ -351,12 +351,12 @@ void main() {
 
 /** A record in a plane. */
 class WordRecords extends Records {
-  readonly #canvas: Canvas;
+  readonly #canvas: Surface;
   readonly #store: WordStore;
   readonly #plane: WordPlane;
 
   /** Takes the plane. A loss scaler may outlive all optimizers, and the canvas lives as long as its scale. */
-  constructor(canvas: Canvas, store: WordStore, plane: WordPlane) {
+  constructor(canvas: Surface, store: WordStore, plane: WordPlane) {
     super();
     this.#canvas = canvas;
     this.#store = store;
