@@ -248,7 +248,7 @@ describe("parameters", () => {
       "webgpuOptimizer: options: expected an object, got undefined",
       "webgpuOptimizer: options.device: expected a GPUDevice, got [object Object]",
       "webgpuOptimizer: options.adapter: expected a GPUAdapter, got null",
-      'webgpuOptimizer: options: expected one of device, adapter, got "queue"',
+      'webgpuOptimizer: options: expected one of device, adapter, slotDtype, got "queue"',
       "createArena: device: expected a GPUDevice, got null",
       'createArena: options.dtype: expected "float32" or "float16", got "float64"',
       "createArena: lengths.w: expected an integer of at least 0, got -1",
