@@ -6,6 +6,7 @@ import {
   type OptimWrapperOptions,
   type ParametersInput,
   type ParamGroupInput,
+  type SlotOptions,
 } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import {
@@ -245,8 +246,12 @@ function testDecorated<P, Loss extends LossClosure, LossValue>(
     factory: {
       ...plain,
       name: `sam over ${plain.name}`,
-      createOptimizer<H extends BaseHyperparameters>(rule: UpdateRule<H>, parameters: ParametersInput<P, H>) {
-        const base = plain.createOptimizer(rule, parameters);
+      createOptimizer<H extends BaseHyperparameters>(
+        rule: UpdateRule<H>,
+        parameters: ParametersInput<P, H>,
+        slots?: SlotOptions,
+      ) {
+        const base = plain.createOptimizer(rule, parameters, slots);
         // The base's hyperparameters are not the ascent's.
         const bare: ParametersInput<P, SamAscentHyperparameters> = isGroups(parameters)
           ? parameters.map(({ params }) => ({ params }))
