@@ -2,7 +2,7 @@ import type { GradientRequest, Gradients } from "@mm/optim-core/backend";
 import type { WebgpuStepParameter } from "./accumulate.ts";
 import type { EngineCore } from "./engine.ts";
 import type { StepScalar } from "./loss-scaler.ts";
-import { bytesPerElement, type Vector, type WebgpuBinding } from "./storage.ts";
+import { bytesInPlane, type Vector, type WebgpuBinding } from "./storage.ts";
 
 /** A gradient as a host library left it: elements of the parameter's dtype, in whole words. Of an empty one, any buffer will do. */
 export interface GradientSource {
@@ -86,7 +86,7 @@ function copyAll<P>(
     for (const [parameter, { buffer: from, offset = 0 }] of gradients) {
       const { buffer, binding, plane, place } = intake.take(parameter, false);
       if (place.length === 0) continue;
-      const bytes = 4 * Math.ceil((bytesPerElement[plane.dtype] * place.length) / 4);
+      const bytes = 4 * Math.ceil((bytesInPlane[plane.dtype] * place.length) / 4);
       encoder.copyBufferToBuffer(from, offset, buffer, binding.offset, bytes);
     }
     const taken = intake.commit();

@@ -70,10 +70,8 @@ function rangeOf(value: WebgpuParameter, where: string): ParameterRange {
   if (known !== undefined && given.length === undefined && (size ?? known.size) === known.size) {
     return { buffer, offset, length: known.length, dtype: known.dtype, padded: true };
   }
-  // Slots alone are kept in bfloat16.
-  if (!["float32", "float16"].includes(dtype))
-    refuse("invalid-parameter", where, 'the dtype "float32" or "float16"', dtype);
-  const bytes = bytesPerElement[dtype];
+  const bytes = bytesPerElement[dtype] as number | undefined;
+  if (bytes === undefined) refuse("invalid-parameter", where, 'the dtype "float32" or "float16"', dtype);
   if (!isCount(offset) || offset % 4 !== 0) {
     refuse("invalid-parameter", where, "an offset that is a multiple of 4 bytes", offset);
   }

@@ -9,10 +9,13 @@ export interface WebgpuBinding {
   readonly size: number;
 }
 
-/** How elements are stored. */
+/** How elements of parameters are stored. */
 export type DType = "float32" | "float16";
 
-export const bytesPerElement = { float32: 4, float16: 2, bfloat16: 2 } as const;
+export const bytesPerElement = { float32: 4, float16: 2 } as const;
+
+/** Of planes: slots alone are kept in bfloat16. */
+export const bytesInPlane = { ...bytesPerElement, bfloat16: 2 } as const;
 
 /** Where a parameter lies in every plane, in elements. */
 export interface Place {
@@ -59,7 +62,7 @@ export function chunkLengths(places: readonly Place[]): Map<number, number> {
 }
 
 /** How the elements of a plane are stored. */
-type PlaneDtype = keyof typeof bytesPerElement;
+type PlaneDtype = keyof typeof bytesInPlane;
 
 /** One buffer of a plane. */
 interface Chunk {
@@ -102,7 +105,7 @@ export class Plane {
   take(name: string, length?: number): Vector {
     const whole = this.#planes.placeOf(name);
     const place = length === undefined ? whole : { ...whole, length };
-    const bytes = bytesPerElement[this.dtype];
+    const bytes = bytesInPlane[this.dtype];
     let chunk = this.#chunks.get(place.chunk);
     if (chunk === undefined) {
       const size = bytes * this.#planes.chunkLength(place.chunk);
