@@ -15,7 +15,7 @@ export type DType = "float32" | "float16";
 export const bytesPerElement = { float32: 4, float16: 2 } as const;
 
 /** Of planes: slots alone are kept in bfloat16. */
-export const bytesInPlane = { ...bytesPerElement, bfloat16: 2 } as const;
+export const bytesInPlane = { float32: 4, float16: 2, bfloat16: 2 } as const;
 
 /** Where a parameter lies in every plane, in elements. */
 export interface Place {
