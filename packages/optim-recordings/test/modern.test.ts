@@ -72,6 +72,8 @@ describe("a recording that is wrong", () => {
     ["adamw/timm_cautious", "caution", false],
     ["lion/author_cautious", "cautious_factor", 0.5],
     ["sam/sgd", "rho", 0.1],
+    ["sam/sgd", "adaptive", true],
+    ["sam/adaptive_adamw", "adaptive", false],
     ["prodigy/decay_growth", "growth_rate", 1.2],
     ["prodigy/decay_growth", "weight_decay", 0],
     ["prodigy/coupled_bias_correction", "use_bias_correction", false],
@@ -155,7 +157,6 @@ describe("what is not followed", () => {
     ["adopt/timm", { caution: true, weight_decay: 0.1 }],
     ["prodigy/default", { slice_p: 2 }],
     ["prodigy/default", { lr: 0 }],
-    ["sam/sgd", { adaptive: true }],
     ["lion/timm", { corrected_weight_decay: true }],
   ] as const)("%s with %j has no counterpart", (name, more) => {
     const recorded = find(name);

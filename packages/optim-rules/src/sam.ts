@@ -1,15 +1,35 @@
 import { type AddedParamGroup, type BaseHyperparameters, OptimError, type Optimizer } from "@mm/optim-core";
 import { decorateOptimizer, refuse } from "@mm/optim-core/backend";
-import { abs, add, defineUpdateRule, lt, mul, select, type UpdateRuleFactory } from "@mm/optim-core/rule";
+import {
+  abs,
+  add,
+  defineUpdateRule,
+  div,
+  gt,
+  lt,
+  mul,
+  norm,
+  type Scalar,
+  select,
+  sqrt,
+  type Tensor,
+  total,
+  type UpdateRuleFactory,
+} from "@mm/optim-core/rule";
 import { atLeastZero } from "./check.ts";
+import { square } from "./terms.ts";
 
 export interface SamAscentHyperparameters {
   /** Multiplies ρ: every rule has one. Default 1. */
   lr: number;
   /** ρ: how far the climb goes, the 2-norm of the perturbation of all parameters together. Default 0.05. */
   rho: number;
+  /** Climb further where a weight is larger, by θ² (ASAM); ρ is then the norm of the perturbation in units of the weights. Default `false`. */
+  adaptive: boolean;
   /** Whether a step climbs or comes back. {@link sam} sets it. */
   climbing: boolean;
+  /** Whether one of the groups is adaptive, which changes the norm of all. {@link sam} sets it. */
+  amongAdaptive: boolean;
 }
 
 /**
@@ -20,20 +40,35 @@ export interface SamAscentHyperparameters {
  * θ ← s                    to the bit
  * ```
  *
- * Where ‖g‖ is not finite there is no direction, and no parameter moves. Slot: `saved` s, 4 bytes a parameter.
+ * With `adaptive` (Kwon et al., ASAM, arXiv:2102.11600, equation 8) the climb is θ ← θ + ρθ²ĝ/‖θĝ‖, element by element: it does not change
+ * where the weights of one layer are multiplied by a number and those of the next divided by it. In a group without it the factor is 1 in place
+ * of θ, and the norm is that of all groups together. Waits for the passes of all tensors once more.
+ *
+ * Where ‖g‖ is not finite there is no direction, and no parameter moves; nor where all that would climb is 0. Slot: `saved` s, 4 bytes a parameter.
+ *
+ * Elsewhere: the paper adds η = 0.01 to |θ|, so that weights of 0 climb as well; the usual implementation (davda54/sam) does not, nor does this.
  */
 export const samAscent: UpdateRuleFactory<SamAscentHyperparameters> = /* @__PURE__ */ defineUpdateRule({
   name: "SAMAscent",
-  hyperparameters: { lr: 1, rho: 0.05, climbing: true },
+  hyperparameters: { lr: 1, rho: 0.05, adaptive: false, climbing: true, amongAdaptive: false },
   check: ({ lr, rho }) => atLeastZero({ lr, rho }),
   slots: () => ({ saved: 0 }),
-  update({ param, grad, saved }, { lr, rho }, { climbing }) {
+  update({ param, grad, saved }, { lr, rho }, { adaptive, climbing, amongAdaptive }) {
     if (!climbing) return { param: saved, saved };
+    const scaled = adaptive ? mul(param, grad) : grad;
+    const along = adaptive ? mul(param, scaled) : grad;
+    const far = mul(lr, rho);
+    const climbed = add(param, mul(adaptive || amongAdaptive ? perLength(far, scaled) : far, along));
     // No element of a unit vector is above 1; what a norm leaves that is not finite is NaN here, and not below 2.
-    const climbed = add(param, mul(mul(lr, rho), grad));
     return { param: select(lt(abs(grad), 2), climbed, param), saved: param };
   },
 });
+
+/** A number divided by the norm of all tensors together; 0 where that is 0, or not a number. */
+function perLength(far: Scalar, of: Tensor): Scalar {
+  const length = sqrt(total(square(norm(of))));
+  return select(gt(length, 0), div(far, length), 0);
+}
 
 /**
  * Sharpness-aware minimization (Foret et al., arXiv:2010.01412, algorithm 1): an optimizer that descends along the gradient at the
@@ -49,7 +84,8 @@ export const samAscent: UpdateRuleFactory<SamAscentHyperparameters> = /* @__PURE
  * - Where the gradient at θ is not finite nothing moves, the second pass meets it at θ, and the base does what its options say.
  * - Layers that count their calls (batch statistics, dropout's random numbers) see two of them.
  * - If the closure throws, in either pass, parameters are as before, to the bit.
- * - ρ is live: `ascent.paramGroups[0].rho = 0.1`. Several groups may differ in it; the norm is of all.
+ * - ρ is live: `ascent.paramGroups[0].rho = 0.1`. Several groups may differ in it, and in `adaptive`; the norm is of all.
+ * - Adaptive (ASAM): `samAscent({ rho: 0.5, adaptive: true })`. Its ρ is about ten times that of SAM.
  *
  * Elsewhere: the reference implementations divide by ‖g‖ + 1e-12; here it is ‖g‖ + 1e-18, and below 1e-12 the climb becomes shorter.
  *
@@ -82,7 +118,8 @@ export function sam<Loss, LossValue, H extends BaseHyperparameters, R extends Ba
     }
   };
   const move = (climbing: boolean): void => {
-    for (const group of ascent.paramGroups) group.climbing = climbing;
+    const amongAdaptive = ascent.paramGroups.some(({ adaptive }) => adaptive);
+    for (const group of ascent.paramGroups) Object.assign(group, { climbing, amongAdaptive });
     ascent.step(climbing ? climb : {});
   };
 

@@ -1,6 +1,6 @@
 import { createOptimWrapper, isOptimError, type OptimErrorCode, type Optimizer } from "@mm/optim-core";
 import { adam, ema, sam, samAscent, type SamAscentHyperparameters, sgd } from "@mm/optim-rules";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { arrayOptimizer, type GivenGradients } from "../../../test-support/array-optimizer.ts";
 import { bitsOf, numbers } from "../../../test-support/numbers.ts";
 
@@ -14,9 +14,13 @@ const bowl =
 
 function samOver(
   parameters: { readonly [name: string]: Float32Array },
-  { rho = 0.5, lr = 0.1 }: { readonly rho?: number; readonly lr?: number } = {},
+  {
+    rho = 0.5,
+    lr = 0.1,
+    adaptive = false,
+  }: { readonly rho?: number; readonly lr?: number; readonly adaptive?: boolean } = {},
 ) {
-  const ascent = arrayOptimizer(samAscent({ rho }), parameters);
+  const ascent = arrayOptimizer(samAscent({ rho, adaptive }), parameters);
   return { ascent, optimizer: sam(arrayOptimizer(sgd({ lr }), parameters), ascent) };
 }
 
@@ -48,6 +52,87 @@ test("descends along the gradient at θ + ρg/‖g‖, the norm taken over all p
   optimizer.step();
   expect(parameters.w[0]).toBeCloseTo(3 - 0.1 * 3.3, 6);
   expect(parameters.b[0]).toBeCloseTo(4 - 0.1 * 4.4, 6);
+});
+
+describe("adaptive", () => {
+  /** The points at which a closure with these gradients is asked, w before b. */
+  function visitedBy(
+    { optimizer }: { readonly optimizer: Optimizer<GivenGradients, undefined> },
+    parameters: { readonly [name: string]: Float32Array },
+    gradients: { readonly [name: string]: readonly number[] },
+  ): number[][] {
+    const visited: number[][] = [];
+    optimizer.backward(() => {
+      visited.push(Object.values(parameters).flatMap((data) => [...data]));
+      return gradients;
+    });
+    return visited;
+  }
+
+  test("climbs by ρθ²g/‖θg‖, the norm taken over all parameters, and comes back", () => {
+    const parameters = { w: Float32Array.of(3, 0), b: Float32Array.of(-2) };
+    const subject = samOver(parameters, { adaptive: true });
+    const visited = visitedBy(subject, parameters, { w: [1, 7], b: [2] });
+    // θg = (3, 0, −4), ‖θg‖ = 5, θ²g = (9, 0, 8), ρ/5 = 0.1; a weight of 0 stays.
+    expect(visited[0]).toEqual([3, 0, -2]);
+    expect(visited[1]?.[0]).toBeCloseTo(3.9, 6);
+    expect(visited[1]?.[1]).toBe(0);
+    expect(visited[1]?.[2]).toBeCloseTo(-1.2, 6);
+    expect([...parameters.w, ...parameters.b]).toEqual([3, 0, -2]);
+  });
+
+  test("is the same climb where one layer is multiplied by a number and the next divided by it", () => {
+    // The loss f(w·b) has the gradients f′b and f′w: with (cw, b/c) they are those over c and times c.
+    const climbed = (c: number): readonly number[] => {
+      const parameters = { w: Float32Array.of(1.5 * c), b: Float32Array.of(0.5 / c) };
+      const gradients = { w: [0.5 / c], b: [1.5 * c] };
+      return visitedBy(samOver(parameters, { adaptive: true }), parameters, gradients)[1] as number[];
+    };
+    const [w, b] = climbed(1) as [number, number];
+    // θg = (0.75, 0.75), ‖θg‖ = 0.75√2, θ²g = (1.125, 0.375), ρ/‖θg‖ = √2/3
+    expect(w).toBeCloseTo(1.5 + (1.125 * Math.SQRT2) / 3, 6);
+    expect(b).toBeCloseTo(0.5 + (0.375 * Math.SQRT2) / 3, 6);
+    const [large, small] = climbed(16) as [number, number];
+    expect(large / 16).toBeCloseTo(w, 6);
+    expect(small * 16).toBeCloseTo(b, 6);
+  });
+
+  test("a group without it has the factor 1, in the norm of all as well, and both are live", () => {
+    const parameters = { w: Float32Array.of(3), b: Float32Array.of(-2) };
+    const ascent = arrayOptimizer(samAscent({ rho: 0.5 }), [
+      { params: { w: parameters.w }, adaptive: true },
+      { params: { b: parameters.b } },
+    ]);
+    const optimizer = sam(arrayOptimizer(sgd(), parameters), ascent);
+    const climb = (): number[] => visitedBy({ optimizer }, parameters, { w: [1], b: [4] })[1] as number[];
+    // (θg, g) = (3, 4), the norm 5, the climb 0.1·(θ²g, g) = 0.1·(9, 4)
+    expect(climb()[0]).toBeCloseTo(3.9, 6);
+    expect(climb()[1]).toBeCloseTo(-1.6, 6);
+    ascent.paramGroups[0].adaptive = false;
+    // ‖g‖ = √17
+    expect(climb()[0]).toBeCloseTo(3 + 0.5 / Math.sqrt(17), 6);
+    expect(climb()[1]).toBeCloseTo(-2 + 2 / Math.sqrt(17), 6);
+  });
+
+  test.each([1e-12, 1, 1e25])("ρ is ρ for gradients of size %f", (size) => {
+    const parameters = { w: Float32Array.of(3), b: Float32Array.of(-2) };
+    const subject = samOver(parameters, { adaptive: true });
+    const visited = visitedBy(subject, parameters, { w: [size], b: [2 * size] });
+    expect(visited[1]?.[0]).toBeCloseTo(3.9, 5);
+    expect(visited[1]?.[1]).toBeCloseTo(-1.2, 5);
+  });
+
+  test.each([
+    ["all gradients are 0", [3, -2], [0, 0]],
+    ["all weights are 0", [0, 0], [1, 2]],
+    ["a gradient is not a number", [3, -2], [NaN, 1]],
+    ["a gradient is infinite", [3, -2], [Infinity, 1]],
+    ["an infinite gradient meets a weight of 0", [0, -2], [Infinity, 1]],
+  ] as const)("nothing climbs where %s", (_, [w, b], [ofW, ofB]) => {
+    const parameters = { w: Float32Array.of(w), b: Float32Array.of(b) };
+    const subject = samOver(parameters, { adaptive: true });
+    expect(visitedBy(subject, parameters, { w: [ofW], b: [ofB] })[1]).toEqual([w, b]);
+  });
 });
 
 test("calls nothing that waits for a device", () => {

@@ -39,18 +39,26 @@ function gradient(w: readonly number[], b: number, t: number): { readonly w: num
   return { w: w.map((x) => (x * x - 1) * x + error), b: -error };
 }
 
-/** SAM around SGD with momentum, in float64, from the paper's algorithm; `window` micro-batches a step, clipped to `maxNorm`. */
-function trainedInFloat64(window: number, maxNorm: number): { readonly w: number[]; readonly b: number[] } {
+/**
+ * SAM around SGD with momentum, in float64, from the paper's algorithm; `window` micro-batches a step, clipped to `maxNorm`. Adaptive is ASAM:
+ * θ²g over ‖θg‖ for g over ‖g‖.
+ */
+function trainedInFloat64(
+  window: number,
+  maxNorm: number,
+  adaptive: boolean,
+): { readonly w: number[]; readonly b: number[] } {
   let { w } = start;
   let b = start.b[0] as number;
   const sum = { w: w.map(() => 0), b: 0 };
   const velocity = { w: w.map(() => 0), b: 0 };
   for (const [index, t] of targets.entries()) {
     const up = gradient(w, b, t);
-    const climb = rho / Math.hypot(...up.w, up.b);
+    const [before, unit] = [{ w, b }, (x: number): number => (adaptive ? x : 1)];
+    const climb = rho / Math.hypot(...up.w.map((x, i) => unit(before.w[i] as number) * x), unit(b) * up.b);
     const g = gradient(
-      w.map((x, i) => x + climb * (up.w[i] as number)),
-      b + climb * up.b,
+      w.map((x, i) => x + climb * unit(x) ** 2 * (up.w[i] as number)),
+      b + climb * unit(b) ** 2 * up.b,
       t,
     );
     sum.w = sum.w.map((x, i) => x + (g.w[i] as number) / window);
@@ -74,8 +82,8 @@ interface Subject<Loss> {
   readonly loss: (t: number) => Loss;
 }
 
-const decorated = <Loss>(make: Make<Loss>): Optimizer<Loss, unknown> =>
-  sam(make(sgd({ lr, momentum })), make(samAscent({ rho })));
+const decorated = <Loss>(make: Make<Loss>, adaptive: boolean): Optimizer<Loss, unknown> =>
+  sam(make(sgd({ lr, momentum })), make(samAscent({ rho, adaptive })));
 
 /** For backends whose closures write gradients into arrays. */
 type ArrayPass = { readonly grad: (name: "w" | "b") => Float32Array; readonly scale: number };
@@ -91,10 +99,10 @@ function arrayLoss({ w, b }: { readonly w: Float32Array; readonly b: Float32Arra
 
 const arrays = () => ({ w: Float32Array.from(start.w), b: Float32Array.from(start.b) });
 
-function tfjsSubject(options: TfjsOptimizerOptions): Subject<TfjsLoss> {
+function tfjsSubject(options: TfjsOptimizerOptions, adaptive = false): Subject<TfjsLoss> {
   const variables = { w: tf.variable(tf.tensor1d(start.w)), b: tf.variable(tf.tensor1d(start.b)) };
   return {
-    optimizer: decorated((rule) => tfjsOptimizer(rule, variables, options)),
+    optimizer: decorated((rule) => tfjsOptimizer(rule, variables, options), adaptive),
     loss: (t) => () => {
       const error = tf.sub(tf.sub(tf.sum(variables.w), tf.sum(variables.b)), t);
       const wells = tf.sum(tf.square(tf.sub(tf.square(variables.w), 1)));
@@ -118,21 +126,21 @@ function runOf<Loss>({ optimizer, loss }: Subject<Loss>, options: OptimWrapperOp
 
 const subjects: readonly (readonly [
   name: string,
-  start: (options: OptimWrapperOptions) => Promise<Run> | Run,
+  start: (options: OptimWrapperOptions, adaptive?: boolean) => Promise<Run> | Run,
 ])[] = [
   [
     "reference",
-    (options) => {
+    (options, adaptive = false) => {
       const parameters = arrays();
-      const optimizer = decorated<GradientClosure>((rule) => referenceOptimizer(rule, parameters));
+      const optimizer = decorated<GradientClosure>((rule) => referenceOptimizer(rule, parameters), adaptive);
       return runOf({ optimizer, loss: arrayLoss(parameters) }, options);
     },
   ],
   [
     "wasm",
-    (options) => {
+    (options, adaptive = false) => {
       const parameters = arrays();
-      const optimizer = decorated<WasmLoss<"w" | "b">>((rule) => wasmOptimizer(rule, parameters));
+      const optimizer = decorated<WasmLoss<"w" | "b">>((rule) => wasmOptimizer(rule, parameters), adaptive);
       return runOf({ optimizer, loss: arrayLoss(parameters) }, options);
     },
   ],
@@ -140,9 +148,9 @@ const subjects: readonly (readonly [
     (path) =>
       [
         path.name,
-        async (options: OptimWrapperOptions) => {
+        async (options: OptimWrapperOptions, adaptive = false) => {
           await use(path);
-          return runOf(tfjsSubject(path.options), options);
+          return runOf(tfjsSubject(path.options, adaptive), options);
         },
       ] as const,
   ),
@@ -150,22 +158,38 @@ const subjects: readonly (readonly [
 
 describe.each(subjects)("sam on %s", (_, begin) => {
   test.each([
-    ["alone", {}, 1, Infinity],
-    ["in windows", { accumulativeCounts: 3 }, 3, Infinity],
-    ["clipped", { accumulativeCounts: 2, clipGrad: { maxNorm: 0.7 } }, 2, 0.7],
-    ["with a loss scale, which ρ does not see", { accumulativeCounts: 2, lossScale: 4096 }, 2, Infinity],
-  ] as const)("follows the paper's algorithm in float64: %s", async (_, options, window, maxNorm) => {
-    const expected = trainedInFloat64(window, maxNorm);
-    const { optimizer, wrapper, update } = await begin(options);
-    for (const t of targets) update(t);
-    const received = await optimizer.readParameters();
-    wrapper.dispose();
-    // 24 passes of float32 (a rounding is 6e-8 of the parameters' 1.5) against float64; SGD without SAM ends 0.02 and more away.
-    for (const [name, values] of Object.entries(expected) as ["w" | "b", number[]][]) {
-      for (const [i, value] of values.entries())
-        expect(Math.abs((received[name]?.[i] as number) - value)).toBeLessThan(5e-6);
-    }
-  });
+    ["alone", {}, 1, Infinity, false],
+    ["in windows", { accumulativeCounts: 3 }, 3, Infinity, false],
+    ["clipped", { accumulativeCounts: 2, clipGrad: { maxNorm: 0.7 } }, 2, 0.7, false],
+    [
+      "with a loss scale, which ρ does not see",
+      { accumulativeCounts: 2, lossScale: 4096 },
+      2,
+      Infinity,
+      false,
+    ],
+    [
+      "adaptive, with all of these",
+      { accumulativeCounts: 2, lossScale: 4096, clipGrad: { maxNorm: 0.7 } },
+      2,
+      0.7,
+      true,
+    ],
+  ] as const)(
+    "follows the paper's algorithm in float64: %s",
+    async (_, options, window, maxNorm, adaptive) => {
+      const expected = trainedInFloat64(window, maxNorm, adaptive);
+      const { optimizer, wrapper, update } = await begin(options, adaptive);
+      for (const t of targets) update(t);
+      const received = await optimizer.readParameters();
+      wrapper.dispose();
+      // 24 passes of float32 (a rounding is 6e-8 of the parameters' 1.5) against float64; SGD without SAM ends 0.02 and more away.
+      for (const [name, values] of Object.entries(expected) as ["w" | "b", number[]][]) {
+        for (const [i, value] of values.entries())
+          expect(Math.abs((received[name]?.[i] as number) - value)).toBeLessThan(5e-6);
+      }
+    },
+  );
 
   test("an overflow of the loss scale skips the step, backs off, and leaves parameters to the bit", async () => {
     // Gradients are of order 1: 2¹²⁸ overflows, 2¹²⁷ × ½ does not.

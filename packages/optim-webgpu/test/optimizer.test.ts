@@ -347,24 +347,43 @@ describe("rules", () => {
     expect(() => webgpuOptimizer(many({ all: false }), half, { device })).toThrow(/at most 4 slots/);
   });
 
-  test("SAM: the closure sees the parameters where it has climbed to, and they come back", async () => {
-    const p = { w: buffer(4, 1), b: buffer(-2) };
-    const optimizer = sam(optimizerOf(descent(0.5), p), optimizerOf(samAscent({ rho: 0.5 }), p));
-    const optim = createOptimWrapper(optimizer, { lossScale: 1024 });
-    const loss = bowl({ w: { buffer: p.w }, b: { buffer: p.b } });
-    // g = p − 1 there and ρ g ÷ ‖g‖ further on: each error e becomes e − ½ (e + ρ e ÷ ‖e‖).
-    let errors = [3, 0, -3];
-    for (let i = 0; i < 5; i += 1) {
-      optim.updateParams(loss);
-      const norm = Math.hypot(...errors);
-      errors = errors.map((error) => error - 0.5 * (error + (0.5 * error) / norm));
-    }
-    const { w, b } = await read(optimizer);
-    for (const [index, value] of [...(w as Float32Array), ...(b as Float32Array)].entries()) {
-      expect(value - 1).toBeCloseTo(errors[index] as number, 5);
-    }
-    optim.dispose();
-  });
+  test.each([false, true])(
+    "SAM: the closure sees the parameters where it has climbed to, and they come back; adaptive: %j",
+    async (adaptive) => {
+      const p = { w: buffer(4, 1), b: buffer(-2) };
+      const ascent = optimizerOf(samAscent({ rho: 0.5, adaptive }), p);
+      const optimizer = sam(optimizerOf(descent(0.5), p), ascent);
+      const optim = createOptimWrapper(optimizer, { lossScale: 1024 });
+      const loss = bowl({ w: { buffer: p.w }, b: { buffer: p.b } });
+      // g = θ − 1. Further on, by ρg ÷ ‖g‖ or ρθ²g ÷ ‖θg‖, it is g + that: θ becomes θ − ½ (g + that).
+      let values = [4, 1, -2];
+      for (let i = 0; i < 5; i += 1) {
+        optim.updateParams(loss);
+        const factors = values.map((x) => (adaptive ? x : 1));
+        const norm = Math.hypot(...values.map((x, k) => (factors[k] as number) * (x - 1)));
+        values = values.map((x, k) => x - 0.5 * (1 + (0.5 * (factors[k] as number) ** 2) / norm) * (x - 1));
+      }
+      const { w, b } = await read(optimizer);
+      for (const [index, value] of [...(w as Float32Array), ...(b as Float32Array)].entries()) {
+        expect(value).toBeCloseTo(values[index] as number, 5);
+      }
+      optim.dispose();
+    },
+  );
+
+  test.each([false, true])(
+    "SAM: nothing climbs along a gradient that is not finite; adaptive: %j",
+    async (adaptive) => {
+      const parameters = { w: buffer(0, 4), b: buffer(-2) };
+      const ascent = optimizerOf(samAscent({ adaptive }), parameters);
+      for (const value of [Infinity, NaN]) {
+        ascent.writeGradients({ w: floats(value, 1), b: floats(1) });
+        ascent.step({ rescale: 2 ** 40, clipGrad: { maxNorm: 1 } });
+        expect(await read(ascent)).toEqual({ w: floats(0, 4), b: floats(-2) });
+      }
+      ascent.dispose();
+    },
+  );
 });
 
 describe("loss closures", () => {

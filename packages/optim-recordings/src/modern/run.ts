@@ -68,6 +68,7 @@ export async function runModern<P, Loss extends LossClosure, LossValue>(
       const climbs = mine.map(({ recorded: group, params }) => ({
         params: Object.fromEntries(params.map((name) => [name, parameters.get(name) as P])),
         rho: Number(options[group]?.["rho"] ?? 0.05),
+        adaptive: options[group]?.["adaptive"] === true,
       }));
       const ascent = factory.createOptimizer(samAscent(), climbs);
       return { optimizer: sam(base, ascent), groups: mine, ascent };
@@ -265,7 +266,8 @@ async function climbed<Loss, LossValue>(
 ): Promise<NamedTensors> {
   if (ascent === undefined) return {};
   const move = async (climbing: boolean): Promise<NamedTensors> => {
-    for (const group of ascent.paramGroups) group.climbing = climbing;
+    const amongAdaptive = ascent.paramGroups.some(({ adaptive }) => adaptive);
+    for (const group of ascent.paramGroups) Object.assign(group, { climbing, amongAdaptive });
     ascent.step(climbing ? { rescale: 2 ** 40, clipGrad: { maxNorm: 1 } } : {});
     return ascent.readParameters();
   };

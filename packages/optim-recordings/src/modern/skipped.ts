@@ -60,19 +60,9 @@ export function isBatch(type: string, shape: readonly number[]): boolean {
 }
 
 /** Why a case is not run; `undefined` where it is. */
-export function reasonToSkip({
-  optimizer: { type, args },
-  groups,
-  init,
-  special,
-}: ModernCase): string | undefined {
+export function reasonToSkip({ optimizer: { type, args }, groups, init }: ModernCase): string | undefined {
   const because = (words: string): string => `${type}: ${words} (${decision})`;
   if (leftOut.has(type)) return because("left out");
-  if (
-    special === "sam" &&
-    [args, ...groups.map(({ options }) => options)].some((o) => o?.["adaptive"] === true)
-  )
-    return because("no adaptive ascent yet");
   if (type.includes(":") && type !== "sam:SAM" && !Object.hasOwn(translations, type))
     return because("not a rule yet");
   for (const { options = {}, params } of groups) {
