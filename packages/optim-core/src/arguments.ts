@@ -1,5 +1,5 @@
 import { isLossScaler, type LossScale, type LossScaler } from "./loss-scaler.ts";
-import type { BackwardOptions, MetricsOptions, StepOptions, StepSettings } from "./optimizer.ts";
+import type { BackwardOptions, MetricsOptions, StepOptions } from "./optimizer.ts";
 import type { ClipGrad, CountStatus, OptimWrapperOptions } from "./options.ts";
 import {
   aBoolean,
@@ -16,12 +16,52 @@ import {
   type Test,
 } from "./schema.ts";
 
+const aNorm: Test = [(value: unknown) => typeof value === "number" && value >= 0, "a number of at least 0"];
+
+const normOf = (per: "all" | "tensor"): Schema => ({
+  fields: {
+    "type?": oneOf("norm", "value", "adaptive"),
+    "per?": oneOf("all", "tensor"),
+    maxNorm: aNorm,
+    "normType?":
+      per === "tensor"
+        ? [
+            (value: unknown) => value === 1 || value === 2 || value === Infinity,
+            '1, 2 or Infinity with per: "tensor"',
+          ]
+        : [
+            (value: unknown) => typeof value === "number" && value > 0,
+            "a number above 0 (Infinity, not a string, for the largest absolute value)",
+          ],
+    "errorIfNonfinite?": aBoolean,
+  },
+});
+
+const clips = {
+  value: { fields: { type: oneOf("value"), clipValue: aPositive } },
+  adaptive: { fields: { type: oneOf("adaptive"), clipFactor: aPositive, "eps?": aPositive } },
+  all: normOf("all"),
+  tensor: normOf("tensor"),
+};
+
+function clipOf(clipGrad: ClipGrad | undefined): Schema {
+  if (clipGrad?.type === "value" || clipGrad?.type === "adaptive") return clips[clipGrad.type];
+  return clipGrad?.per === "tensor" ? clips.tensor : clips.all;
+}
+
+/** Options that are the same for all steps of a wrapper. */
+const settings: Fields["fields"] = {
+  "clipGrad?": clipOf,
+  "onNonFinite?": oneOf("propagate", "skip", "throw", "zero"),
+  "gradNorm?": aBoolean,
+};
+
 /** The options of `createOptimWrapper`, as a copy. @throws OptimError `invalid-option`, `unknown-option` */
 export function checkedWrapperOptions(backend: string, options: OptimWrapperOptions): OptimWrapperOptions {
-  const { lossScale, clipGrad, ...settings } = Object(options) as OptimWrapperOptions;
+  const { lossScale, clipGrad } = Object(options) as OptimWrapperOptions;
   const fields: Fields["fields"] = {
     "accumulativeCounts?": integerFrom(1),
-    ...settingsOf({ clipGrad, ...settings }),
+    ...settings,
     // The options of a loss scaler are checked by who makes it.
     "lossScale?": [
       (value: LossScale | LossScaler) => !isLossScaler(value) || value.backend === backend,
@@ -71,56 +111,27 @@ export function checkCountStatus(status: CountStatus, least: number): void {
   });
 }
 
+const backwardOptions: Fields = {
+  fields: { ...fieldsOf.backward, "stepFollows?": aBoolean, "lossScaler?": anything },
+};
+
 /** The options of an optimizer's own `backward`, called by hand. @throws OptimError `invalid-option`, `unknown-option` */
 export function checkBackwardOptions(who: string, options: BackwardOptions): void {
-  checkSchema("invalid-option", who, options, {
-    fields: { ...fieldsOf.backward, "stepFollows?": aBoolean, "lossScaler?": anything },
-  });
+  checkSchema("invalid-option", who, options, backwardOptions);
 }
+
+const stepOptions: Fields = {
+  fields: { ...fieldsOf.step, ...settings, "weight?": aFinite, "lossScaler?": anything },
+};
 
 /** The options of an optimizer's own `step`, called by hand. @throws OptimError `invalid-option`, `unknown-option` */
 export function checkStepOptions(who: string, options: StepOptions): void {
-  checkSchema("invalid-option", who, options, {
-    fields: {
-      ...fieldsOf.step,
-      ...settingsOf(Object(options) as StepOptions),
-      "weight?": aFinite,
-      "lossScaler?": anything,
-    },
-  });
+  checkSchema("invalid-option", who, options, stepOptions);
 }
+
+const metricsOptions: Fields = { fields: { "per?": oneOf("parameter") } };
 
 /** @throws OptimError `invalid-option`, `unknown-option` */
 export function checkMetricsOptions(who: string, options: MetricsOptions): void {
-  checkSchema("invalid-option", who, options, { fields: { "per?": oneOf("parameter") } });
+  checkSchema("invalid-option", who, options, metricsOptions);
 }
-
-/** Options that are the same for all steps of a wrapper. */
-const settingsOf = ({ clipGrad }: StepSettings): Fields["fields"] => ({
-  "clipGrad?": clipGradOf(clipGrad),
-  "onNonFinite?": oneOf("propagate", "skip", "throw", "zero"),
-  "gradNorm?": aBoolean,
-});
-
-const clipGradOf = (clipGrad: ClipGrad | undefined): Schema => ({
-  fields:
-    clipGrad?.type === "value"
-      ? { type: oneOf("value"), clipValue: aPositive }
-      : clipGrad?.type === "adaptive"
-        ? { type: oneOf("adaptive"), clipFactor: aPositive, "eps?": aPositive }
-        : {
-            "type?": oneOf("norm", "value", "adaptive"),
-            "per?": oneOf("all", "tensor"),
-            maxNorm: [(value: unknown) => typeof value === "number" && value >= 0, "a number of at least 0"],
-            "normType?": [
-              (value: unknown) =>
-                clipGrad?.per === "tensor"
-                  ? value === 1 || value === 2 || value === Infinity
-                  : typeof value === "number" && value > 0,
-              clipGrad?.per === "tensor"
-                ? '1, 2 or Infinity with per: "tensor"'
-                : "a number above 0 (Infinity, not a string, for the largest absolute value)",
-            ],
-            "errorIfNonfinite?": aBoolean,
-          },
-});

@@ -1,3 +1,4 @@
+import { memo } from "./backend/memo.ts";
 import { type OptimErrorCode, refuse } from "./errors.ts";
 
 /** The form that a plain value must have. */
@@ -8,7 +9,9 @@ export type Schema =
   | { readonly items: Schema }
   /** A record with any keys. */
   | { readonly each: Schema }
-  | Fields;
+  | Fields
+  /** The form that this very value must have. */
+  | ((value: never) => Schema);
 
 export type Test = readonly [fine: (value: never) => boolean, expected: string];
 
@@ -51,34 +54,85 @@ export const oneOf = (...values: readonly unknown[]): Test => [
 ];
 
 /**
- * Checks a plain value from outside. States may have keys that the schema does not name, options may not.
+ * Checks a plain value from outside. States may have keys that the schema does not name, options may not. A value that fits costs no more than a look at each
+ * key: calls of a training loop check their options with it.
  *
  * @throws OptimError `code` or `unknown-option`, naming the place
  */
 export function checkSchema(code: OptimErrorCode, where: string, value: unknown, schema: Schema): void {
-  if ("items" in schema) {
-    if (!Array.isArray(value)) return refuse(code, where, "an array", value);
-    for (const [index, item] of value.entries()) checkSchema(code, `${where}[${index}]`, item, schema.items);
-  } else if ("each" in schema || "fields" in schema) {
-    if (Object.prototype.toString.call(value) !== "[object Object]") refuse(code, where, "an object", value);
-    const record = value as { readonly [name: string]: unknown };
-    const check = (name: string, inner: Schema): void =>
-      checkSchema(code, `${where}.${name}`, record[name], inner);
-    if ("each" in schema) {
-      for (const name of Object.keys(record)) check(name, schema.each);
-    } else {
-      const names = Object.keys(schema.fields).map((key) => key.replace("?", ""));
-      const unknown = Object.keys(record).find((name) => !names.includes(name));
-      if (unknown !== undefined && code !== "invalid-state") {
-        refuse("unknown-option", where, `one of ${names.join(", ")}`, unknown);
-      }
-      for (const [key, inner] of Object.entries(schema.fields)) {
-        const name = key.replace("?", "");
-        if (name === key || record[name] !== undefined) check(name, inner);
-      }
-    }
-  } else {
-    const [fine, expected] = schema;
-    if (!fine(value as never)) refuse(code, where, expected, value);
-  }
+  const fault = faultIn(value, schema, code !== "invalid-state");
+  if (fault === undefined) return;
+  refuse(fault.code ?? code, where + fault.place, fault.expected, fault.received);
 }
+
+interface Fault {
+  /** From the value that is checked to that which is wrong: `.clipGrad.maxNorm`. */
+  readonly place: string;
+  readonly expected: string;
+  readonly received: unknown;
+  readonly code?: OptimErrorCode;
+}
+
+function faultIn(value: unknown, schema: Schema, strict: boolean): Fault | undefined {
+  if (typeof schema === "function") return faultIn(value, schema(value as never), strict);
+  if ("items" in schema) return faultInItems(value, schema.items, strict);
+  if ("each" in schema || "fields" in schema) {
+    if (Object.prototype.toString.call(value) !== "[object Object]") {
+      return { place: "", expected: "an object", received: value };
+    }
+    const record = value as Entries;
+    return "each" in schema
+      ? faultInEach(record, schema.each, strict)
+      : faultInFields(record, schema.fields, strict);
+  }
+  const [fine, expected] = schema;
+  return fine(value as never) ? undefined : { place: "", expected, received: value };
+}
+
+interface Entries {
+  readonly [name: string]: unknown;
+}
+
+function faultInItems(value: unknown, schema: Schema, strict: boolean): Fault | undefined {
+  if (!Array.isArray(value)) return { place: "", expected: "an array", received: value };
+  for (const [index, item] of value.entries()) {
+    const fault = faultIn(item, schema, strict);
+    if (fault) return { ...fault, place: `[${index}]${fault.place}` };
+  }
+  return undefined;
+}
+
+function faultInEach(record: Entries, schema: Schema, strict: boolean): Fault | undefined {
+  for (const name of Object.keys(record)) {
+    const fault = faultIn(record[name], schema, strict);
+    if (fault) return { ...fault, place: `.${name}${fault.place}` };
+  }
+  return undefined;
+}
+
+function faultInFields(record: Entries, schemas: Fields["fields"], strict: boolean): Fault | undefined {
+  const fields = memo(parsed, schemas, () => new Map(Object.entries(schemas).map(parseField)));
+  for (const name of strict ? Object.keys(record) : []) {
+    if (fields.has(name)) continue;
+    const expected = `one of ${[...fields.keys()].join(", ")}`;
+    return { place: "", expected, received: name, code: "unknown-option" };
+  }
+  for (const [name, { optional, schema }] of fields) {
+    if (optional && record[name] === undefined) continue;
+    const fault = faultIn(record[name], schema, strict);
+    if (fault) return { ...fault, place: `.${name}${fault.place}` };
+  }
+  return undefined;
+}
+
+interface Field {
+  readonly optional: boolean;
+  readonly schema: Schema;
+}
+
+const parsed = new WeakMap<Fields["fields"], ReadonlyMap<string, Field>>();
+
+const parseField = ([key, schema]: readonly [string, Schema]): readonly [string, Field] => [
+  key.replace("?", ""),
+  { optional: key.endsWith("?"), schema },
+];
