@@ -24,8 +24,9 @@ export class RunLog {
   readonly #clock: Clock;
   /** The last of each wrapper, of an iteration that is logged. */
   readonly #losses = new Map<string, unknown>();
-  /** The wrappers that made a step in this iteration: the norm of another would be that of an earlier step. */
-  readonly #updated = new Set<string>();
+  /** When each wrapper last made a step: the norm of one that made none in an iteration is that of an earlier step. */
+  readonly #updatedIn = new Map<string, number>();
+  #iteration = 0;
   #notes: Record<string, number> | undefined;
   #marks: Mark[] = [];
   /** With `ms`: iterations until the next line, as the last ones suggest. */
@@ -51,7 +52,7 @@ export class RunLog {
   }
 
   begin(iteration: number): void {
-    this.#updated.clear();
+    this.#iteration = iteration;
     const last = this.#marks.at(-1) as Mark;
     this.due =
       this.#ms === undefined
@@ -65,7 +66,7 @@ export class RunLog {
   }
 
   noteUpdate(name: string): void {
-    this.#updated.add(name);
+    this.#updatedIn.set(name, this.#iteration);
   }
 
   note(metrics: Metrics): void {
@@ -114,7 +115,7 @@ export class RunLog {
       const numbers = {
         loss: await readLoss(this.#losses.get(name)),
         lr,
-        ...(this.#updated.has(name) && { gradNorm, ...gradNormsOf(gradNorms) }),
+        ...(this.#updatedIn.get(name) === this.#iteration && { gradNorm, ...gradNormsOf(gradNorms) }),
         lossScale: lossScale === 1 ? undefined : lossScale,
         skipped: skipped === 0 ? undefined : skipped,
       };
