@@ -26,17 +26,20 @@ function createOptimizer(
   settings: Settings,
 ): Optimizer<TfjsLoss, tf.Scalar> {
   const betas = [0.9, 0.99] as const;
+  // With 1e-8, the last bits of a gradient that is all but 0 decide how far its weight goes, and they depend on how ranks divide a sum. 1e-5 is the eps of
+  // Llama 2 (Touvron et al., arXiv:2307.09288, section 2.2).
+  const eps = 1e-5;
   const decay = { weightDecay: 0.1 };
   const { lr, muonLr } = ratesOf(name, settings);
   if (name === "schedule-free") {
-    const rule = scheduleFreeAdamw({ lr, betas, warmupSteps: warmup(settings) });
+    const rule = scheduleFreeAdamw({ lr, betas, eps, warmupSteps: warmup(settings) });
     return tfjsOptimizer(rule, [
       { name: "hidden", params: hidden, ...decay },
       { name: "head", params: head, ...decay },
       { name: "rest", params: rest },
     ]);
   }
-  const rule = ema(adamw({ lr, betas, weightDecay: 0 }), average);
+  const rule = ema(adamw({ lr, betas, eps, weightDecay: 0 }), average);
   return tfjsOptimizer(rule, [
     name === "muon"
       ? { name: "hidden", params: hidden, rule: ema(muon({ lr: muonLr, ...decay }), average) }

@@ -41,16 +41,13 @@ test(
     const [one, two] = [await train(1), await train(2)];
     expect(two.output.match(/^Muon \+ AdamW: 50 steps/gm)).toHaveLength(1);
     expect(two.validation.length).toBe(12);
-    // Sums in another order: 5e-7 nats after 50 steps and 9e-6 of a weight after 20 were seen. But AdamW divides a gradient by its own size: where the terms
-    // of one all but cancel out (16 of 32,768 embeddings, in 13 rows that are in use), its last bits decide the step. A row that no text used has a gradient
-    // of exactly 0 on both sides. With an eps of 1e-5 in place of 1e-8 the largest difference was 6e-6.
+    // Sums in another order: 5e-7 nats after 50 steps and 6e-6 of a weight after 20 were seen.
     const [alone, together] = [one, two].map(({ tensors }) =>
       Object.values(tensors).flatMap(({ data }) => Array.from(data, Number)),
     );
     expect(alone!.length).toBeGreaterThan(50_000);
     const apart = alone!.map((value, at) => Math.abs(value - together![at]!));
-    expect(apart.filter((difference) => !(difference < 1e-5)).length).toBeLessThan(alone!.length / 1000);
-    expect(Math.max(...apart)).toBeLessThan(8e-3);
+    expect(Math.max(...apart)).toBeLessThan(1e-5);
     two.validation.forEach((loss, at) => expect(Math.abs(loss - one.validation[at]!)).toBeLessThan(1e-4));
   },
 );
