@@ -1,6 +1,6 @@
 import { hostCapabilities, matrixViewOf } from "@mm/optim-core/backend";
 import { add, defineUpdateRule, div, perRow, sub, sum, type UpdateRule } from "@mm/optim-core/rule";
-import { adafactor, adam, adaMuon, adamp, came, ema, laprop, marsShampoo, muon, sgd } from "@mm/optim-rules";
+import { adafactor, adam, adaMuon, adamp, came, ema, laprop, marsShampoo, muon, norMuon, sgd } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { thrownBy } from "../../../test-support/refusal.ts";
 import { referenceFactory, testRule, type Tolerance } from "../src/index.ts";
@@ -47,6 +47,7 @@ const shaped: readonly (readonly [name: string, rule: UpdateRule, tolerance?: To
   ["CAME", came({ lr: 2e-4 }), { absolute: 4e-3, relative: 2e-5 }],
   ["MARS-Shampoo", marsShampoo()],
   ["Muon", muon()],
+  ["NorMuon", norMuon()],
 ];
 for (const [name, rule, tolerance] of shaped)
   test(`${name}, which asks for rows, columns or matrices, holds too`, async () => {

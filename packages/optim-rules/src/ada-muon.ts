@@ -9,9 +9,9 @@ import {
   type UpdateRule,
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
-import { checkSchema, oneOf } from "@mm/optim-core/schema";
+import { oneOf } from "@mm/optim-core/schema";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { type NewtonSchulzOptions, newtonSchulzFields, orthogonal } from "./newton-schulz.ts";
+import { byOptions, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
 import { average, correctedRoot, decayed, descent, square } from "./terms.ts";
 
 export interface AdaMuonHyperparameters {
@@ -54,16 +54,14 @@ export function adaMuon(
   hyperparameters: Partial<Readonly<AdaMuonHyperparameters>> = {},
   options: AdaMuonOptions = {},
 ): UpdateRule<AdaMuonHyperparameters> {
-  const fields = { ...newtonSchulzFields(), "scale?": oneOf("matchRmsAdamW", "rmsToRms") };
-  checkSchema("invalid-option", "AdaMuon: options", options, { fields });
-  const key = JSON.stringify(options);
-  const factory = factories.get(key) ?? define(options);
-  factories.set(key, factory);
-  return factory(hyperparameters);
+  return factoryFor(options)(hyperparameters);
 }
 
-/** One definition for equal options, since backends keep compiled kernels by definition. */
-const factories = /* @__PURE__ */ new Map<string, UpdateRuleFactory<AdaMuonHyperparameters>>();
+const factoryFor = /* @__PURE__ */ byOptions(
+  "AdaMuon",
+  () => ({ "scale?": oneOf("matchRmsAdamW", "rmsToRms") }),
+  define,
+);
 
 function define(options: AdaMuonOptions): UpdateRuleFactory<AdaMuonHyperparameters> {
   return defineUpdateRule({

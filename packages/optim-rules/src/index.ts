@@ -29,6 +29,7 @@ export { muon, type MuonHyperparameters, type MuonOptions } from "./muon.ts";
 export { nadam, type NadamHyperparameters } from "./nadam.ts";
 export type { NewtonSchulzOptions } from "./newton-schulz.ts";
 export { nadamw, type NadamwHyperparameters } from "./nadamw.ts";
+export { norMuon, type NorMuonHyperparameters, type NorMuonOptions } from "./nor-muon.ts";
 export { novograd, type NovogradHyperparameters } from "./novograd.ts";
 export { prodigy, type ProdigyHyperparameters } from "./prodigy.ts";
 export { radam, type RadamHyperparameters } from "./radam.ts";

@@ -12,9 +12,9 @@ import {
   type UpdateRule,
   type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
-import { aBoolean, checkSchema, isFinite32, type Schema } from "@mm/optim-core/schema";
+import { aBoolean, isFinite32 } from "@mm/optim-core/schema";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { type NewtonSchulzOptions, newtonSchulzFields, orthogonal } from "./newton-schulz.ts";
+import { byOptions, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
 import { average, decayed, descent } from "./terms.ts";
 
 export interface MuonHyperparameters {
@@ -73,27 +73,21 @@ export function muon(
   hyperparameters: Partial<Readonly<MuonHyperparameters>> = {},
   options: MuonOptions = {},
 ): UpdateRule<MuonHyperparameters> {
-  checkSchema("invalid-option", "Muon: options", options, schema());
-  const key = JSON.stringify(options);
-  const factory = factories.get(key) ?? define(options);
-  factories.set(key, factory);
-  return factory(hyperparameters);
+  return factoryFor(options)(hyperparameters);
 }
 
-const schema = (): Schema => ({
-  fields: {
-    ...newtonSchulzFields(),
+const factoryFor = /* @__PURE__ */ byOptions(
+  "Muon",
+  () => ({
     "scale?": [
       (value: unknown) =>
         value === "original" || value === "matchRmsAdamW" || value === "rmsToRms" || isFinite32(value),
       '"original", "matchRmsAdamW", "rmsToRms" or a finite number',
     ],
     "cautious?": aBoolean,
-  },
-});
-
-/** One definition for equal options, since backends keep compiled kernels by definition. */
-const factories = /* @__PURE__ */ new Map<string, UpdateRuleFactory<MuonHyperparameters>>();
+  }),
+  define,
+);
 
 /** k of a matrix. */
 function scaleOf(rows: Scalar, cols: Scalar, scale: MuonOptions["scale"] = "original"): Scalar | number {

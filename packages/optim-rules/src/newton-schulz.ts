@@ -6,8 +6,10 @@ import {
   orthogonalize,
   type Scalar,
   type Tensor,
+  type UpdateRuleFactory,
 } from "@mm/optim-core/rule";
-import { integerFrom, isFinite32, type Schema } from "@mm/optim-core/schema";
+import type { BaseHyperparameters } from "@mm/optim-core";
+import { checkSchema, integerFrom, isFinite32, type Schema } from "@mm/optim-core/schema";
 
 const jordan: readonly Coefficients[] = [[3.4445, -4.775, 2.0315]];
 
@@ -62,8 +64,7 @@ const isCoefficients = (value: unknown): boolean =>
 
 type Fields = { readonly [field: string]: Schema };
 
-/** As the fields of a schema. */
-export const newtonSchulzFields = (): Fields => ({
+const newtonSchulzFields = (): Fields => ({
   "coefficients?": [
     (value) => Object.hasOwn(published, value) || isCoefficients(value),
     `one of ${Object.keys(published).join(", ")}, or three finite numbers for each step`,
@@ -73,6 +74,29 @@ export const newtonSchulzFields = (): Fields => ({
   "eps?": [(value) => isFinite32(value) && value > 0, "a number above 0"],
   "divisor?": [(value) => value === "sum" || value === "max", '"sum" or "max"'],
 });
+
+/**
+ * The rules of one name, by how they orthogonalize and what else is compiled in: one definition for equal options, since backends keep compiled
+ * kernels by definition.
+ *
+ * @param fields of the options that are not {@link NewtonSchulzOptions}
+ */
+export function byOptions<O extends NewtonSchulzOptions, H extends BaseHyperparameters>(
+  name: string,
+  fields: () => Fields,
+  define: (options: O) => UpdateRuleFactory<H>,
+): (options: O) => UpdateRuleFactory<H> {
+  const factories = new Map<string, UpdateRuleFactory<H>>();
+  return (options) => {
+    checkSchema("invalid-option", `${name}: options`, options, {
+      fields: { ...newtonSchulzFields(), ...fields() },
+    });
+    const key = JSON.stringify(options);
+    const factory = factories.get(key) ?? define(options);
+    factories.set(key, factory);
+    return factory;
+  };
+}
 
 /** One triple a step. */
 function coefficientsOf({ coefficients = "jordan", steps }: NewtonSchulzOptions): readonly Coefficients[] {

@@ -13,6 +13,7 @@ const others = new Set([
   "came",
   "marsShampoo",
   "muon",
+  "norMuon",
   "sgdp",
   // Rules of one number for all tensors: shared-rules.test.ts.
   "dAdaptAdam",

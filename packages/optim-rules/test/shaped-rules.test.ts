@@ -1,5 +1,5 @@
 import type { UpdateRule } from "@mm/optim-core/rule";
-import { adafactor, adaMuon, adamp, came, marsShampoo, muon, sgdp } from "@mm/optim-rules";
+import { adafactor, adaMuon, adamp, came, marsShampoo, muon, norMuon, sgdp } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import { arrayOptimizer, stepWith } from "../../../test-support/array-optimizer.ts";
 import { numbers } from "../../../test-support/numbers.ts";
@@ -254,6 +254,56 @@ describe.each(shapes)("AdaMuon and MARS-Shampoo on %i × %i", (rows, cols) => {
     const rule = marsShampoo({ lr, momentum, gamma, weightDecay: 0.1 });
     expect(apart(rule, [rows, cols], shampoo)).toBeLessThan(tolerance);
   });
+});
+
+describe.each(shapes)("NorMuon on %i × %i", (rows, cols) => {
+  const [momentum, beta2, lr, eps] = [0.9, 0.8, 0.05, 1e-3];
+  const formula = (asAdamw: boolean, nesterov: boolean) => () => {
+    let m: Matrix | undefined;
+    let v = Array<number>(rows).fill(0);
+    return (w: Matrix, g: Matrix): Matrix => {
+      m = map(g, (x, i, j) => momentum * (m?.[i]?.[j] ?? 0) + (1 - momentum) * x);
+      const u = nesterov ? map(g, (x, i, j) => (1 - momentum) * x + momentum * (m?.[i]?.[j] ?? 0)) : m;
+      const o = orthogonal(u, jordan, normOf(u) + 1e-7);
+      v = rowMeans(map(o, (x) => x * x)).map((x, i) => beta2 * (v[i] ?? 0) + (1 - beta2) * x);
+      const d = map(o, (x, i) => x / (Math.sqrt(v[i] ?? 0) + eps));
+      const muons = normOf(o) * Math.sqrt(Math.max(1, rows / cols));
+      const k = (asAdamw ? 0.2 * Math.sqrt(rows * cols) : muons) / (normOf(d) + eps);
+      return map(w, (x, i, j) => x * (1 - lr * 0.1) - lr * k * (d[i]?.[j] ?? 0));
+    };
+  };
+  const h = { lr, momentum, beta2, eps, weightDecay: 0.1 };
+
+  test("as the authors' code, and without Nesterov's momentum", () => {
+    expect(apart(norMuon(h), [rows, cols], formula(false, true))).toBeLessThan(tolerance);
+    const plain = norMuon({ ...h, nesterov: false });
+    expect(apart(plain, [rows, cols], formula(false, false))).toBeLessThan(tolerance);
+  });
+  test("as the paper's algorithm: steps as large as AdamW's", () => {
+    const rule = norMuon({ ...h, nesterov: false }, { scale: "matchRmsAdamW" });
+    expect(apart(rule, [rows, cols], formula(true, false))).toBeLessThan(tolerance);
+  });
+});
+
+test("NorMuon: every output moves as far, however small its gradient, and one without a gradient stays", async () => {
+  const w = new Float32Array(6);
+  // Two outputs that are orthogonal, one a thousand times the other, and a third of zeros.
+  const optimizer = arrayOptimizer(norMuon({ lr: 0.1, momentum: 0 }), [
+    { params: { w }, shapes: { w: [3, 2] } },
+  ]);
+  stepWith(optimizer, { w: [1000, 0, 0, 1, 0, 0] });
+  const [large, , , small] = w as unknown as [number, number, number, number];
+  // o = diag(a, b), v = 0.05·(a²/2, b²/2): d = √40·(1, 1), so both are −0.1·√(a² + b²)·√(3/2)/√2.
+  expect(small).toBeCloseTo(large, 5);
+  expect(large).toBeLessThan(-0.05);
+  expect([...w].map((x) => x !== 0)).toEqual([true, false, false, true, false, false]);
+  const { momentumBuffer, secondMomentumBuffer } = (await optimizer.stateDict()).params[0]?.slots ?? {};
+  expect([momentumBuffer?.length, secondMomentumBuffer?.length]).toEqual([6, 3]);
+});
+
+test("NorMuon refuses an ε of 0, which would divide 0 by 0, and a scale that it does not have", () => {
+  expect(() => norMuon({ eps: 0 })).toThrow(/eps above 0/);
+  expect(() => norMuon({}, { scale: "rmsToRms" as never })).toThrow(/NorMuon: options.*scale/);
 });
 
 test("AdaMuon refuses a scale that it does not have", () => {

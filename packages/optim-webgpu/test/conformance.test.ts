@@ -1,6 +1,6 @@
 import { testOptimizer, testRule } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
-import { adafactor, ema, laprop } from "@mm/optim-rules";
+import { adafactor, ema, laprop, norMuon } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
@@ -20,7 +20,8 @@ testRule({
   rule: ema(laprop({ lr: 0.1, eps: 1e-3 })),
   backends: [factoryOf("everywhere")],
 });
-testRule({ test, rule: adafactor(), backends: [factoryOf("everywhere")] });
+for (const rule of [adafactor(), norMuon()] as const)
+  testRule({ test, rule, backends: [factoryOf("everywhere")] });
 for (const file of everyFixture) testGolden({ test, factory: factoryOf("buffers"), file });
 
 test("webgpu: training runs of any kind stay beside the reference", { timeout: 300_000 }, async () => {

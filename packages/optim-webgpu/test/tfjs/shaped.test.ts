@@ -1,6 +1,7 @@
 import { createOptimWrapper } from "@mm/optim-core";
 import type { UpdateRule } from "@mm/optim-core/rule";
 import { tfjsOptimizer } from "@mm/optim-webgpu/tfjs";
+import { norMuon } from "@mm/optim-rules";
 import * as tf from "@tensorflow/tfjs-core";
 import { beforeAll, expect, test } from "vitest";
 import { arrayOptimizer } from "../../../../test-support/array-optimizer.ts";
@@ -20,6 +21,7 @@ const transposed = (values: Float32Array): Float32Array =>
 test.each([
   ["Muon", muon({ lr: 0.25 }) as UpdateRule],
   ["Adafactor", adafactor() as UpdateRule],
+  ["NorMuon", norMuon({ lr: 0.25 }) as UpdateRule],
 ])("%s on variables of tfjs as in the reference", async (_, rule) => {
   const random = randomNumbers(6);
   const [start, gradient] = [
