@@ -1,6 +1,18 @@
 import { hostCapabilities, matrixViewOf } from "@mm/optim-core/backend";
 import { add, defineUpdateRule, div, perRow, sub, sum, type UpdateRule } from "@mm/optim-core/rule";
-import { adafactor, adam, adaMuon, adamp, came, ema, laprop, marsShampoo, muon, norMuon, sgd } from "@mm/optim-rules";
+import {
+  adafactor,
+  adam,
+  adaMuon,
+  adamp,
+  came,
+  ema,
+  laprop,
+  marsShampoo,
+  muon,
+  norMuon,
+  sgd,
+} from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { thrownBy } from "../../../test-support/refusal.ts";
 import { referenceFactory, testRule, type Tolerance } from "../src/index.ts";
