@@ -1,6 +1,6 @@
 import { createOptimWrapper } from "@mm/optim-core";
 import { add, defineUpdateRule, mul, norm, select, eq, shared, sub, total } from "@mm/optim-core/rule";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { refusal } from "../../../test-support/refusal.ts";
 import { arrayOptimizer, gradients } from "./backend.ts";
 
@@ -97,6 +97,42 @@ describe("a shared slot", () => {
     for (const group of optimizer.paramGroups) group.keep = 1;
     wrapper.updateParams(gradients({ a: [1], b: [2] }));
     expect([...a, ...b]).toEqual([-3, -3]);
+  });
+
+  test("costs a step no map and no set, once its tensors have stepped", () => {
+    const counting = defineUpdateRule({
+      name: "Counting",
+      hyperparameters: { lr: 1 },
+      scalarSlots: () => ({ all: shared(0) }),
+      update: ({ param, all }, { lr }) => ({ param: sub(param, mul(lr, all)), all: add(all, 1) }),
+    });
+    const { a, b, c } = zeros();
+    const optimizer = arrayOptimizer(counting(), [{ params: { a } }, { params: { b, c }, lr: 2 }]);
+    const step = (names: readonly string[]): number => {
+      optimizer.backward(gradients(Object.fromEntries(names.map((name) => [name, [1]]))));
+      let made = 0;
+      const counted = <T extends object>(constructor: T): T =>
+        new Proxy(constructor, {
+          construct(target, args, newTarget) {
+            made += 1;
+            return Reflect.construct(target as never, args, newTarget) as object;
+          },
+        });
+      vi.stubGlobal("Map", counted(Map));
+      vi.stubGlobal("Set", counted(Set));
+      try {
+        optimizer.step();
+      } finally {
+        vi.unstubAllGlobals();
+      }
+      optimizer.zeroGrad();
+      return made;
+    };
+    // Slots are made here, so it is seen that the count counts.
+    expect(step(["a", "b", "c"])).toBeGreaterThan(0);
+    expect([step(["a", "b"]), step(["c"]), step(["a", "b", "c"])]).toEqual([0, 0, 0]);
+    // The numbers before each step are 0, 1, 2, 3.
+    expect([...a, ...b, ...c]).toEqual([-4, -8, -10]);
   });
 
   test("does not depend on one tensor alone: refused by the name of what does", async () => {

@@ -15,8 +15,10 @@ import { operandsOf, type Program } from "../program/program.ts";
 export class SharedSlots<P, V, S> {
   readonly #engine: Pick<StateEngine<P, V, S>, "scalar">;
   readonly #parameters: readonly Parameter<P, V, S>[];
-  /** By rule, the tensors whose copies are of now. Absent after a load, which brings the same number to all. */
-  readonly #current = new Map<ErasedDefinition, ReadonlySet<Parameter<P, V, S>>>();
+  readonly #families = new Map<ErasedDefinition, Family<P, V, S>>();
+  /** The step that each tensor took last, counted here. */
+  readonly #took = new Map<Parameter<P, V, S>, number>();
+  #step = 0;
 
   constructor(engine: Pick<StateEngine<P, V, S>, "scalar">, parameters: readonly Parameter<P, V, S>[]) {
     this.#engine = engine;
@@ -39,23 +41,26 @@ export class SharedSlots<P, V, S> {
   }
 
   /**
-   * Before a step: gives the tensors that take part the numbers of now.
+   * Before a step: gives the tensors that take part the numbers of now. Allocates nothing, but for a tensor or a program that is new.
    *
    * @throws OptimError `invalid-hyperparameter` where groups of a rule differ in what its shared slots read; nothing has changed then
    */
   spread(items: readonly StepItem<P, V, S>[], groups: readonly HyperparameterGroup[]): void {
-    const byRule = new Map<ErasedDefinition, StepItem<P, V, S>[]>();
     for (const item of items) {
-      const { rule, everySlot } = item.parameter.group;
-      if (everySlot.shared.size > 0) memo(byRule, rule.definition, () => []).push(item);
+      const family = this.#familyOf(item.parameter.group);
+      if (family !== undefined) requireSame(family, item, groups);
     }
-    for (const members of byRule.values()) requireSame(members, groups);
-    for (const [definition, members] of byRule) {
-      const current = this.#current.get(definition);
-      for (const { parameter, program } of members) {
-        if (current?.has(parameter) !== true) this.#renew(parameter, program);
-      }
-      this.#current.set(definition, new Set(members.map(({ parameter }) => parameter)));
+    for (const { parameter, program } of items) {
+      const family = this.#familyOf(parameter.group);
+      if (family !== undefined && !this.#isCurrent(parameter, family)) this.#renew(parameter, program);
+    }
+    this.#step += 1;
+    for (const { parameter } of items) {
+      const family = this.#familyOf(parameter.group);
+      if (family === undefined) continue;
+      if (family.step !== this.#step) family.leader = parameter;
+      family.step = this.#step;
+      this.#took.set(parameter, this.#step);
     }
   }
 
@@ -63,36 +68,70 @@ export class SharedSlots<P, V, S> {
   read({ group }: Parameter<P, V, S>, slot: string): S | undefined {
     if (!group.everySlot.shared.has(slot)) return undefined;
     const { definition } = group.rule;
-    const all = this.#parameters;
-    for (const { group: other, scalarSlots } of this.#current.get(definition) ?? all) {
-      if (other.rule.definition === definition && scalarSlots.has(slot)) return scalarSlots.get(slot);
+    const family = this.#familyOf(group);
+    const first = family?.leader?.scalarSlots.get(slot);
+    if (first !== undefined) return first;
+    // The slot may be one of another structure.
+    for (const parameter of this.#parameters) {
+      if (parameter.group.rule.definition !== definition || !parameter.scalarSlots.has(slot)) continue;
+      if (family?.leader === undefined || this.#isCurrent(parameter, family))
+        return parameter.scalarSlots.get(slot);
     }
     return undefined;
   }
 
+  #isCurrent(parameter: Parameter<P, V, S>, family: Family<P, V, S>): boolean {
+    return family.leader !== undefined && this.#took.get(parameter) === family.step;
+  }
+
+  /** What is known of a group's rule; nothing where it has no shared slots. */
+  #familyOf({ rule, everySlot }: HyperparameterGroup): Family<P, V, S> | undefined {
+    if (everySlot.shared.size === 0) return undefined;
+    return memo(this.#families, rule.definition, newFamily<P, V, S>);
+  }
+
   #renew(parameter: Parameter<P, V, S>, { scalarSlots }: Program): void {
-    const initial = parameter.group.initialSlots(parameter.view).scalarSlots;
+    const { group, view } = parameter;
     for (const slot of scalarSlots) {
-      if (!parameter.group.everySlot.shared.has(slot)) continue;
-      const now = this.read(parameter, slot) ?? this.#engine.scalar(initial.get(slot) as number);
+      if (!group.everySlot.shared.has(slot)) continue;
+      const now =
+        this.read(parameter, slot) ??
+        this.#engine.scalar(group.initialSlots(view).scalarSlots.get(slot) as number);
       parameter.scalarSlots.set(slot, now);
     }
   }
 }
 
+/** The tensors of a rule with shared slots. */
+interface Family<P, V, S> {
+  /** The first tensor of the last step. Absent before one, and after a load, which brings the same number to all. */
+  leader: Parameter<P, V, S> | undefined;
+  /** The last step. */
+  step: number;
+  /** How many assignments its groups had seen when they agreed on what a program reads. */
+  readonly agreed: Map<Program, number>;
+}
+
+const newFamily = <P, V, S>(): Family<P, V, S> => ({ leader: undefined, step: 0, agreed: new Map() });
+
 /** The groups of a rule must agree on what its shared slots read: each of their tensors computes them. */
 function requireSame<P, V, S>(
-  members: readonly StepItem<P, V, S>[],
+  { agreed }: Family<P, V, S>,
+  { parameter, program }: StepItem<P, V, S>,
   groups: readonly HyperparameterGroup[],
 ): void {
-  const { rule, everySlot } = (members[0] as StepItem<P, V, S>).parameter.group;
-  const [first, ...others] = groups.filter((group) => group.rule.definition === rule.definition);
-  if (first === undefined || others.length === 0) return;
-  const programs = new Set(members.map(({ program }) => program));
-  const names = [...programs].flatMap((program) =>
-    memo(inputs, program, () => inputsOf(program, everySlot.shared)),
-  );
-  for (const group of others) {
+  const { rule, everySlot } = parameter.group;
+  let first: HyperparameterGroup | undefined;
+  // Groups are only ever added, and versions only ever grow.
+  let version = 0;
+  for (const group of groups) {
+    if (group.rule.definition === rule.definition) version += 1 + group.version;
+  }
+  if (agreed.get(program) === version) return;
+  const names = memo(inputs, program, () => inputsOf(program, everySlot.shared));
+  for (const group of groups) {
+    if (group.rule.definition !== rule.definition) continue;
+    first ??= group;
     for (const name of names) {
       const [expected, received] = [String(first.values[name]), String(group.values[name])];
       if (expected === received) continue;
@@ -102,6 +141,7 @@ function requireSame<P, V, S>(
       refuse("invalid-hyperparameter", where, words, received);
     }
   }
+  agreed.set(program, version);
 }
 
 const inputs = /* @__PURE__ */ new WeakMap<Program, readonly string[]>();
