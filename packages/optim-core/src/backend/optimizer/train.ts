@@ -3,7 +3,7 @@ import { OptimError, refuse } from "../../errors.ts";
 import type { LossScaler } from "../../loss-scaler.ts";
 import type { BackwardOptions, StepOptions } from "../../optimizer.ts";
 import type { Engine, EngineLossScaler } from "../engine.ts";
-import { rewriteOf } from "../step/clip.ts";
+import { clippingOf } from "../step/clip.ts";
 import { runStep } from "../step/pipeline.ts";
 import type { OptimizerParts } from "./parts.ts";
 
@@ -53,7 +53,8 @@ export function step<P, V, S>(parts: OptimizerParts<P, V, S>, options: StepOptio
   const told = pending.isPlain ? undefined : scaler;
   const lossScale = scaler !== undefined && pending.isPlain ? engine.scalar(1) : carried;
   if (weight === 0) return false;
-  const items = set.stepItems(rewriteOf(clipGrad, lossScale === undefined && onNonFinite === "zero"));
+  const zeroNonFinite = lossScale === undefined && onNonFinite === "zero";
+  const items = set.stepItems({ clipValue: false, ...clippingOf(clipGrad).rewrite, zeroNonFinite });
   if (items.length === 0) return false;
   const total = rescale / weight;
   const { finite } = runStep(engine.stages, items, {

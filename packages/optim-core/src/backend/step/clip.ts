@@ -7,21 +7,27 @@ import type { GradientRewrite } from "../program/program.ts";
  */
 export type StepClip = Omit<ClipGradByNorm, "per"> | ClipGradByValue;
 
-/** The change of the gradient in programs. */
-export function rewriteOf(clipGrad: ClipGrad | undefined, zeroNonFinite: boolean): GradientRewrite {
-  if (clipGrad?.type === "value") return { clipValue: true, zeroNonFinite };
-  if (clipGrad?.type === "adaptive")
-    return { clipValue: false, zeroNonFinite, clipUnits: clipGrad.eps ?? 1e-3 };
-  return clipGrad?.per === "tensor"
-    ? { clipValue: false, zeroNonFinite, clipNorm: clipGrad.normType ?? 2 }
-    : { clipValue: false, zeroNonFinite };
+/** What each part of a step does of a kind of clipping: its stages, its programs, its check. */
+export interface Clipping {
+  readonly stages?: StepClip;
+  readonly rewrite?: Pick<GradientRewrite, "clipNorm" | "clipUnits"> & { readonly clipValue?: boolean };
+  /** p of the norm of all gradients that is measured for it. */
+  readonly normType?: number;
+  readonly orThrow?: boolean;
 }
 
-/** The clipping that the stages do. */
-export function stepClipOf(clipGrad: ClipGrad | undefined): StepClip | undefined {
-  if (clipGrad?.type === "adaptive") return { type: "value", clipValue: clipGrad.clipFactor };
-  if (clipGrad === undefined || clipGrad.type === "value" || clipGrad.per !== "tensor") return clipGrad;
-  return { type: "value", clipValue: clipGrad.maxNorm };
+/** The one place where kinds of clipping are told apart. */
+export function clippingOf(clipGrad: ClipGrad | undefined): Clipping {
+  if (clipGrad === undefined) return {};
+  if (clipGrad.type === "value") return { stages: clipGrad, rewrite: { clipValue: true } };
+  if (clipGrad.type === "adaptive") {
+    const { clipFactor: clipValue, eps: clipUnits = 1e-3 } = clipGrad;
+    return { stages: { type: "value", clipValue }, rewrite: { clipUnits }, normType: 2 };
+  }
+  const { maxNorm, normType = 2, per, errorIfNonfinite: orThrow = false } = clipGrad;
+  return per === "tensor"
+    ? { stages: { type: "value", clipValue: maxNorm }, rewrite: { clipNorm: normType }, normType, orThrow }
+    : { stages: clipGrad, normType, orThrow };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Checked, CheckRequest, ResolvedStep, StepItem, StepStages } from "../engine.ts";
-import { stepClipOf } from "./clip.ts";
+import { type Clipping, clippingOf } from "./clip.ts";
 
 /**
  * The step, for every backend that is built on an engine. Each line is a stage, and the stage's name is the name of the file that holds
@@ -10,28 +10,20 @@ export function runStep<P, V, S>(
   items: readonly StepItem<P, V, S>[],
   options: ResolvedStep<S>,
 ): Checked<S> {
-  const checked = stages.check(items, checkRequest(options));
-  const clip = stepClipOf(options.clipGrad);
-  const factor = stages.clip(stages.unscale(options.rescale, options.lossScale), checked, clip);
-  stages.update(items, factor, checked, clip);
+  const clipping = clippingOf(options.clipGrad);
+  const checked = stages.check(items, checkRequest(options, clipping));
+  const factor = stages.clip(stages.unscale(options.rescale, options.lossScale), checked, clipping.stages);
+  stages.update(items, factor, checked, clipping.stages);
   return checked;
 }
 
-function checkRequest({
-  clipGrad,
-  lossScale,
-  lossScaler,
-  onNonFinite,
-  gradNorm,
-}: ResolvedStep<unknown>): CheckRequest {
-  const isMeasured = gradNorm || clipGrad?.type === "adaptive";
-  const byNorm =
-    clipGrad !== undefined && clipGrad.type !== "value" && clipGrad.type !== "adaptive"
-      ? clipGrad
-      : undefined;
-  const orThrow = byNorm?.errorIfNonfinite === true || (lossScale === undefined && onNonFinite === "throw");
+function checkRequest(
+  { lossScale, lossScaler, onNonFinite, gradNorm }: ResolvedStep<unknown>,
+  clipping: Clipping,
+): CheckRequest {
+  const orThrow = clipping.orThrow === true || (lossScale === undefined && onNonFinite === "throw");
   return {
-    normType: byNorm !== undefined ? (byNorm.normType ?? 2) : isMeasured ? 2 : undefined,
+    normType: clipping.normType ?? (gradNorm ? 2 : undefined),
     finite: orThrow || lossScale !== undefined || onNonFinite === "skip",
     ignoreNonFinite: lossScale === undefined && onNonFinite === "zero",
     orThrow,
