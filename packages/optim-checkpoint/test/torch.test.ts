@@ -73,6 +73,42 @@ test("AdamW of PyTorch, by name, with its groups", async () => {
   ]);
 });
 
+test("AdamW of PyTorch into slots of bfloat16, which round to nearest, ties to even", async () => {
+  const { tensors, metadata } = await decodeSafetensors(fixture("torch-adamw"));
+  // 8 digits: from 2 on a unit in the last place is 2⁻⁶. 2.125 is 2 + 8 of them; 2 + ½ and 2 + 1½ of them are ties, 2 + ¾ is none.
+  const unit = 2 ** -6;
+  const averages = [2.125, 2 + 0.5 * unit, 2 + 1.5 * unit, 2 + 0.75 * unit, -2 - 0.5 * unit, 0];
+  const rounded = [2.125, 2, 2 + 2 * unit, 2 + unit, -2, 0];
+  const name = [...tensors].find(
+    ([key, { shape }]) => key.endsWith("exp_avg") && shape.join() === "3,2",
+  )?.[0];
+  const edited = new Map(tensors).set(name as string, {
+    ...(tensors.get(name as string) as NonNullable<ReturnType<typeof tensors.get>>),
+    data: Float32Array.from(averages),
+  });
+  const { "layers.0.weight": weight, "layers.0.bias": bias } = zeros();
+  const wrapper = createOptimWrapper(
+    wasmOptimizer(
+      adamw(),
+      [
+        { name: "kernels", params: { "layers.0.weight": weight } },
+        { name: "biases", params: { "layers.0.bias": bias }, weightDecay: 0.5 },
+      ],
+      { slotDtype: "bfloat16" },
+    ),
+  );
+  const file = encodeSafetensors(edited, Object.fromEntries(metadata)).bytes();
+  await wrapper.loadStateDict((await decodeTorchState(file, wrapper)) as OptimWrapperStateDict);
+  const { params } = (await wrapper.stateDict()).optimizer;
+  expect(params.map(({ step }) => step)).toEqual([3, 3]);
+  expect(params[0]?.slots["expAvg"]).toEqual(Float32Array.from(rounded));
+  // 3.140625 is 2 + 73 units.
+  expect(params[1]?.slots).toEqual({
+    expAvg: new Float32Array(2).fill(expAvg),
+    expAvgSq: new Float32Array(2).fill(expAvgSq),
+  });
+});
+
 test("under other names, and without the learning rates", async () => {
   const rename = (name: string): string => name.replaceAll(".", "/");
   const wrapper = adamwOver(rename);

@@ -15,6 +15,8 @@ export interface ExplainedParameter {
   readonly lr: number;
   /** Absent where the rule has none. */
   readonly weightDecay?: number;
+  /** The bytes of its slots: 4 an element and slot, 2 in bfloat16. Absent where the optimizer does not say. */
+  readonly slotBytes?: number;
   readonly frozen: boolean;
   /**
    * Which options of the configuration were followed: `customKeys["backbone"]`, `normDecayMult`, or the names of the rules of a list. Empty:
@@ -33,7 +35,7 @@ export interface Explanation extends ReadonlyArray<ExplainedParameter> {
 }
 
 /**
- * The settings of every parameter of a wrapper, or of all wrappers of a dict: group, rule, learning rate, decay, frozen or not, and why. Does
+ * The settings of every parameter of a wrapper, or of all wrappers of a dict: group, rule, learning rate, decay, bytes of its slots, frozen or not, and why. Does
  * not wait for the device.
  *
  * ```ts
@@ -57,7 +59,7 @@ function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[]
   const origins = originsOf(wrapper);
   const frozen = new Set(optimizer.frozen);
   const groups = new Map(paramGroups.map((group) => [group.name, group]));
-  return optimizer.parameters.map(({ name, shape, group, rule = optimizer.rule }) => {
+  return optimizer.parameters.map(({ name, shape, group, rule = optimizer.rule, slotBytes }) => {
     const { lr = Number.NaN, weightDecay } = (groups.get(group) ?? {}) as {
       readonly lr?: number;
       readonly weightDecay?: number;
@@ -71,6 +73,7 @@ function explainWrapper(wrapper: AnyOptimWrapper): readonly ExplainedParameter[]
       rule,
       lr,
       ...(weightDecay !== undefined && { weightDecay }),
+      ...(slotBytes !== undefined && { slotBytes }),
       frozen: frozen.has(name),
       why,
     };
@@ -82,7 +85,7 @@ export function formatExplanation(rows: readonly ExplainedParameter[] | Explanat
   const { unused = [] } = rows as Partial<Explanation>;
   const several = rows.some(({ wrapper }) => wrapper !== undefined);
   const cells = rows.map(
-    ({ wrapper = "", parameter, aliases, shape, group, rule, lr, weightDecay, frozen, why }) => [
+    ({ wrapper = "", parameter, aliases, shape, group, rule, lr, weightDecay, slotBytes, frozen, why }) => [
       ...(several ? [wrapper] : []),
       [parameter, ...aliases].join(" = "),
       shape.join(" × ") || "scalar",
@@ -90,6 +93,7 @@ export function formatExplanation(rows: readonly ExplainedParameter[] | Explanat
       rule,
       short(lr),
       weightDecay === undefined ? "" : short(weightDecay),
+      slotBytes === undefined ? "" : String(slotBytes),
       frozen ? "yes" : "",
       why.join(", "),
     ],
@@ -102,6 +106,7 @@ export function formatExplanation(rows: readonly ExplainedParameter[] | Explanat
     "rule",
     "lr",
     "decay",
+    "slot bytes",
     "frozen",
     "why",
   ];

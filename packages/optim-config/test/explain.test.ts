@@ -1,6 +1,6 @@
 import { buildOptimWrapper, buildOptimWrapperDict, explain, formatExplanation } from "@mm/optim-config";
 import { createOptimWrapper } from "@mm/optim-core";
-import { adamw, rprop, sgd } from "@mm/optim-rules";
+import { adafactor, adamw, muon, norMuon, rprop, sgd } from "@mm/optim-rules";
 import { wasmOptimizer } from "@mm/optim-wasm";
 import { describe, expect, test } from "vitest";
 import { thrownBy } from "../../../test-support/refusal.ts";
@@ -45,6 +45,7 @@ describe("explain", () => {
         rule: "AdamW",
         lr: 0.0125 * 0.2,
         weightDecay: 0.01,
+        slotBytes: 48,
         frozen: true,
         why: ["fc.*"],
       },
@@ -57,6 +58,7 @@ describe("explain", () => {
         rule: "AdamW",
         lr: 0.0125 * 0.2,
         weightDecay: 0,
+        slotBytes: 48,
         frozen: true,
         why: ["bias", "fc.*"],
       },
@@ -69,6 +71,7 @@ describe("explain", () => {
         group: "0",
         rule: "Rprop",
         lr: 0.01,
+        slotBytes: 48,
         frozen: false,
         why: [],
       },
@@ -80,6 +83,7 @@ describe("explain", () => {
         group: "0",
         rule: "Rprop",
         lr: 0.01,
+        slotBytes: 8,
         frozen: false,
         why: [],
       },
@@ -104,6 +108,34 @@ describe("explain", () => {
     optim.dispose();
   });
 
+  test("counts the bytes of slots: 4 an element, 2 in bfloat16, as the hyperparameters are now", () => {
+    const optimizer = wasmOptimizer(
+      adamw(),
+      [
+        { params: { w: new Float32Array(10) } },
+        { name: "sgd", params: { v: new Float32Array(10) }, rule: sgd() },
+        { params: { m: new Float32Array(6) }, shapes: { m: [2, 3] }, rule: muon() },
+        { params: { n: new Float32Array(6) }, shapes: { n: [2, 3] }, rule: adafactor() },
+        { params: { o: new Float32Array(6) }, shapes: { o: [2, 3] }, rule: norMuon() },
+      ],
+      { slotDtype: "bfloat16" },
+    );
+    const optim = createOptimWrapper(optimizer);
+    const bytes = () => explain(optim).map(({ slotBytes }) => slotBytes);
+    // Two averages of ten; none; one of six; float32 per row and column, (2 + 3)·4; one of six, and 2 rows in float32.
+    expect(bytes()).toEqual([40, 0, 12, 20, 20]);
+    optim.paramGroups
+      .filter((group) => group.name === "sgd")
+      .forEach((group) => Object.assign(group, { momentum: 0.9 }));
+    expect(bytes()).toEqual([40, 20, 12, 20, 20]);
+    optim.dispose();
+    const whole = createOptimWrapper(wasmOptimizer(adamw(), { w: new Float32Array(10) }));
+    expect(explain(whole)[0]?.slotBytes).toBe(80);
+    // Whoever copies or compares what a parameter is has no need of it.
+    expect(Object.keys(whole.optimizer.parameters[0] ?? {})).toEqual(["name", "shape", "group"]);
+    whole.dispose();
+  });
+
   test("without a configuration there is no why", () => {
     const optim = createOptimWrapper(wasmOptimizer(sgd({ lr: 1 }), { w: new Float32Array(1) }));
     expect(explain([["main", optim]])).toMatchObject([{ wrapper: "main", parameter: "w", lr: 1, why: [] }]);
@@ -119,12 +151,12 @@ describe("the table", () => {
   test("of a dict", () => {
     const optim = build();
     expect(formatExplanation(explain(optim)).split("\n")).toEqual([
-      "wrapper  parameter  shape  group        rule   lr      decay  frozen  why",
-      "───────  ─────────  ─────  ───────────  ─────  ──────  ─────  ──────  ──────────",
-      "actor    fc.weight  6      fc.*         AdamW  0.0025  0.01   yes     fc.*",
-      "actor    fc.bias    6      bias + fc.*  AdamW  0.0025  0      yes     bias, fc.*",
-      "critic   weight     6      0            Rprop  0.01",
-      "critic   a = b      1      0            Rprop  0.01",
+      "wrapper  parameter  shape  group        rule   lr      decay  slot bytes  frozen  why",
+      "───────  ─────────  ─────  ───────────  ─────  ──────  ─────  ──────────  ──────  ──────────",
+      "actor    fc.weight  6      fc.*         AdamW  0.0025  0.01   48          yes     fc.*",
+      "actor    fc.bias    6      bias + fc.*  AdamW  0.0025  0      48          yes     bias, fc.*",
+      "critic   weight     6      0            Rprop  0.01           48",
+      "critic   a = b      1      0            Rprop  0.01           8",
     ]);
     optim.dispose();
   });
@@ -137,12 +169,12 @@ describe("the table", () => {
     const { "critic.b": _, ...once } = model;
     const optim = buildOptimWrapper(once, config, parts);
     expect(formatExplanation(explain(optim)).split("\n")).toEqual([
-      "parameter        shape  group            rule  lr   decay  frozen  why",
-      "───────────────  ─────  ───────────────  ────  ───  ─────  ──────  ────────────────────",
-      "actor.fc.weight  6      actor.fc.weight  SGD   0.1  0.5",
-      "actor.fc.bias    6      actor.fc.bias    SGD   0.1  0              biasDecayMult",
-      'critic.weight    6      critic.weight    SGD   1    0.5            customKeys["critic"]',
-      'critic.a         1      critic.a         SGD   1    0.5            customKeys["critic"]',
+      "parameter        shape  group            rule  lr   decay  slot bytes  frozen  why",
+      "───────────────  ─────  ───────────────  ────  ───  ─────  ──────────  ──────  ────────────────────",
+      "actor.fc.weight  6      actor.fc.weight  SGD   0.1  0.5    0",
+      "actor.fc.bias    6      actor.fc.bias    SGD   0.1  0      0                   biasDecayMult",
+      'critic.weight    6      critic.weight    SGD   1    0.5    0                   customKeys["critic"]',
+      'critic.a         1      critic.a         SGD   1    0.5    0                   customKeys["critic"]',
     ]);
     optim.dispose();
   });

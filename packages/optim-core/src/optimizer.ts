@@ -110,6 +110,11 @@ export interface ParameterInfo {
   readonly group: string;
   /** The name of its group's own rule. Absent where the group follows the optimizer's. */
   readonly rule?: string;
+  /**
+   * The bytes of all its slots, as its group's hyperparameters are now: 4 an element of a slot, 2 in bfloat16, and 4 an element of the master weights of
+   * a parameter in less than float32. Scalar slots are not counted. Not enumerable, so copies lack it; absent where an optimizer does not say.
+   */
+  readonly slotBytes?: number;
 }
 
 export interface BackwardOptions<R extends boolean = boolean> {

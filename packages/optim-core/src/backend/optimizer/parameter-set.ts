@@ -175,7 +175,8 @@ export class ParameterSet<P, V, S> {
       this.parameters.push(parameter);
       this.#byName.set(name, parameter);
       const rule = this.ownRuleOf(group);
-      this.infos.push({ name, shape, group: group.name, ...(rule !== undefined && { rule }) });
+      const info = { name, shape, group: group.name, ...(rule !== undefined && { rule }) };
+      this.infos.push(Object.defineProperty(info, "slotBytes", { get: () => slotBytes(parameter) }));
     }
     this.groups.push(group);
     this.paramGroups.push(liveGroup<BaseHyperparameters>(group));
@@ -207,6 +208,12 @@ export class ParameterSet<P, V, S> {
     this.#items.set(parameter, made);
     return made;
   }
+}
+
+/** The bytes of the slots that a parameter has in its group's present structure, made or not. */
+function slotBytes<P, V, S>({ group, view, length, master }: Parameter<P, V, S>): number {
+  const places = [...group.initialSlots(view).slots.keys()].map((slot) => group.slotPlaces(slot, view));
+  return 4 * places.reduce((sum, each) => sum + each, master === true ? length : 0);
 }
 
 const plain: GradientRewrite = { clipValue: false, zeroNonFinite: false };
