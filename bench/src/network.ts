@@ -9,23 +9,59 @@ export interface TrainingCase {
   readonly enqueue: () => void;
 }
 
-export interface Shape {
+export interface Network {
   readonly title: string;
-  readonly widths: readonly number[];
-  readonly batch: number;
+  readonly about: string;
+  /** Data, and networks that begin alike. Who calls it disposes all of them. */
+  make(): { readonly data: tf.Tensor[]; readonly create: () => Trained };
 }
 
-/** Forward and backward pass take most of the time of this one. */
-export const small: Shape = {
-  title: "a small network",
-  widths: [784, 128, 128, 64, 10],
-  batch: 32,
-};
-/** So little to compute that a step costs what its calls cost. */
-export const tiny: Shape = { title: "a tiny network", widths: [4, 8, 8, 2], batch: 8 };
+interface Trained {
+  readonly variables: tf.Variable[];
+  readonly loss: () => tf.Scalar;
+}
 
-export const described = ({ widths, batch }: Shape): string =>
-  `a perceptron of ${widths.join(" → ")}, ${2 * (widths.length - 1)} variables, ${batch} examples a batch`;
+export const perceptron = (title: string, widths: readonly number[], batch: number): Network => ({
+  title,
+  about: `a perceptron of ${widths.join(" → ")}, ${2 * (widths.length - 1)} variables, ${batch} examples a batch`,
+  make() {
+    const input = tf.randomUniform([batch, widths[0] as number], 0, 1, "float32", 1);
+    const classes = widths.at(-1) as number;
+    const labels = tf.tidy(() => {
+      const rows = Int32Array.from({ length: batch }, (_, row) => row % classes);
+      return tf.cast(tf.oneHot(tf.tensor1d(rows, "int32"), classes), "float32");
+    });
+    const create = (): Trained => {
+      const variables = variablesOf(widths);
+      return { variables, loss: () => crossEntropy(variables, input, labels) };
+    };
+    return { data: [input, labels], create };
+  },
+});
+
+/** Without products of matrices, and with one sum: nothing but calls. */
+const chain = (title: string, layers: number, width: number): Network => ({
+  title,
+  about: `${layers} layers of tanh(gain · x + shift) on ${width} numbers, ${2 * layers} variables, and a squared error`,
+  make() {
+    const input = tf.randomUniform([width], -1, 1, "float32", 1);
+    const target = tf.randomUniform([width], -1, 1, "float32", 2);
+    const create = (): Trained => {
+      const variables = Array.from({ length: 2 * layers }, (_, index) =>
+        tf.tidy(() => tf.variable(tf.fill([width], 1 - (index % 2)))),
+      );
+      return { variables, loss: () => squaredError(variables, input, target) };
+    };
+    return { data: [input, target], create };
+  },
+});
+
+/** Forward and backward pass take most of the time of this one. */
+export const small: Network = perceptron("a small network", [784, 128, 128, 64, 10], 32);
+/** So little to compute that a step costs what its calls cost, where products of small matrices are fast. */
+export const tiny: Network = perceptron("a tiny network", [4, 8, 8, 2], 8);
+/** The same, wherever it is. */
+export const calls: Network = chain("a network bound by its calls", 6, 64);
 
 type MakeOptimizer = (
   rule: ReturnType<typeof adam>,
@@ -43,25 +79,20 @@ export const names = {
 
 /** Everything that a training loop does, with either optimizer, with none, and each optimizer alone. */
 export function trainingCases(
-  shape: Shape,
-  make: MakeOptimizer,
+  network: Network,
+  makeOptimizer: MakeOptimizer,
 ): { readonly cases: readonly TrainingCase[]; readonly variables: readonly tf.Variable[]; dispose(): void } {
   const ends: (() => void)[] = [];
-  const input = tf.randomUniform([shape.batch, shape.widths[0] as number], 0, 1, "float32", 1);
-  const classes = shape.widths.at(-1) as number;
-  const labels = tf.tidy(() => {
-    const rows = Int32Array.from({ length: shape.batch }, (_, row) => row % classes);
-    return tf.cast(tf.oneHot(tf.tensor1d(rows, "int32"), classes), "float32");
-  });
+  const { data, create } = network.make();
   const all: tf.Variable[] = [];
-  const network = () => {
-    const variables = variablesOf(shape.widths);
-    all.push(...variables);
-    return { variables, loss: () => crossEntropy(variables, input, labels) };
+  const another = (): Trained => {
+    const trained = create();
+    all.push(...trained.variables);
+    return trained;
   };
   const wrap = (options: OptimWrapperOptions) => {
-    const { variables, loss } = network();
-    const optim = createOptimWrapper(make(adam({ lr: 1e-3 }), variables), options);
+    const { variables, loss } = another();
+    const optim = createOptimWrapper(makeOptimizer(adam({ lr: 1e-3 }), variables), options);
     ends.push(() => optim.dispose());
     return { optim, loss };
   };
@@ -71,17 +102,17 @@ export function trainingCases(
       optim.updateParams(loss);
     };
 
-  const only = network();
-  const native = { ...network(), optimizer: tf.train.adam(1e-3) };
+  const only = another();
+  const native = { ...another(), optimizer: tf.train.adam(1e-3) };
   const alone = wrap({});
   alone.optim.backward(alone.loss);
-  const nativeAlone = { ...network(), optimizer: tf.train.adam(1e-3) };
+  const nativeAlone = { ...another(), optimizer: tf.train.adam(1e-3) };
   const { value, grads } = tf.variableGrads(nativeAlone.loss, nativeAlone.variables);
   const given = Object.entries(grads).map(([name, tensor]) => ({ name, tensor }));
   ends.push(() => {
     native.optimizer.dispose();
     nativeAlone.optimizer.dispose();
-    tf.dispose([value, grads, input, labels, ...all]);
+    tf.dispose([value, grads, ...data, ...all]);
   });
   return {
     variables: all,
@@ -139,4 +170,12 @@ function crossEntropy(variables: readonly tf.Variable[], input: tf.Tensor, label
     );
   }
   return tf.mean(tf.sub(tf.logSumExp(x, 1), tf.sum(tf.mul(x, labels), 1)));
+}
+
+function squaredError(variables: readonly tf.Variable[], input: tf.Tensor, target: tf.Tensor): tf.Scalar {
+  let x = input;
+  for (let i = 0; i < variables.length; i += 2) {
+    x = tf.tanh(tf.add(tf.mul(variables[i] as tf.Variable, x), variables[i + 1] as tf.Variable));
+  }
+  return tf.sum(tf.square(tf.sub(x, target)));
 }

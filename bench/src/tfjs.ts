@@ -6,7 +6,7 @@ import { tfjsOptimizer } from "@mm/optim-tfjs";
 import { setThreadsCount } from "@tensorflow/tfjs-backend-wasm";
 import * as tf from "@tensorflow/tfjs-core";
 import { type Effort, ratio, type Section, sideBySide } from "./measure.ts";
-import { described, type Shape, small, tiny, trainingCases, trainingRatios } from "./network.ts";
+import { type Network, small, tiny, trainingCases, trainingRatios } from "./network.ts";
 
 /** Adam on tfjs variables, against `tf.train.adam` on the same backend. */
 export async function tfjs(effort: Effort): Promise<readonly Section[]> {
@@ -17,7 +17,7 @@ export async function tfjs(effort: Effort): Promise<readonly Section[]> {
     await tf.setBackend(backend);
     for (const size of sizes) sections.push(await adamOn(backend, size, effort));
     if (backend === "wasm")
-      for (const shape of [small, tiny]) sections.push(await trainingStep(shape, effort));
+      for (const network of [small, tiny]) sections.push(await trainingStep(network, effort));
   }
   return sections;
 }
@@ -108,8 +108,8 @@ async function adamOn(backend: "wasm" | "cpu", size: Size, effort: Effort): Prom
 /** Steps in a sample. */
 const repeats = 10;
 
-async function trainingStep(shape: Shape, effort: Effort): Promise<Section> {
-  const { cases, dispose } = trainingCases(shape, tfjsOptimizer);
+async function trainingStep(network: Network, effort: Effort): Promise<Section> {
+  const { cases, dispose } = trainingCases(network, tfjsOptimizer);
   const times = effort.smoke ? 1 : repeats;
   const timings = await sideBySide(
     cases.map(({ name, enqueue }) => ({
@@ -122,8 +122,8 @@ async function trainingStep(shape: Shape, effort: Effort): Promise<Section> {
   );
   dispose();
   return {
-    title: `${repeats} training steps of ${shape.title} on tfjs-wasm`,
-    about: `Loss, gradients and Adam: ${described(shape)}. The floor is what no optimizer could go below.`,
+    title: `${repeats} training steps of ${network.title} on tfjs-wasm`,
+    about: `Loss, gradients and Adam: ${network.about}. The floor is what no optimizer could go below.`,
     timings,
     ratios: trainingRatios(timings),
   };

@@ -13,7 +13,7 @@ import {
   sideBySide,
   type Timing,
 } from "../measure.ts";
-import { described, names, type Shape, tiny, trainingCases, trainingRatios } from "../network.ts";
+import { names, type Network, perceptron, tiny, trainingCases, trainingRatios } from "../network.ts";
 
 interface Goals {
   readonly plain: Ratio["goal"];
@@ -30,7 +30,7 @@ const sizes = [
   { count: 100, length: 10_000, goals: goalsOf(6, 4) },
   { count: 300, length: 1000, goals: goalsOf(10, 7) },
 ];
-const perceptron: Shape = { title: "a perceptron", widths: [784, 256, 128, 10], batch: 64 };
+const middling = perceptron("a perceptron", [784, 256, 128, 10], 64);
 
 /** Adam on this page's device, by `tf.train.adam` and by `tfjsOptimizer`, in turn in each round. */
 export async function measure(effort: Effort, tell: (line: string) => void): Promise<readonly Section[]> {
@@ -43,12 +43,12 @@ export async function measure(effort: Effort, tell: (line: string) => void): Pro
     tell(`${count} × ${length}`);
     sections.push(await steps(count, length, goals, effort));
   }
-  for (const [shape, goals] of [
-    [perceptron, goalsOf(1.3, 1.1)],
+  for (const [network, goals] of [
+    [middling, goalsOf(1.3, 1.1)],
     [tiny, { plain: { atLeast: 1.3 } }],
   ] as const) {
-    tell(shape.title);
-    sections.push(await trainingStep(shape, goals, effort));
+    tell(network.title);
+    sections.push(await trainingStep(network, goals, effort));
   }
   return sections;
 }
@@ -107,16 +107,16 @@ async function steps(
 }
 
 async function trainingStep(
-  shape: Shape,
+  network: Network,
   goals: Parameters<typeof trainingRatios>[1],
   effort: Effort,
 ): Promise<Section> {
-  const { cases, variables, dispose } = trainingCases(shape, tfjsOptimizer);
+  const { cases, variables, dispose } = trainingCases(network, tfjsOptimizer);
   const timings = await waitedFor(cases, variables, effort, 10);
   dispose();
   return {
-    title: `A training step of ${shape.title}`,
-    about: `Loss, gradients and Adam: ${described(shape)}. Ten steps a sample. The floor is what no optimizer could go below.`,
+    title: `A training step of ${network.title}`,
+    about: `Loss, gradients and Adam: ${network.about}. Ten steps a sample. The floor is what no optimizer could go below.`,
     timings,
     ratios: trainingRatios(timings, goals),
   };
