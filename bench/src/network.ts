@@ -12,7 +12,7 @@ export interface TrainingCase {
 export interface Network {
   readonly title: string;
   readonly about: string;
-  /** Data, and networks that begin alike. Who calls it disposes all of them. */
+  /** Data, and networks that begin alike. The caller disposes all of them. */
   make(): { readonly data: tf.Tensor[]; readonly create: () => Trained };
 }
 
@@ -48,7 +48,7 @@ const chain = (title: string, layers: number, width: number): Network => ({
     const target = tf.randomUniform([width], -1, 1, "float32", 2);
     const create = (): Trained => {
       const variables = Array.from({ length: 2 * layers }, (_, index) =>
-        tf.tidy(() => tf.variable(tf.fill([width], 1 - (index % 2)))),
+        tf.tidy(() => tf.variable(index % 2 === 0 ? tf.ones([width]) : tf.zeros([width]))),
       );
       return { variables, loss: () => squaredError(variables, input, target) };
     };
