@@ -84,7 +84,7 @@ export class SharedSlots<P, V, S> {
     return family.leader !== undefined && this.#took.get(parameter) === family.step;
   }
 
-  /** What is known of a group's rule; nothing where it has no shared slots. */
+  /** The tensors of a group's rule; nothing where it has no shared slots. */
   #familyOf({ rule, everySlot }: HyperparameterGroup): Family<P, V, S> | undefined {
     if (everySlot.shared.size === 0) return undefined;
     return memo(this.#families, rule.definition, newFamily<P, V, S>);

@@ -7,7 +7,7 @@ import type { GradientRewrite } from "../program/program.ts";
  */
 export type StepClip = Omit<ClipGradByNorm, "per"> | ClipGradByValue;
 
-/** What each part of a step does of a kind of clipping: its stages, its programs, its check. */
+/** A kind of clipping, as the parts of a step do it: its stages, its programs, its check. */
 export interface Clipping {
   readonly stages?: StepClip;
   readonly rewrite?: Pick<GradientRewrite, "clipNorm" | "clipUnits"> & { readonly clipValue?: boolean };
