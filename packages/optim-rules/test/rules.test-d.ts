@@ -8,6 +8,9 @@ import {
   type EmaHyperparameters,
   lion,
   lookahead,
+  norMuon,
+  type NorMuonHyperparameters,
+  samAscent,
   sgd,
   type SgdHyperparameters,
   swa,
@@ -27,6 +30,15 @@ describe("rules", () => {
     adamw({ amsgrad: 1 });
     // @ts-expect-error Lion divides by nothing, so it has no eps
     lion({ eps: 1e-8 });
+    expectTypeOf(norMuon({ beta2: 0.9 }, { steps: 3, scale: "matchRmsAdamW" })).toEqualTypeOf<
+      UpdateRule<NorMuonHyperparameters>
+    >();
+    // @ts-expect-error this scale is Muon's and AdaMuon's
+    norMuon({}, { scale: "rmsToRms" });
+    const [ascent] = arrayOptimizer(samAscent({ adaptive: true }), { w: new Float32Array(1) }).paramGroups;
+    expectTypeOf(ascent.adaptive).toEqualTypeOf<boolean>();
+    // @ts-expect-error a switch is not a number
+    samAscent({ adaptive: 0.01 });
   });
 
   test("type the groups of an optimizer", () => {
@@ -53,6 +65,11 @@ describe("combinators", () => {
     ema(sgd(), { decay: 0.9 });
     // @ts-expect-error a combinator takes a rule, not its factory
     ema(sgd);
+  });
+
+  test("a parameter says the bytes of its slots, where its optimizer does", () => {
+    const [parameter] = arrayOptimizer(sgd(), { w: new Float32Array(1) }).parameters;
+    expectTypeOf(parameter?.slotBytes).toEqualTypeOf<number | undefined>();
   });
 
   test("an evaluation gives what its run gives, and slots are read by name", () => {
