@@ -1,24 +1,48 @@
 import { hostCapabilities, matrixViewOf } from "@mm/optim-core/backend";
-import { add, defineUpdateRule, div, perRow, sub, sum, type UpdateRule } from "@mm/optim-core/rule";
+import {
+  add,
+  defineUpdateRule,
+  div,
+  dot,
+  max,
+  mul,
+  perRow,
+  shared,
+  sqrt,
+  sub,
+  sum,
+  total,
+  type UpdateRule,
+} from "@mm/optim-core/rule";
 import {
   adafactor,
   adam,
   adaMuon,
   adamp,
   came,
+  dAdaptAdam,
+  dAdaptSgd,
   ema,
   laprop,
   marsShampoo,
   muon,
   norMuon,
+  prodigy,
   sgd,
 } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { thrownBy } from "../../../test-support/refusal.ts";
 import { referenceFactory, testRule, type Tolerance } from "../src/index.ts";
 import { kitRules } from "../src/kit/rules.ts";
-import { modelled, stepInFloat64 } from "../src/rule/float64.ts";
+import { type Modelled, modelled, stepInFloat64 } from "../src/rule/float64.ts";
 import { brokenBackends, type BrokenBackend, printingFactory, type ReferenceFactory } from "./broken.ts";
+
+const stepOne = (
+  definition: UpdateRule["definition"],
+  hyperparameters: UpdateRule["hyperparameters"],
+  before: Modelled,
+  gradient: readonly number[],
+): Modelled => stepInFloat64(definition, hyperparameters, [[before, gradient]])[0] as Modelled;
 
 /** The tests that are registered for a rule on a backend, by title: the message of those that fail. */
 async function failuresOf(
@@ -44,6 +68,14 @@ testRule({
 const once = kitRules.filter(
   ([, rule], index) => kitRules.findIndex(([, other]) => other.name === rule.name) === index,
 );
+
+test.each([
+  ["Prodigy", prodigy({ lr: 1, d0: 0.01 })],
+  ["D-Adaptation of Adam", dAdaptAdam({ lr: 1, d0: 0.01 })],
+  ["D-Adaptation of SGD", dAdaptSgd({ lr: 1, d0: 0.01 })],
+] as const)("%s, with totals, holds on the reference backend in all its variants", async (_, rule) => {
+  expect([...(await failuresOf(rule, referenceFactory()))]).toEqual([]);
+});
 
 test.each(once)("%s holds on the reference backend in all its variants", async (name, rule) => {
   // Without averaging, Yogi's v − g² cancels in float32.
@@ -79,27 +111,62 @@ test("the evaluation in float64 takes a matrix as the rule does, wherever a host
   })();
   const gradient = [2, 4, 6, 8, 10, 12];
   // Two rows of three: 0 − g/(0 + 3), sums 2 + 4 + 6 and 8 + 10 + 12; then − g/(12 + 3) and − g/(30 + 3).
-  const first = stepInFloat64(
+  const first = stepOne(
     definition,
     hyperparameters,
     modelled([0, 0, 0, 0, 0, 0], matrixViewOf([2, 3])),
     gradient,
   );
   expect(first).toMatchObject({ values: gradient.map((g) => -g / 3), slots: { rowSum: [12, 30] } });
-  const second = stepInFloat64(definition, hyperparameters, first, gradient);
+  const second = stepOne(definition, hyperparameters, first, gradient);
   expect(second.values[0]).toBeCloseTo(-2 / 3 - 2 / 15, 12);
   expect(second.values[5]).toBeCloseTo(-12 / 3 - 12 / 33, 12);
   // Outputs last: three rows of two, which are the columns of memory. Sums 2 + 8, 4 + 10 and 6 + 12.
   const last = modelled([0, 0, 0, 0, 0, 0], matrixViewOf([2, 3], "last"));
-  expect(stepInFloat64(definition, hyperparameters, last, gradient)).toMatchObject({
+  expect(stepOne(definition, hyperparameters, last, gradient)).toMatchObject({
     values: gradient.map((g) => -g / 2),
     slots: { rowSum: [10, 14, 18] },
   });
 });
 
+test("a total in float64 is a sum over all that step, and a shared slot is one number", () => {
+  const largestNorm = defineUpdateRule({
+    name: "largestNorm",
+    hyperparameters: { lr: 1 },
+    scalarSlots: () => ({ largest: shared(0) }),
+    update({ param, grad, largest }, { lr }) {
+      const now = max(largest, sqrt(total(dot(grad, grad))));
+      return { param: sub(param, mul(div(lr, now), grad)), largest: now };
+    },
+  })();
+  const { definition, hyperparameters } = largestNorm;
+  const [a, b, c] = [modelled([0, 0]), modelled([0]), modelled([0])];
+  // √(2² + 3² + 6²) = 7
+  const [a1, b1] = stepInFloat64(definition, hyperparameters, [
+    [a, [2, 3]],
+    [b, [6]],
+  ]) as [Modelled, Modelled];
+  expect([a1, b1]).toMatchObject([
+    { values: [-2 / 7, -3 / 7], scalarSlots: { largest: 7 } },
+    { values: [-6 / 7], scalarSlots: { largest: 7 } },
+  ]);
+  // √(3² + 4²) = 5 is below the 7 of before, which one that joins takes over.
+  const [a2, c1] = stepInFloat64(
+    definition,
+    hyperparameters,
+    [
+      [a1, [3, 0]],
+      [c, [4]],
+    ],
+    b1.scalarSlots,
+  ) as [Modelled, Modelled];
+  expect(a2.values[0]).toBeCloseTo(-2 / 7 - 3 / 7, 14);
+  expect(c1).toMatchObject({ values: [-4 / 7], step: 1, scalarSlots: { largest: 7 } });
+});
+
 test("the evaluation in float64 is arithmetic that can be redone", () => {
   const { definition, hyperparameters } = sgd({ lr: 0.5, momentum: 0.5, weightDecay: 1 });
-  const first = stepInFloat64(definition, hyperparameters, modelled([2]), [1]);
+  const first = stepOne(definition, hyperparameters, modelled([2]), [1]);
   // g = 1 + 1 × 2 = 3; b = 3; 2 − 0.5 × 3
   expect(first).toMatchObject({
     values: [0.5],
@@ -108,7 +175,7 @@ test("the evaluation in float64 is arithmetic that can be redone", () => {
     scalarSlots: { momentumStarted: 1 },
   });
   // g = 1 + 0.5 = 1.5; b = 0.5 × 3 + 1.5 = 3; 0.5 − 0.5 × 3
-  expect(stepInFloat64(definition, hyperparameters, first, [1]).values).toEqual([-1]);
+  expect(stepOne(definition, hyperparameters, first, [1]).values).toEqual([-1]);
 });
 
 test.each([

@@ -1,6 +1,6 @@
 import { testOptimizer, testRule } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
-import { adafactor, ema, laprop, norMuon } from "@mm/optim-rules";
+import { adafactor, ema, laprop, norMuon, prodigy } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
 import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
@@ -12,7 +12,8 @@ describe.each(paths)("$name", async (path) => {
 
   testOptimizer({ test, factory });
   testRule({ test, rule: ema(laprop({ lr: 0.1, eps: 1e-3 })), backends: [factory] });
-  for (const rule of [adafactor(), norMuon()] as const) testRule({ test, rule, backends: [factory] });
+  for (const rule of [adafactor(), norMuon(), prodigy({ lr: 1, d0: 0.01 })] as const)
+    testRule({ test, rule, backends: [factory] });
 
   for (const file of everyFixture) testGolden({ test, factory, file });
 

@@ -1,6 +1,6 @@
 import { testOptimizer, testRule } from "@mm/optim-conformance";
 import { testGolden } from "@mm/optim-recordings";
-import { adafactor, ema, laprop, norMuon } from "@mm/optim-rules";
+import { adafactor, ema, laprop, norMuon, prodigy } from "@mm/optim-rules";
 import { expect, test } from "vitest";
 import { everyFixture } from "../../optim-recordings/test/fixtures.ts";
 import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
@@ -20,7 +20,7 @@ testRule({
   rule: ema(laprop({ lr: 0.1, eps: 1e-3 })),
   backends: [factoryOf("everywhere")],
 });
-for (const rule of [adafactor(), norMuon()] as const)
+for (const rule of [adafactor(), norMuon(), prodigy({ lr: 1, d0: 0.01 })] as const)
   testRule({ test, rule, backends: [factoryOf("everywhere")] });
 for (const file of everyFixture) testGolden({ test, factory: factoryOf("buffers"), file });
 

@@ -1,12 +1,5 @@
 import type { HyperparameterRecord } from "@mm/optim-core";
-import {
-  type Extents,
-  extentsOf,
-  lengthAlong,
-  type MatrixView,
-  refuse,
-  structureOf,
-} from "@mm/optim-core/backend";
+import { type Extents, extentsOf, lengthAlong, type MatrixView, structureOf } from "@mm/optim-core/backend";
 import { type Axes, type Coefficients, type ErasedDefinition, Expression } from "@mm/optim-core/rule";
 
 /** A parameter of a model, with all that a rule keeps of it, in float64. */
@@ -79,19 +72,50 @@ export function pointInFloat64(
       return { ...given, param: definition.evaluate?.(given, h, structure) };
     },
   };
-  return stepInFloat64(moving, hyperparameters, parameter, parameter.values).values;
+  const [moved] = stepInFloat64(moving, hyperparameters, [[parameter, parameter.values]]) as [Modelled];
+  return moved.values;
 }
 
 /**
- * One step of a rule in float64. Follows the expressions that `update` returns and nothing else: no trace, no lowering and no kernel has a
- * part in it. A slot that this structure has and the last one had not begins with its initial value.
+ * One step of a rule in float64, of all parameters that have a gradient. Follows the expressions that `update` returns and nothing else: no trace, no lowering
+ * and no kernel has a part in it. A slot that this structure has and the last one had not begins with its initial value.
+ *
+ * @param shared the shared slots as of the last step: scalar slots of a parameter that took it
  */
 export function stepInFloat64(
   definition: ErasedDefinition,
   hyperparameters: HyperparameterRecord,
+  taking: readonly (readonly [before: Modelled, gradient: ArrayLike<number>])[],
+  shared: Modelled["scalarSlots"] = {},
+): readonly Modelled[] {
+  const tensors: Tensor[] = [];
+  // The rule is asked for each tensor anew, so that a total of one is the same total of another by its place alone.
+  const total = (place: number): number =>
+    tensors.reduce((sum, { evaluate, totals }) => {
+      const operand = totals[place]?.args[0];
+      return sum + (operand === undefined ? 0 : (evaluate(operand).data[0] as number));
+    }, 0);
+  for (const [before, gradient] of taking)
+    tensors.push(tensorOf(definition, hyperparameters, before, gradient, shared, total));
+  return tensors.map(({ after }) => after());
+}
+
+/** One parameter in a step. */
+interface Tensor {
+  readonly evaluate: (expression: Expression) => Value;
+  /** In the order in which the rule's expressions come to them. */
+  readonly totals: readonly Expression[];
+  readonly after: () => Modelled;
+}
+
+function tensorOf(
+  definition: ErasedDefinition,
+  hyperparameters: HyperparameterRecord,
   before: Modelled,
   gradient: ArrayLike<number>,
-): Modelled {
+  shared: Modelled["scalarSlots"],
+  total: (place: number) => number,
+): Tensor {
   const { view } = before;
   const grid = extentsOf(view);
   const structure = structureOf(definition, hyperparameters, view);
@@ -126,8 +150,11 @@ export function stepInFloat64(
   });
   const scalarSlots = Object.entries(definition.scalarSlots?.(hyperparameters, structure) ?? {}).map(
     ([name, declared]) => {
-      const initial = typeof declared === "object" ? refuseTotals(definition.name) : declared;
-      return [name, before.scalarSlots[name] ?? initial] as const;
+      const now =
+        typeof declared === "object"
+          ? (shared[name] ?? declared.initial)
+          : (before.scalarSlots[name] ?? declared);
+      return [name, now] as const;
     },
   );
   const x: Record<string, Expression> = {
@@ -151,9 +178,10 @@ export function stepInFloat64(
     if (value === undefined) known.set(expression, (value = compute(expression)));
     return value;
   };
-  const compute = ({ op, args, axes, value, coefficients }: Expression): Value => {
+  const compute = (expression: Expression): Value => {
+    const { op, args, axes, value, coefficients } = expression;
     if (op === "const") return { axes, data: [value] };
-    if (op === "total") refuseTotals(definition.name);
+    if (op === "total") return { axes, data: [total(totals.indexOf(expression))] };
     const operands = args.map(evaluate);
     if (op === "newtonSchulz")
       return { axes, data: newtonSchulz(ruledRows(operands[0] as Value), coefficients) };
@@ -174,6 +202,7 @@ export function stepInFloat64(
     Array.from({ length: grid.rows }, (_, row) => data.slice(row * grid.cols, (row + 1) * grid.cols));
 
   const returned = definition.update(x, h, structure);
+  const totals = totalsIn(Object.values(returned));
   const next = (name: string, axes: Axes): readonly number[] => {
     const expression = returned[name];
     const value =
@@ -183,7 +212,7 @@ export function stepInFloat64(
     const data = places(grid, axes).map((place) => at(value, grid, place));
     return axes === 3 ? stored(data) : data;
   };
-  return {
+  const after = (): Modelled => ({
     values: next("param", 3),
     view,
     step,
@@ -195,7 +224,19 @@ export function stepInFloat64(
       ...before.scalarSlots,
       ...Object.fromEntries(scalarSlots.map(([name]) => [name, next(name, 0)[0] as number])),
     },
+  });
+  return { evaluate, totals, after };
+}
+
+function totalsIn(expressions: readonly unknown[]): readonly Expression[] {
+  const seen = new Set<Expression>();
+  const visit = (expression: unknown): void => {
+    if (!(expression instanceof Expression) || seen.has(expression)) return;
+    seen.add(expression);
+    for (const arg of expression.args) visit(arg);
   };
+  for (const expression of expressions) visit(expression);
+  return [...seen].filter(({ op }) => op === "total");
 }
 
 const product = (...operands: readonly number[]): number => operands.reduce((all, value) => all * value, 1);
@@ -244,11 +285,4 @@ function newtonSchulz(given: Matrix, coefficients: readonly Coefficients[]): rea
     x = x.map((row, i) => row.map((value, j) => a * value + (moved[i]?.[j] as number)));
   }
   return (tall ? turn(x) : x).flat();
-}
-
-/** This model is of one tensor. */
-function refuseTotals(name: string): never {
-  return refuse("unsupported", `testRule: ${name}`, "a rule without sums over all tensors", name, {
-    hint: "Give the rule a float64 evaluation of its own",
-  });
 }

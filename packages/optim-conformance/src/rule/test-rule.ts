@@ -152,6 +152,7 @@ async function beside(kit: Kit, rule: UpdateRule, close: Tolerance): Promise<voi
   );
   const [group] = subject.optimizer.paramGroups;
   const hyperparameters: Record<string, HyperparameterValue> = { ...rule.hyperparameters };
+  let shared: Modelled["scalarSlots"] | undefined;
   for (let step = 0; step < 12; step += 1) {
     if (step === 6) {
       group.lr *= 0.5;
@@ -161,9 +162,12 @@ async function beside(kit: Kit, rule: UpdateRule, close: Tolerance): Promise<voi
     const skips = step === 8;
     if (skips) (gradients["w"] as Float32Array)[3] = Number.NaN;
     subject.train(gradients, step >= 7 && step <= 9 ? { lossScaler } : {});
-    for (const [name, gradient] of skips ? [] : Object.entries(gradients)) {
-      const before = model.get(name) as Modelled;
-      model.set(name, stepInFloat64(rule.definition, hyperparameters, before, gradient));
+    if (!skips) {
+      const names = Object.keys(gradients);
+      const taking = names.map((name) => [model.get(name), gradients[name]] as [Modelled, Float32Array]);
+      const stepped = stepInFloat64(rule.definition, hyperparameters, taking, shared);
+      for (const [index, after] of stepped.entries()) model.set(names[index] as string, after);
+      shared = stepped[0]?.scalarSlots;
     }
     const expected = Object.fromEntries([...model].map(([name, { values }]) => [name, values]));
     expectTensors(`update: step ${step + 1}`, await subject.read(), expected, close);
