@@ -1,4 +1,5 @@
 import { testOptimizer, testRule } from "@mm/optim-conformance";
+import { add, defineUpdateRule, div, mul, norm, sqrt, sub } from "@mm/optim-core/rule";
 import { testGolden } from "@mm/optim-recordings";
 import { adafactor, ema, laprop, norMuon, prodigy } from "@mm/optim-rules";
 import { describe, expect, test } from "vitest";
@@ -7,12 +8,24 @@ import { searchDifference } from "../../optim-conformance/test/scenarios.ts";
 import { paths } from "./backends.ts";
 import { nativeFactory, tfjsFactory } from "./factory.ts";
 
+/** Its slot is what the device finds: after a load as before, it computes with it in float32. */
+const byAverageNorm = defineUpdateRule({
+  name: "AverageNorm",
+  hyperparameters: { lr: 0.1, beta: 0.9 },
+  scalarSlots: () => ({ average: 1 }),
+  update({ param, grad, average }, { lr, beta }) {
+    const now = norm(grad);
+    const next = sqrt(add(mul(beta, mul(average, average)), mul(sub(1, beta), mul(now, now))));
+    return { param: sub(param, mul(div(lr, next), grad)), average: next };
+  },
+});
+
 describe.each(paths)("$name", async (path) => {
   const factory = await tfjsFactory(path);
 
   testOptimizer({ test, factory });
   testRule({ test, rule: ema(laprop({ lr: 0.1, eps: 1e-3 })), backends: [factory] });
-  for (const rule of [adafactor(), norMuon(), prodigy({ lr: 1, d0: 0.01 })] as const)
+  for (const rule of [adafactor(), norMuon(), prodigy({ lr: 1, d0: 0.01 }), byAverageNorm()] as const)
     testRule({ test, rule, backends: [factory] });
 
   for (const file of everyFixture) testGolden({ test, factory, file });

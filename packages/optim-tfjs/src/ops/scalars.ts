@@ -1,6 +1,7 @@
 import {
   evaluateScalar,
   extentsOf,
+  memo,
   operandsOf,
   type Parameter,
   type Program,
@@ -41,6 +42,15 @@ export function createRegisters(
     sums: [],
     extents: extentsOf(parameter.view),
   };
+  // A slot is a number at first and after a load. Where the device finds its next value, or counts the steps, it computes with it as with its own, so that a
+  // run that was saved and loaded goes on to the bit.
+  const scalarSlot = (name: string): Value => {
+    const slot = parameter.scalarSlots.get(name) as StepScalar;
+    if (slot instanceof SharedScalar) return operand(slot);
+    const isHosts =
+      typeof step() === "number" && !memo(found, program, () => slotsFoundBy(program)).has(name);
+    return isHosts ? slot : tf.scalar(slot);
+  };
   const at = (index: number): Value => (registers[index] ??= compute(index));
   const compute = (index: number): Value => {
     const instruction = program.scalars[index] as ScalarInstruction;
@@ -54,7 +64,7 @@ export function createRegisters(
       case "step":
         return step();
       case "scalarSlot":
-        return scalarSlot(parameter.scalarSlots.get(instruction.name) as StepScalar, step());
+        return scalarSlot(instruction.name);
       case "reduced":
         return reduced(instruction.reduction);
       case "total":
@@ -71,10 +81,24 @@ export function createRegisters(
   return at;
 }
 
-/** Where the device counts the steps, it computes with a slot as with its own. */
-function scalarSlot(slot: StepScalar, step: Value): Value {
-  if (slot instanceof SharedScalar) return operand(slot);
-  return typeof step === "number" ? slot : tf.scalar(slot);
+const found = /* @__PURE__ */ new WeakMap<Program, ReadonlySet<string>>();
+
+/** The scalar slots whose next value depends on what the device finds, by way of other slots too. */
+function slotsFoundBy({ scalars, scalarSlots, scalarOutputs }: Program): ReadonlySet<string> {
+  const slots = new Set<string>();
+  for (let before = -1; before < slots.size;) {
+    before = slots.size;
+    const onDevice: boolean[] = [];
+    for (const instruction of scalars) {
+      const { op } = instruction;
+      const itself =
+        op === "reduced" || op === "total" || (op === "scalarSlot" && slots.has(instruction.name));
+      onDevice.push(itself || operandsOf(instruction).some((operand) => onDevice[operand]));
+    }
+    for (const [index, name] of scalarSlots.entries())
+      if (onDevice[scalarOutputs[index] as number]) slots.add(name);
+  }
+  return slots;
 }
 
 type Operation = Extract<ScalarInstruction, { readonly a: number }>;
