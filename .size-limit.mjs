@@ -31,9 +31,9 @@ const jax = ["@jax-js/jax"];
 
 // The limits are what was measured, so that nothing grows unseen. docs/decisions/0004 says what they are made of.
 export default [
-  shipped("wasm", "37.6 kB", { "optim-wasm": "wasmOptimizer" }),
+  shipped("wasm", "37.7 kB", { "optim-wasm": "wasmOptimizer" }),
   shipped("tfjs, peers not counted", "62.1 kB", { "optim-tfjs": "tfjsOptimizer" }, tfjs),
-  shipped("webgpu", "59.9 kB", { "optim-webgpu": "webgpuOptimizer" }),
+  shipped("webgpu", "60 kB", { "optim-webgpu": "webgpuOptimizer" }),
   shipped(
     "webgpu on tfjs variables, peers not counted",
     "97.5 kB",

@@ -143,6 +143,7 @@ describe("a malformed rule is refused when an optimizer is made, not at its firs
     const error = await refusal(() => build(untyped(update)));
     expect(error.code).toBe("invalid-rule");
     expect(error.message).toMatch(message);
+    expect(error.message).toMatch(/^Untyped: /);
   });
 
   test.each(["param", "grad", "step"])("a slot may not be named %s", async (name) => {

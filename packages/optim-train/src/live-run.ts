@@ -240,8 +240,13 @@ export class LiveRun implements RunProgress {
   }
 
   #wrapper(name: string): AnyOptimWrapper {
-    const names = (): string => [...this.#wrappers.keys()].join(", ");
-    return this.#wrappers.get(name) ?? refuse("unknown-name", "run", `one of ${names()}`, name);
+    const wrapper = this.#wrappers.get(name);
+    if (wrapper) return wrapper;
+    const names = [...this.#wrappers.keys()];
+    const expected = names.includes(only)
+      ? "no name, for there is one wrapper"
+      : `one of ${names.join(", ")}, first`;
+    return refuse("unknown-name", "run: name of a wrapper", expected, name === only ? undefined : name);
   }
 
   #count(name: string, result: { readonly updated: boolean }): boolean {

@@ -79,7 +79,13 @@ describe("the loop", () => {
     // 1 + ½ + ¼ + ⅛; the micro-batch of weight 0 leaves the mean as it is.
     expect([a[0], b[0]]).toEqual([-1.875, -4]);
     expect([schedulers.get("a").updates, schedulers.get("b").updates]).toEqual([4, 4]);
-    expect(thrownBy(() => run.update("c" as "a", loss)).message).toBe('run: expected one of a, b, got "c"');
+    const where = "run: name of a wrapper: expected one of a, b, first, got";
+    expect(thrownBy(() => run.update("c" as "a", loss)).message).toBe(`${where} "c"`);
+    expect(thrownBy(() => run.update(loss as never, loss)).message).toBe(`${where} undefined`);
+    const single = createSmall().run as unknown as typeof run;
+    expect(thrownBy(() => single.update("a", loss)).message).toBe(
+      'run: name of a wrapper: expected no name, for there is one wrapper, got "a"',
+    );
   });
 
   test("stops after the iteration, at a signal, or at once where that came before", async () => {

@@ -21,7 +21,7 @@ export interface Region {
   owner: object | undefined;
   /** Addresses of other cells that nothing is in. */
   readonly free: number[];
-  /** Cells that optimizers may take, whether they have or not. */
+  /** Cells that optimizers may take, taken ones included. */
   claimed: number;
 }
 

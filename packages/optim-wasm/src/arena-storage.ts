@@ -92,7 +92,7 @@ class ArenaStorage<V> implements Storage<V> {
       const needed = cellsBesideSlots + Math.min(vectors, slots);
       return [this.#regionAt(value.byteOffset), needed] as const;
     });
-    // All of it or nothing: who is refused holds no room.
+    // All or nothing: an optimizer that is refused holds no room.
     for (const [{ claimed }, needed] of claims) {
       const room = cellsBesideSlots + slots - claimed;
       if (needed > room) throw full(needed, room);
@@ -104,7 +104,7 @@ class ArenaStorage<V> implements Storage<V> {
     }
   }
 
-  /** The claimed room is there. */
+  /** Does nothing: all room is claimed when parameters are admitted. */
   reserve(): void {}
 
   allocate(parameter: Place, initial: number): V {

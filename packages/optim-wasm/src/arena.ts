@@ -28,8 +28,8 @@ export interface ArenaOptions {
  * are one array: `gradientView`. Arrays begin at multiples of 256 bytes, and what lies between them stays zero. The memory is freed when neither an array nor
  * an optimizer refers to it.
  *
- * @param lengths elements of each array, or its shape, the outputs of a layer first: rules for matrices need it, and it is reserved what they
- * compute with
+ * @param lengths elements of each array, or its shape, the outputs of a layer first: rules for matrices need the shape, and room for what they
+ * compute with is reserved then
  * @throws OptimError `empty-parameters`, `invalid-option` for lengths that are no counts and for more than 4 GiB in all,
  * `unknown-option`, `unsupported` where there is no memory for it
  */

@@ -36,6 +36,7 @@ export interface ParameterIndex<V> {
   readonly seen: Map<string, WasmParameter<V>>;
   /** The length of any parameter, frozen ones included. */
   readonly lengthOf: (name: string) => number | undefined;
+  readonly names: () => Iterable<string>;
 }
 
 /**
@@ -56,7 +57,7 @@ export function differentiate<V>(
   const make = (name: string): Float32Array => {
     if (!index.seen.has(name)) for (const parameter of parameters) index.seen.set(parameter.name, parameter);
     const parameter = index.seen.get(name);
-    if (parameter === undefined || parameter.frozen) return dropped(name, index.lengthOf);
+    if (parameter === undefined || parameter.frozen) return dropped(name, index);
     const { accumulator, pending } = parameter;
     const reused = pending ? undefined : accumulator;
     const place = accumulator === undefined ? storage.gradientPlace?.(parameter) : undefined;
@@ -104,8 +105,8 @@ function noNumber(value: unknown): OptimError {
   });
 }
 
-function dropped(name: string, lengthOf: (name: string) => number | undefined): Float32Array {
+function dropped(name: string, { lengthOf, names }: ParameterIndex<unknown>): Float32Array {
   const length = lengthOf(name);
   if (length !== undefined) return new Float32Array(length);
-  return refuse("unknown-parameter", "backward: grad", "the name of a parameter", name);
+  return refuse("unknown-parameter", "backward: grad", `one of ${[...names()].join(", ")}`, name);
 }

@@ -52,7 +52,11 @@ export function createEngine<V>(
     close: ({ value }, vector) => storage.close(value, vector),
   });
   const arrays = new Map<string, Float32Array>();
-  const index = { seen: new Map(), lengthOf: (name: string) => arrays.get(name)?.length };
+  const index = {
+    seen: new Map(),
+    lengthOf: (name: string) => arrays.get(name)?.length,
+    names: () => arrays.keys(),
+  };
   return {
     backend,
     capabilities,

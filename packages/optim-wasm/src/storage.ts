@@ -156,7 +156,7 @@ export function registerArena(buffer: ArrayBufferLike, room: ArenaRoom): void {
   arenas.set(buffer, room);
 }
 
-/** The arena in which an array lies, if it is in one. Whoever makes no arena does not pay for the code that makes them. */
+/** The arena in which an array lies, if it is in one. A program that makes no arena has none of the code that makes them. */
 export function arenaOf(value: unknown): ArenaRoom | undefined {
   return ArrayBuffer.isView(value) ? arenas.get(value.buffer) : undefined;
 }

@@ -206,9 +206,10 @@ describe("a loss closure", () => {
   });
 
   test("that asks for a name that is no parameter is told so", () => {
-    const optimizer = wasmOptimizer(sgd(), { w: new Float32Array(1) });
+    const optimizer = wasmOptimizer(sgd(), { w: new Float32Array(1), b: new Float32Array(1) });
     const error = thrownBy(() => optimizer.backward(({ grad }) => grad("v" as "w").length));
     expect(error.code).toBe("unknown-parameter");
+    expect(error.message).toBe('backward: grad: expected one of w, b, got "v"');
   });
 
   test("returns its own value, not scaled, when asked", () => {

@@ -67,7 +67,7 @@ export function differentiate<P>(
       if (parameter !== undefined) return intake.take(parameter, true).binding;
       const dtype = core.dtypeOf(name);
       if (dtype !== undefined) return intake.drop(name, dtype, true).binding;
-      return refuse("unknown-parameter", `${where}: grad`, "the name of a parameter", name);
+      return refuse("unknown-parameter", `${where}: grad`, `one of ${core.names.join(", ")}`, name);
     };
     const grad = (name: string): WebgpuBinding => {
       if (!running) {

@@ -74,6 +74,11 @@ export class EngineCore<P> {
     return this.latch.seed;
   }
 
+  /** The names of all parameters. */
+  get names(): readonly string[] {
+    return [...this.#dtypes.keys()];
+  }
+
   /** Of any parameter, by name. */
   dtypeOf(name: string): DType | undefined {
     return this.#dtypes.get(name);

@@ -459,8 +459,16 @@ describe("loss closures", () => {
     expect((await optimizer.readGradients())["w"]).toEqual(floats(1));
   });
 
+  test("one that asks for what is no parameter is told the names", () => {
+    const optimizer = optimizerOf(descent(), { w: buffer(1), b: buffer(1) });
+    const error = thrownBy(() => optimizer.backward(({ grad }) => void grad("v" as "w")));
+    expect([error.code, error.message]).toEqual([
+      "unknown-parameter",
+      'webgpu optimizer: backward: grad: expected one of w, b, got "v"',
+    ]);
+  });
+
   test.each<readonly [string, OptimErrorCode, (pass: { grad(name: string): unknown }) => unknown]>([
-    ["asks for what is no parameter", "unknown-parameter", ({ grad }) => void grad("v")],
     ["returns a number", "invalid-loss", () => 1],
     ["returns a promise", "invalid-loss", () => Promise.reject(new Error("never seen"))],
   ])("one that %s is refused", (_, code, loss) => {

@@ -1,4 +1,4 @@
-import { refuse } from "../../errors.ts";
+import { isOptimError, OptimError, refuse } from "../../errors.ts";
 import type { HyperparameterRecord } from "../../hyperparameters.ts";
 import { everyStructure } from "../../rule/check-definition.ts";
 import type { ErasedDefinition, Flags } from "../../rule/define.ts";
@@ -136,6 +136,16 @@ export function structureOf(
   };
 }
 
+/** Operations do not know whose update they are in. */
+function withName<T>(label: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!isOptimError(error) || error.code !== "invalid-rule") throw error;
+    throw new OptimError(error.code, `${label}: ${error.message}`, { cause: error });
+  }
+}
+
 function trace(
   definition: ErasedDefinition,
   structure: Flags,
@@ -159,9 +169,8 @@ function trace(
   for (const [index, name] of slots.entries()) x[name] = leaf("slot", axesOfSlots[index] as Axes, name);
   for (const name of scalarSlots) x[name] = leaf("scalarSlot", 0, name);
 
-  const returned = {
-    ...definition.update(x, hyperparameterExpressions(definition.hyperparameters), structure),
-  };
+  const hyperparameters = hyperparameterExpressions(definition.hyperparameters);
+  const returned = { ...withName(label, () => definition.update(x, hyperparameters, structure)) };
   const take = (name: string, axes: Axes): Expression => {
     const given = returned[name];
     delete returned[name];
