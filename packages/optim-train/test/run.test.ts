@@ -81,7 +81,7 @@ describe("the loop", () => {
     expect([schedulers.get("a").updates, schedulers.get("b").updates]).toEqual([4, 4]);
     const where = "run: name of a wrapper: expected one of a, b, first, got";
     expect(thrownBy(() => run.update("c" as "a", loss)).message).toBe(`${where} "c"`);
-    expect(thrownBy(() => run.update(loss as never, loss)).message).toBe(`${where} undefined`);
+    expect(thrownBy(() => run.update(loss as never, undefined as never)).message).toBe(`${where} undefined`);
     const single = createSmall().run as unknown as typeof run;
     expect(thrownBy(() => single.update("a", loss)).message).toBe(
       'run: name of a wrapper: expected no name, for there is one wrapper, got "a"',
