@@ -95,7 +95,7 @@ class Passes {
         const { value, gradients } = differentiate(loss, parameters, () => this.#seedOf(seed));
         const done = (copied: boolean): void => {
           this.#held.push(...gradients.map(([, gradient]) => gradient));
-          // Submitted: whoever gets these buffers now, writes into them later.
+          // Submitted: work that gets these buffers now writes into them later.
           if (!copied || !request.stepFollows) this.release();
           if (!copied) value.dispose();
         };

@@ -57,7 +57,7 @@ export function jaxOptimizer<H extends BaseHyperparameters>(
 ): Optimizer<JaxLoss, np.Array, H> {
   checkSchema("invalid-option", `${who}: options`, options, { fields: { "slotDtype?": anything } });
   const variables = variablesIn(parameters);
-  // Where there is none, core says what is wrong, on whatever device.
+  // Without a variable, core refuses, whatever the device.
   const device = variables[0]?.device ?? "cpu";
   if (device === "webgpu") return build(bufferEngine(), rule, parameters, options);
   const memory = availableVectorMemory(bytesFor(variables));

@@ -1,8 +1,8 @@
 import { tree, type numpy as np } from "@jax-js/jax";
 
 /**
- * Runs what takes references to arrays. Where it throws, those that it took and did not pass on are dropped again: what was recorded until then holds them, and
- * nobody will ever let go of it.
+ * Runs what takes references to arrays. Where it throws, those that it took and did not pass on are dropped: what was recorded until then holds them,
+ * and nothing would ever release it.
  */
 export function guardReferences<T>(arrays: readonly np.Array[], run: () => T): T {
   const references = arrays.map(({ refCount }) => refCount);

@@ -20,7 +20,7 @@ const failed = 70;
 
 /**
  * A rank that ends without `close()` would leave the others waiting: it ends the job instead. An error that nobody catches does so at once,
- * `process.exit()` in its exit; a program that has nothing more to do closes.
+ * `process.exit()` as the process exits. A program that runs out of work closes.
  */
 export function watchExits({ rank, closed, close, abort }: JobEnds): void {
   process.on("uncaughtExceptionMonitor", (error: unknown) => {

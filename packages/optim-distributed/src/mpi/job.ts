@@ -9,8 +9,8 @@ const between = 64;
 /** Tests before the processor is offered to other processes, which may be the ranks that are waited for. */
 const patience = 2000;
 /**
- * How long a wait is before the process naps between tests. Tests are what moves a message on, a piece at a time: whoever naps has the other ranks
- * wait for every piece.
+ * How long a wait is before the process naps between tests. Tests are what moves a message on, a piece at a time: a process that naps makes the other
+ * ranks wait for every piece.
  */
 const napAfterMs = 1000;
 const napMs = 0.05;

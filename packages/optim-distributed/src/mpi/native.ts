@@ -60,8 +60,8 @@ export function processorGiver(): () => void {
 }
 
 /**
- * From here on an end of this process is at once: handlers of C and C++ are left out. MPICH's `MPI_Abort` calls `exit()`, whose destructors take
- * away what the threads of Node and koffi still use: now and then the process died of SIGSEGV, and the job of its exit code.
+ * From here on this process ends at once, without the exit handlers of C and C++. MPICH's `MPI_Abort` calls `exit()`, whose destructors free what the
+ * threads of Node and koffi still use: now and then the process died of SIGSEGV, and the job lost its exit code.
  */
 export function endAtOnce(): void {
   const libc = loadKoffi().load("libc.so.6");

@@ -1,4 +1,4 @@
-// Not exported: for whoever looks at what runs. The modules that are compiled are read back, so the text is of the very bytes.
+// Not exported: for people who look at what runs. The modules that are compiled are read back, so the text is of the very bytes.
 import type { Program } from "@mm/optim-core/backend";
 import { emitProgram } from "./emit.ts";
 import * as op from "./opcodes.ts";

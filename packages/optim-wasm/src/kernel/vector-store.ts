@@ -15,6 +15,6 @@ export interface VectorStore<V> {
   reserve(lengths: readonly number[]): void;
   /** The elements of a vector, to use at once: the next `allocate` or `reserve` may detach it. */
   view(vector: V): Float32Array;
-  /** Lets go of the memory, whoever still holds the store. Nothing else is called after it. */
+  /** Releases the memory, even while somebody holds the store. Nothing else is called after it. */
   dispose(): void;
 }
