@@ -40,7 +40,7 @@ export default [
     { "optim-webgpu/tfjs": "tfjsOptimizer" },
     tfjs,
   ),
-  shipped("jax-js, peers not counted", "72.6 kB", { "optim-jax": "jaxOptimizer, Variable, jitLoss" }, jax),
+  shipped("jax-js, peers not counted", "72.7 kB", { "optim-jax": "jaxOptimizer, Variable, jitLoss" }, jax),
   limit("schedules: a scheduler with a warm-up and a cosine", "6.4 kB", {
     "optim-schedule": "createScheduler, linear, cosine",
   }),

@@ -18,50 +18,45 @@ import {
 
 const aNorm: Test = [(value: unknown) => typeof value === "number" && value >= 0, "a number of at least 0"];
 
-const normOf = (per: "all" | "tensor"): Schema => ({
+const normOf = (normType: Test): Schema => ({
   fields: {
     "type?": oneOf("norm", "value", "adaptive"),
     "per?": oneOf("all", "tensor"),
     maxNorm: aNorm,
-    "normType?":
-      per === "tensor"
-        ? [
-            (value: unknown) => value === 1 || value === 2 || value === Infinity,
-            '1, 2 or Infinity with per: "tensor"',
-          ]
-        : [
-            (value: unknown) => typeof value === "number" && value > 0,
-            "a number above 0 (Infinity, not a string, for the largest absolute value)",
-          ],
+    "normType?": normType,
     "errorIfNonfinite?": aBoolean,
   },
 });
 
-const clips = {
-  value: { fields: { type: oneOf("value"), clipValue: aPositive } },
-  adaptive: { fields: { type: oneOf("adaptive"), clipFactor: aPositive, "eps?": aPositive } },
-  all: normOf("all"),
-  tensor: normOf("tensor"),
-};
-
-function clipOf(clipGrad: ClipGrad | undefined): Schema {
-  if (clipGrad?.type === "value" || clipGrad?.type === "adaptive") return clips[clipGrad.type];
-  return clipGrad?.per === "tensor" ? clips.tensor : clips.all;
-}
-
 /** Options that are the same for all steps of a wrapper. */
-const settings: Fields["fields"] = {
-  "clipGrad?": clipOf,
-  "onNonFinite?": oneOf("propagate", "skip", "throw", "zero"),
-  "gradNorm?": aBoolean,
-};
+function settings(): Fields["fields"] {
+  const byValue: Schema = { fields: { type: oneOf("value"), clipValue: aPositive } };
+  const adaptive: Schema = { fields: { type: oneOf("adaptive"), clipFactor: aPositive, "eps?": aPositive } };
+  const ofAll = normOf([
+    (value: unknown) => typeof value === "number" && value > 0,
+    "a number above 0 (Infinity, not a string, for the largest absolute value)",
+  ]);
+  const perTensor = normOf([
+    (value: unknown) => value === 1 || value === 2 || value === Infinity,
+    '1, 2 or Infinity with per: "tensor"',
+  ]);
+  return {
+    "clipGrad?": (clipGrad: ClipGrad | undefined) => {
+      if (clipGrad?.type === "value") return byValue;
+      if (clipGrad?.type === "adaptive") return adaptive;
+      return clipGrad?.per === "tensor" ? perTensor : ofAll;
+    },
+    "onNonFinite?": oneOf("propagate", "skip", "throw", "zero"),
+    "gradNorm?": aBoolean,
+  };
+}
 
 /** The options of `createOptimWrapper`, as a copy. @throws OptimError `invalid-option`, `unknown-option` */
 export function checkedWrapperOptions(backend: string, options: OptimWrapperOptions): OptimWrapperOptions {
   const { lossScale, clipGrad } = Object(options) as OptimWrapperOptions;
   const fields: Fields["fields"] = {
     "accumulativeCounts?": integerFrom(1),
-    ...settings,
+    ...settings(),
     // The options of a loss scaler are checked by who makes it.
     "lossScale?": [
       (value: LossScale | LossScaler) => !isLossScaler(value) || value.backend === backend,
@@ -111,27 +106,27 @@ export function checkCountStatus(status: CountStatus, least: number): void {
   });
 }
 
-const backwardOptions: Fields = {
-  fields: { ...fieldsOf.backward, "stepFollows?": aBoolean, "lossScaler?": anything },
-};
+// Made at the first call, so that an import does nothing, and kept, so that they are parsed once.
+let backwardOptions: Fields | undefined;
+let stepOptions: Fields | undefined;
+let metricsOptions: Fields | undefined;
 
 /** The options of an optimizer's own `backward`, called by hand. @throws OptimError `invalid-option`, `unknown-option` */
 export function checkBackwardOptions(who: string, options: BackwardOptions): void {
+  backwardOptions ??= { fields: { ...fieldsOf.backward, "stepFollows?": aBoolean, "lossScaler?": anything } };
   checkSchema("invalid-option", who, options, backwardOptions);
 }
 
-const stepOptions: Fields = {
-  fields: { ...fieldsOf.step, ...settings, "weight?": aFinite, "lossScaler?": anything },
-};
-
 /** The options of an optimizer's own `step`, called by hand. @throws OptimError `invalid-option`, `unknown-option` */
 export function checkStepOptions(who: string, options: StepOptions): void {
+  stepOptions ??= {
+    fields: { ...fieldsOf.step, ...settings(), "weight?": aFinite, "lossScaler?": anything },
+  };
   checkSchema("invalid-option", who, options, stepOptions);
 }
 
-const metricsOptions: Fields = { fields: { "per?": oneOf("parameter") } };
-
 /** @throws OptimError `invalid-option`, `unknown-option` */
 export function checkMetricsOptions(who: string, options: MetricsOptions): void {
+  metricsOptions ??= { fields: { "per?": oneOf("parameter") } };
   checkSchema("invalid-option", who, options, metricsOptions);
 }

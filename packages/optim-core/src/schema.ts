@@ -1,4 +1,3 @@
-import { memo } from "./backend/memo.ts";
 import { type OptimErrorCode, refuse } from "./errors.ts";
 
 /** The form that a plain value must have. */
@@ -111,7 +110,7 @@ function faultInEach(record: Entries, schema: Schema, strict: boolean): Fault | 
 }
 
 function faultInFields(record: Entries, schemas: Fields["fields"], strict: boolean): Fault | undefined {
-  const fields = memo(parsed, schemas, () => new Map(Object.entries(schemas).map(parseField)));
+  const fields = parsed.get(schemas) ?? parse(schemas);
   for (const name of strict ? Object.keys(record) : []) {
     if (fields.has(name)) continue;
     const expected = `one of ${[...fields.keys()].join(", ")}`;
@@ -130,9 +129,14 @@ interface Field {
   readonly schema: Schema;
 }
 
-const parsed = new WeakMap<Fields["fields"], ReadonlyMap<string, Field>>();
+const parsed = /* @__PURE__ */ new WeakMap<Fields["fields"], ReadonlyMap<string, Field>>();
 
-const parseField = ([key, schema]: readonly [string, Schema]): readonly [string, Field] => [
-  key.replace("?", ""),
-  { optional: key.endsWith("?"), schema },
-];
+function parse(schemas: Fields["fields"]): ReadonlyMap<string, Field> {
+  const entries = Object.entries(schemas).map(([key, schema]) => {
+    const field: Field = { optional: key.endsWith("?"), schema };
+    return [key.replace("?", ""), field] as const;
+  });
+  const fields = new Map(entries);
+  parsed.set(schemas, fields);
+  return fields;
+}
