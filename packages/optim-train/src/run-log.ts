@@ -47,6 +47,8 @@ export class RunLog {
   startAt(iteration: number): void {
     this.#marks = [{ iteration, seconds: this.#clock.seconds }];
     this.#skips.clear();
+    // After a resume the same iterations come again.
+    this.#updatedIn.clear();
     // Notes of an iteration that was left are not of this loop.
     this.#notes = undefined;
   }

@@ -56,6 +56,27 @@ test("a finished run that is resumed with the same length ends at once, with the
   expect([again.lines, again.place()]).toEqual([[], first.place()]);
 });
 
+test("an iteration that comes again has no norm of the step that it made before the resume", async () => {
+  const optim = createOptimWrapper(wasmOptimizer(sgd({ lr: 1 }), { w: new Float32Array(1) }), {
+    gradNorm: true,
+  });
+  const lines: string[][] = [];
+  const to = (_: number, metrics: object): void => void lines.push(Object.keys(metrics));
+  const store = checkpointStore(openCheckpoints(temporaryFolder()));
+  const run = createRun({ optim, store, until: 2, log: { every: 1, to } });
+  let updates = 2;
+  const train = async (): Promise<void> => {
+    for await (const iteration of run) {
+      if (updates-- > 0) run.update(({ grad }) => grad("w").fill(1).length);
+      if (iteration === 1) run.saveAfter("first");
+    }
+  };
+  await train();
+  await run.resume({ from: "first" });
+  await train();
+  expect(lines.map((names) => names.includes("gradNorm"))).toEqual([true, true, false]);
+});
+
 test("an empty store is none to resume from, and seconds go on from those of a file", async () => {
   const folder = temporaryFolder();
   const first = createLoop(folder, 5);
