@@ -11,21 +11,15 @@ import {
 } from "@mm/optim-core/rule";
 import { oneOf } from "@mm/optim-core/schema";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { byOptions, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
-import { average, correctedRoot, decayed, descent, square } from "./terms.ts";
+import type { MuonHyperparameters } from "./muon.ts";
+import { byOptions, momentumOf, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
+import { average, correctedRoot, decayed, square } from "./terms.ts";
 
-export interface AdaMuonHyperparameters {
-  lr: number;
-  /** μ, from 0 to below 1. */
-  momentum: number;
+export interface AdaMuonHyperparameters extends MuonHyperparameters {
   /** β₂, decay rate of the average of the squared direction. */
   beta2: number;
   /** Added outside the square root, and to the norm. */
   eps: number;
-  /** λ of the decoupled decay: a step shrinks the parameter by the factor 1 − ηλ. */
-  weightDecay: number;
-  nesterov: boolean;
-  maximize: boolean;
 }
 
 export interface AdaMuonOptions extends NewtonSchulzOptions {
@@ -80,17 +74,16 @@ function define(options: AdaMuonOptions): UpdateRuleFactory<AdaMuonHyperparamete
       firstReason(atLeastZero({ lr, eps, weightDecay }), belowOne({ momentum, beta2 })),
     structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
     slots: () => ({ momentumBuffer: 0, expAvgSq: 0 }),
-    update(x, { lr, momentum, beta2, eps, weightDecay }, { decays, nesterov, maximize }) {
-      const g = descent(x.grad, maximize);
-      const m = average(momentum, x.momentumBuffer, g);
-      const o = orthogonal(nesterov ? average(momentum, m, g) : m, options);
+    update(x, { lr, momentum, beta2, eps, weightDecay }, flags) {
+      const { m, u } = momentumOf(x, momentum, flags);
+      const o = orthogonal(u, options);
       const v = average(beta2, x.expAvgSq, square(o));
       const d = div(o, add(sqrt(v), eps));
       const step =
         options.scale === "rmsToRms"
           ? mul(mul(lr, sqrt(div(x.rows, x.cols))), div(o, correctedRoot(v, beta2, x.step, eps)))
           : mul(div(mul(mul(lr, 0.2), sqrt(x.size)), add(norm(d), eps)), d);
-      const shrunk = decayed(x.param, lr, weightDecay, decays);
+      const shrunk = decayed(x.param, lr, weightDecay, flags.decays);
       return { param: sub(shrunk, step), momentumBuffer: m, expAvgSq: v };
     },
   });

@@ -14,8 +14,8 @@ import {
 } from "@mm/optim-core/rule";
 import { aBoolean, isFinite32 } from "@mm/optim-core/schema";
 import { atLeastZero, belowOne, firstReason } from "./check.ts";
-import { byOptions, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
-import { average, decayed, descent } from "./terms.ts";
+import { byOptions, momentumOf, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
+import { decayed } from "./terms.ts";
 
 export interface MuonHyperparameters {
   lr: number;
@@ -105,13 +105,11 @@ function define(options: MuonOptions): UpdateRuleFactory<MuonHyperparameters> {
       firstReason(atLeastZero({ lr, weightDecay }), belowOne({ momentum })),
     structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
     slots: () => ({ momentumBuffer: 0 }),
-    update(x, { lr, momentum, weightDecay }, { decays, nesterov, maximize }) {
-      const g = descent(x.grad, maximize);
-      const m = average(momentum, x.momentumBuffer, g);
-      const u = nesterov ? average(momentum, m, g) : m;
+    update(x, { lr, momentum, weightDecay }, flags) {
+      const { g, m, u } = momentumOf(x, momentum, flags);
       const kept = options.cautious === true ? select(gt(mul(sign(m), sign(g)), 0), u, 0) : u;
       const rate = mul(lr, scaleOf(x.rows, x.cols, options.scale));
-      const shrunk = decayed(x.param, lr, weightDecay, decays);
+      const shrunk = decayed(x.param, lr, weightDecay, flags.decays);
       return { param: sub(shrunk, mul(rate, orthogonal(kept, options))), momentumBuffer: m };
     },
   });

@@ -10,6 +10,7 @@ import {
 } from "@mm/optim-core/rule";
 import type { BaseHyperparameters } from "@mm/optim-core";
 import { checkSchema, integerFrom, isFinite32, type Schema } from "@mm/optim-core/schema";
+import { average, descent } from "./terms.ts";
 
 const jordan: readonly Coefficients[] = [[3.4445, -4.775, 2.0315]];
 
@@ -96,6 +97,17 @@ export function byOptions<O extends NewtonSchulzOptions, H extends BaseHyperpara
     factories.set(key, factory);
     return factory;
   };
+}
+
+/** The gradient g to descend along, the momentum m, and u, what Muon orthogonalizes: (1 − μ)g + μm with Nesterov's momentum, else m. */
+export function momentumOf(
+  { grad, momentumBuffer }: { readonly grad: Tensor; readonly momentumBuffer: Tensor },
+  momentum: Scalar,
+  { nesterov, maximize }: { readonly nesterov: boolean; readonly maximize: boolean },
+): { readonly g: Tensor; readonly m: Tensor; readonly u: Tensor } {
+  const g = descent(grad, maximize);
+  const m = average(momentum, momentumBuffer, g);
+  return { g, m, u: nesterov ? average(momentum, m, g) : m };
 }
 
 /** One triple a step. */

@@ -14,21 +14,15 @@ import {
 } from "@mm/optim-core/rule";
 import { oneOf } from "@mm/optim-core/schema";
 import { aboveZero, atLeastZero, belowOne, firstReason } from "./check.ts";
-import { byOptions, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
-import { average, decayed, descent, square } from "./terms.ts";
+import type { MuonHyperparameters } from "./muon.ts";
+import { byOptions, momentumOf, type NewtonSchulzOptions, orthogonal } from "./newton-schulz.ts";
+import { decayed, square } from "./terms.ts";
 
-export interface NorMuonHyperparameters {
-  lr: number;
-  /** μ, from 0 to below 1. */
-  momentum: number;
+export interface NorMuonHyperparameters extends MuonHyperparameters {
   /** β₂, decay rate of the average of each output's squared direction. */
   beta2: number;
   /** Added outside the square root, and to the norm. */
   eps: number;
-  /** λ of the decoupled decay: a step shrinks the parameter by the factor 1 − ηλ. */
-  weightDecay: number;
-  nesterov: boolean;
-  maximize: boolean;
 }
 
 export interface NorMuonOptions extends NewtonSchulzOptions {
@@ -81,11 +75,10 @@ const factoryFor = /* @__PURE__ */ byOptions(
         firstReason(atLeastZero({ lr, weightDecay }), belowOne({ momentum, beta2 }), aboveZero({ eps })),
       structure: ({ weightDecay }) => ({ decays: weightDecay !== 0 }),
       slots: () => ({ momentumBuffer: 0, secondMomentumBuffer: perRow() }),
-      update(x, { lr, momentum, beta2, eps, weightDecay }, { decays, nesterov, maximize }) {
+      update(x, { lr, momentum, beta2, eps, weightDecay }, flags) {
         const { rows, cols } = x;
-        const g = descent(x.grad, maximize);
-        const m = average(momentum, x.momentumBuffer, g);
-        const o = orthogonal(nesterov ? average(momentum, m, g) : m, options);
+        const { m, u } = momentumOf(x, momentum, flags);
+        const o = orthogonal(u, options);
         const squares = dot(o, o, "row");
         // A tensor without elements has means of 0, not of 0 ÷ 0.
         const mean = div(squares, max(cols, 1));
@@ -99,7 +92,7 @@ const factoryFor = /* @__PURE__ */ byOptions(
             : mul(sqrt(sum(squares)), sqrt(max(1, div(rows, cols))));
         const step = mul(div(mul(lr, wanted), length), div(o, root));
         return {
-          param: sub(decayed(x.param, lr, weightDecay, decays), step),
+          param: sub(decayed(x.param, lr, weightDecay, flags.decays), step),
           momentumBuffer: m,
           secondMomentumBuffer: v,
         };
