@@ -34,9 +34,8 @@ export type WasmLoss<out Name extends string = string> = (backward: WasmBackward
 /** Parameters by name, as closures ask for them. */
 export interface ParameterIndex<V> {
   readonly seen: Map<string, WasmParameter<V>>;
-  /** The length of any parameter, frozen ones included. */
-  readonly lengthOf: (name: string) => number | undefined;
-  readonly names: () => Iterable<string>;
+  /** The arrays of all parameters, frozen ones included. */
+  readonly arrays: ReadonlyMap<string, Float32Array>;
 }
 
 /**
@@ -57,7 +56,7 @@ export function differentiate<V>(
   const make = (name: string): Float32Array => {
     if (!index.seen.has(name)) for (const parameter of parameters) index.seen.set(parameter.name, parameter);
     const parameter = index.seen.get(name);
-    if (parameter === undefined || parameter.frozen) return dropped(name, index);
+    if (parameter === undefined || parameter.frozen) return dropped(name, index.arrays);
     const { accumulator, pending } = parameter;
     const reused = pending ? undefined : accumulator;
     const place = accumulator === undefined ? storage.gradientPlace?.(parameter) : undefined;
@@ -105,8 +104,8 @@ function noNumber(value: unknown): OptimError {
   });
 }
 
-function dropped(name: string, { lengthOf, names }: ParameterIndex<unknown>): Float32Array {
-  const length = lengthOf(name);
+function dropped(name: string, arrays: ReadonlyMap<string, Float32Array>): Float32Array {
+  const length = arrays.get(name)?.length;
   if (length !== undefined) return new Float32Array(length);
-  return refuse("unknown-parameter", "backward: grad", `one of ${[...names()].join(", ")}`, name);
+  return refuse("unknown-parameter", "backward: grad", `one of ${[...arrays.keys()].join(", ")}`, name);
 }

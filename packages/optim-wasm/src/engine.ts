@@ -52,11 +52,7 @@ export function createEngine<V>(
     close: ({ value }, vector) => storage.close(value, vector),
   });
   const arrays = new Map<string, Float32Array>();
-  const index = {
-    seen: new Map(),
-    lengthOf: (name: string) => arrays.get(name)?.length,
-    names: () => arrays.keys(),
-  };
+  const index = { seen: new Map(), arrays };
   return {
     backend,
     capabilities,
