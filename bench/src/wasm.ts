@@ -15,22 +15,35 @@ export async function wasm(effort: Effort): Promise<readonly Section[]> {
   ];
 }
 
-/** AdamW with its slots in half the bytes: it moves 20 bytes a parameter in place of 28, and packs what it stores. */
-async function slotsOf(
-  { tensors, length }: Pick<Size, "tensors" | "length">,
-  effort: Effort,
-): Promise<Section> {
+/** Names of tensors, arenas with them, and optimizers whose gradients are there. */
+function tensorsOf({ tensors, length }: Pick<Size, "tensors" | "length">) {
   const names = Array.from({ length: tensors }, (_, index) => `w${index}`);
   const gradient = Float32Array.from({ length }, (_, index) => Math.sin(index));
-  const optimizers = (["float32", "bfloat16"] as const).map((slotDtype) => {
-    const arena = createArena(Object.fromEntries(names.map((name) => [name, length])), { slots: 3 });
-    const optimizer = wasmOptimizer(adamw(), arena, { slotDtype });
-    optimizer.backward(({ grad }) => {
-      for (const name of names) grad(name).set(gradient);
-      return 0;
-    });
-    return { name: `slots in ${slotDtype}`, optimizer };
-  });
+  return {
+    names,
+    gradient,
+    arena(): Arena {
+      const made = createArena(Object.fromEntries(names.map((name) => [name, length])), { slots: 3 });
+      for (const array of Object.values(made)) array.fill(1);
+      return made;
+    },
+    ready(optimizer: ReturnType<typeof wasmOptimizer>) {
+      optimizer.backward(({ grad }) => {
+        for (const name of names) grad(name).set(gradient);
+        return 0;
+      });
+      return optimizer;
+    },
+  };
+}
+
+/** AdamW with its slots in half the bytes: it moves 20 bytes a parameter in place of 28, and packs what it stores. */
+async function slotsOf(size: Pick<Size, "tensors" | "length">, effort: Effort): Promise<Section> {
+  const { arena, ready } = tensorsOf(size);
+  const optimizers = (["float32", "bfloat16"] as const).map((slotDtype) => ({
+    name: `slots in ${slotDtype}`,
+    optimizer: ready(wasmOptimizer(adamw(), arena(), { slotDtype })),
+  }));
   const cases: readonly Case[] = optimizers.map(({ name, optimizer }) => ({
     name,
     run() {
@@ -56,26 +69,14 @@ interface Size {
   readonly goals: boolean;
 }
 
-async function adamOn({ tensors, length, label, goals }: Size, effort: Effort): Promise<Section> {
-  const names = Array.from({ length: tensors }, (_, index) => `w${index}`);
-  const gradient = Float32Array.from({ length }, (_, index) => Math.sin(index));
+async function adamOn(size: Size, effort: Effort): Promise<Section> {
+  const { length, label, goals } = size;
+  const { names, gradient, arena, ready } = tensorsOf(size);
   const own = (): Arena => Object.fromEntries(names.map((name) => [name, new Float32Array(length).fill(1)]));
-  const arena = (): Arena => {
-    const made = createArena(Object.fromEntries(names.map((name) => [name, length])), { slots: 3 });
-    for (const array of Object.values(made)) array.fill(1);
-    return made;
-  };
-  const ready = (parameters: Arena): ReturnType<typeof wasmOptimizer> => {
-    const optimizer = wasmOptimizer(adam({ lr: 1e-3 }), parameters);
-    optimizer.backward(({ grad }) => {
-      for (const name of names) grad(name).set(gradient);
-      return 0;
-    });
-    return optimizer;
-  };
+  const adamOf = (parameters: Arena) => ready(wasmOptimizer(adam({ lr: 1e-3 }), parameters));
 
-  const inArena = ready(arena());
-  const onArrays = ready(own());
+  const inArena = adamOf(arena());
+  const onArrays = adamOf(own());
   const state = names.map(() => new AdamLoop(length, gradient));
   // In place, Adam reads 16 bytes a parameter and writes 12. A copy of 14 reads 14 and writes 14.
   const copied = names.map(() => [new Uint8Array(14 * length).fill(1), new Uint8Array(14 * length)] as const);
